@@ -1,0 +1,1 @@
+"""A reproducible Wide & Deep recommender pipeline."""

@@ -1,0 +1,30 @@
+"""Column names and dtypes of the tables between stages, written once."""
+
+from typing import Final
+
+import pyarrow as pa
+
+USER: Final = "user_id"
+ITEM: Final = "item_id"
+RATING: Final = "rating"
+TIMESTAMP: Final = "timestamp"
+SPLIT: Final = "split"
+TITLE: Final = "title"
+YEAR: Final = "year"
+GENRES: Final = "genres"
+
+TRAIN: Final = "train"
+VALIDATION: Final = "validation"
+TEST: Final = "test"
+SPLITS: Final = (TRAIN, VALIDATION, TEST)
+
+# Ordered by (timestamp, user_id, item_id); a data set without timestamps by (user_id, item_id).
+RATINGS_SCHEMA: Final = pa.schema(
+    [
+        pa.field(USER, pa.int64(), nullable=False),
+        pa.field(ITEM, pa.int64(), nullable=False),
+        pa.field(RATING, pa.float32(), nullable=False),
+        pa.field(TIMESTAMP, pa.int64()),  # seconds since 1970-01-01 UTC; null where the data set has none
+        pa.field(SPLIT, pa.string(), nullable=False),
+    ]
+)

@@ -1,0 +1,1 @@
+"""What the metrics mean and how sure they are: pure functions of arrays and tensors."""

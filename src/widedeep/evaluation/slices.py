@@ -1,0 +1,122 @@
+"""Where a model is good and where it is not: RMSE by groups of rows.
+
+A slice is one way to group rows (by user activity, genre, ...); a row may be in several of its groups, or in none.
+Notation: N rows, I items, G genres.
+"""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from widedeep.evaluation.bootstrap import Bootstrap
+
+NEW = "new"
+ACTIVITY_BOUNDS = (1, 10, 50, 200)
+POPULARITY_BOUNDS = (1, 5, 20, 100)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """`groups` in their natural order; row `rows[m]` belongs to group `groups[codes[m]]`. Both are (M,) int64."""
+
+    name: str
+    groups: tuple[str, ...]
+    rows: NDArray[np.int64]
+    codes: NDArray[np.int64]
+
+
+def by_user_activity(counts: ArrayLike) -> Slice:
+    """Groups new, 1-9, 10-49, 50-199, 200+ by how many training ratings the row's user has: (N,) int64."""
+    return _by_count("user_activity", counts, ACTIVITY_BOUNDS)
+
+
+def by_item_popularity(counts: ArrayLike) -> Slice:
+    """Groups new, 1-4, 5-19, 20-99, 100+ by how many training ratings the row's item has: (N,) int64."""
+    return _by_count("item_popularity", counts, POPULARITY_BOUNDS)
+
+
+def by_genre(item: ArrayLike, item_genres: ArrayLike, names: Sequence[str]) -> Slice:
+    """A group per genre, in the order of `names`. A row counts in each genre of its item, or in none.
+
+    Parameters
+    ----------
+    item : (N,) int64, row of `item_genres`
+    item_genres : (I, G) bool
+    names : G genre names
+    """
+    rows, codes = np.nonzero(np.asarray(item_genres, dtype=bool)[np.asarray(item)])
+    return Slice("genre", tuple(names), rows, codes)
+
+
+def by_month(timestamp: ArrayLike) -> Slice:
+    """A group per calendar month in UTC, "YYYY-MM", in order of time: (N,) int64 seconds since 1970-01-01 UTC."""
+    months = np.asarray(timestamp, dtype=np.int64).astype("datetime64[s]").astype("datetime64[M]")
+    groups, codes = np.unique(months, return_inverse=True)
+    return Slice("month", tuple(groups.astype(str).tolist()), np.arange(len(months)), codes)
+
+
+def slice_metrics(
+    slices: Iterable[Slice],
+    user: ArrayLike,
+    rating: ArrayLike,
+    predictions: Mapping[str, ArrayLike],
+    bootstrap: Bootstrap,
+) -> pd.DataFrame:
+    """RMSE of one or several models in every group of every slice, with intervals over the group's users.
+
+    rmse = sqrt(mean (p - r)^2) over the rows of the group. Intervals resample the users who have rows in the group, so
+    they hold for users like these; the models of one group are computed on the same resamples.
+
+    Parameters
+    ----------
+    user : (N,) int64
+    rating : (N,) float32 or float64
+    predictions : model name -> (N,) float32 or float64
+
+    Returns
+    -------
+    Tidy DataFrame [slice, group, model, n, users, rmse, low, high], with slices and models in the order given and
+    groups in their natural order. n counts rows, users the distinct users. Empty groups are left out.
+
+    Raises
+    ------
+    ValueError
+        The arrays differ in length; a rating or prediction is NaN or infinite.
+    """
+    rating = np.asarray(rating, dtype=np.float64)
+    lengths = {np.shape(column) for column in (user, rating, *predictions.values())}
+    if len(lengths) > 1:
+        raise ValueError(f"user, rating and predictions must be vectors of one length. Got {sorted(lengths)}.")
+    squared = np.stack([(np.asarray(predicted, np.float64) - rating) ** 2 for predicted in predictions.values()])
+    user_code = np.unique(np.asarray(user), return_inverse=True)[1]
+    found = []
+    for one in slices:
+        for group, rows in _members(one):
+            n = np.bincount(user_code[rows])
+            sums = np.stack([np.bincount(user_code[rows], weights=error) for error in squared[:, rows]])
+            *errors, count = bootstrap.sums(np.vstack([sums, n])[:, n > 0])
+            for model, error in zip(predictions, errors, strict=True):
+                rmse = bootstrap.estimate(np.sqrt(error / count), len(rows))
+                users = np.count_nonzero(n)
+                found.append((one.name, group, model, rmse.n, users, rmse.value, rmse.low, rmse.high))
+    return pd.DataFrame(found, columns=["slice", "group", "model", "n", "users", "rmse", "low", "high"])
+
+
+def _members(one: Slice) -> Iterable[tuple[str, NDArray[np.int64]]]:
+    """Each group that has rows, with its rows."""
+    order = np.argsort(one.codes, kind="stable")
+    ends = np.cumsum(np.bincount(one.codes, minlength=len(one.groups)))[:-1]
+    for group, rows in zip(one.groups, np.split(one.rows[order], ends), strict=True):
+        if rows.size:
+            yield group, rows
+
+
+def _by_count(name: str, counts: ArrayLike, bounds: Sequence[int]) -> Slice:
+    """Half-open ranges [bound, next bound) of counts, and `NEW` for 0."""
+    closed = [f"{low}-{high - 1}" for low, high in itertools.pairwise(bounds)]
+    codes = np.searchsorted(bounds, np.asarray(counts), side="right")
+    return Slice(name, (NEW, *closed, f"{bounds[-1]}+"), np.arange(len(codes)), codes)

@@ -1,0 +1,169 @@
+"""The whole of featurizing: from the canonical tables to integer indices and the few numbers of each row."""
+
+import difflib
+from dataclasses import dataclass
+
+import ibis
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from widedeep.columns import GENRES, ITEM, RATING, SPLIT, TIMESTAMP, TRAIN, USER
+from widedeep.errors import UserError
+from widedeep.features import history
+from widedeep.features.encode import encode_entities
+from widedeep.features.spec import OPTIONAL_FIELDS, Cross, Field, Spec, cross_of
+from widedeep.params import FeaturizeParams
+
+
+@dataclass(frozen=True)
+class FeatureTables:
+    """What the featurize stage writes.
+
+    rows, in the order of the ratings: user and item (int32, row of `users` and `items`), rating, timestamp, split and
+    `history.COLUMNS` (null where a row's history is only that of the training cut-off). users and items: id, index
+    (0 unseen), encoded columns and, as history_*, what the training rows leave behind of each.
+    """
+
+    rows: pa.Table
+    users: pa.Table
+    items: pa.Table
+    spec: Spec
+
+
+def build_features(
+    ratings: pa.Table,
+    items: pd.DataFrame,
+    users: pd.DataFrame,
+    dataset: str,
+    split: str,
+    rating_scale: tuple[float, float],
+    params: FeaturizeParams,
+) -> FeatureTables:
+    """Fit vocabularies on the training rows, encode entities, and compute each row's history.
+
+    In a temporal split every row has its history as of its own second ("point_in_time"). In the others the rows
+    outside training only have that of the training cut-off, and training rows see the ratings before their own second
+    (leave_last_out) or those of the other folds ("out_of_fold": random and predefined splits, no timestamps).
+
+    Raises
+    ------
+    UserError
+        A cross names an unknown field, or more than one bag.
+    """
+    training = ratings.filter(pc.equal(ratings[SPLIT], TRAIN))
+    crossed = {name for names in params.crosses for name in names}
+    encoded_users, user_fields = encode_entities(users, USER, np.unique(training[USER].to_numpy()), crossed)
+    encoded_items, item_fields = encode_entities(items, ITEM, np.unique(training[ITEM].to_numpy()), crossed)
+    fields = [*user_fields, *item_fields]
+    crosses, left_out = _crosses(fields, params)
+
+    timed = ratings[TIMESTAMP].null_count == 0
+    kind: history.Kind = "point_in_time" if timed and split in ("temporal", "leave_last_out") else "out_of_fold"
+    online = split == "temporal"
+    damping = history.Damping(params.user_damping, params.item_damping, params.genre_damping)
+    mean = round(float(pc.sum(pc.round(pc.multiply(training[RATING], history.UNIT))).as_py())) / history.UNIT
+    mean /= training.num_rows
+
+    con = ibis.duckdb.connect()
+    row = np.arange(ratings.num_rows)
+    fold = np.random.default_rng(params.seed).permutation(ratings.num_rows) % params.folds
+    numbered = ratings.append_column(history.ROW, pa.array(row)).append_column(history.FOLD, pa.array(fold))
+    seen = numbered if online else numbered.filter(pc.equal(numbered[SPLIT], TRAIN))
+    genres = encoded_items[[ITEM, GENRES]].explode(GENRES).dropna().astype({GENRES: np.int64})
+    item_genres = con.create_table("item_genres", pa.table({ITEM: genres[ITEM], "genre": genres[GENRES]}))
+    before = con.create_table(
+        "history", history.history(con.create_table("seen", seen), item_genres, mean, damping, kind)
+    )
+
+    n_genres = next(field.cardinality or 0 for field in item_fields if field.name == GENRES)
+    user_state = _aligned(users[USER], history.user_state(before).to_pandas(), USER)
+    item_state = _aligned(items[ITEM], history.item_state(before).to_pandas(), ITEM)
+    by_genre = history.user_genre_state(before, item_genres).to_pandas()
+    history_fields = [_history_field(name) for name in history.COLUMNS if timed or "recency" not in name]
+    if kind == "out_of_fold":
+        history_fields = [field for field in history_fields if "recency" not in field.name]
+    return FeatureTables(
+        rows=_rows(ratings, users, items, before),
+        users=_entity_table(encoded_users, user_state)
+        .append_column("history_genre_count", _by_genre(users[USER], by_genre, "count", n_genres))
+        .append_column("history_genre_total", _by_genre(users[USER], by_genre, "total", n_genres)),
+        items=_entity_table(encoded_items, item_state),
+        spec=Spec(
+            dataset,
+            rating_scale,
+            mean,
+            kind,
+            online,
+            damping,
+            (*fields, *history_fields),
+            crosses,
+            left_out,
+        ),
+    )
+
+
+def _crosses(fields: list[Field], params: FeaturizeParams) -> tuple[tuple[Cross, ...], tuple[tuple[str, ...], ...]]:
+    by_name = {field.name: field for field in fields}
+    crosses, left_out = [], []
+    for names in params.crosses:
+        resolved = [by_name.get(f"{name}_bucket", by_name.get(name)) for name in names]
+        unknown = [name for name, field in zip(names, resolved, strict=True) if field is None]
+        wrong = [name for name in unknown if name not in OPTIONAL_FIELDS]
+        if wrong:
+            known = [field.name for field in fields if field.kind != "number"] + list(OPTIONAL_FIELDS)
+            near = difflib.get_close_matches(wrong[0], known, n=1)
+            hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(known)}."
+            raise UserError(f"featurize.crosses: {list(names)} names the unknown field '{wrong[0]}'. {hint}")
+        if unknown:
+            left_out.append(names)
+            continue
+        found = tuple(field for field in resolved if field is not None)
+        if sum(field.kind == "bag" for field in found) > 1:
+            raise UserError(f"featurize.crosses: {list(names)} has two fields with several values; one is the most.")
+        crosses.append(cross_of(found, params.hash_buckets))
+    return tuple(crosses), tuple(left_out)
+
+
+def _history_field(name: str) -> Field:
+    entity = name.split("_")[0]
+    return Field(name, "user" if entity == "user" else "item", "history", "ratings before the row")
+
+
+def _rows(ratings: pa.Table, users: pd.DataFrame, items: pd.DataFrame, before: ibis.Table) -> pa.Table:
+    known = before.select(history.ROW, *history.COLUMNS).order_by(history.ROW).to_pyarrow()
+    columns = {
+        "user": pa.array(np.searchsorted(users[USER].to_numpy(), ratings[USER].to_numpy()), pa.int32()),
+        "item": pa.array(np.searchsorted(items[ITEM].to_numpy(), ratings[ITEM].to_numpy()), pa.int32()),
+        RATING: ratings[RATING],
+        TIMESTAMP: ratings[TIMESTAMP],
+        SPLIT: ratings[SPLIT],
+    }
+    place = np.full(ratings.num_rows, -1)
+    place[known[history.ROW].to_numpy()] = np.arange(known.num_rows)
+    index = pa.array(place, mask=place < 0)
+    for name in history.COLUMNS:
+        dtype = pa.float32() if name.endswith(("mean", "genre_count")) else pa.int64()
+        columns[name] = known[name].combine_chunks().cast(dtype, safe=False).take(index)
+    return pa.table(columns)
+
+
+def _aligned(ids: pd.Series, state: pd.DataFrame, key: str) -> pd.DataFrame:
+    """State in the order of `ids`: an entity without training rows has count 0, total 0 and last -1."""
+    whole = state.set_index(key).reindex(ids)
+    return whole.assign(last=whole["last"].fillna(-1)).fillna(0).astype(np.int64)
+
+
+def _entity_table(encoded: pd.DataFrame, state: pd.DataFrame) -> pa.Table:
+    table = encoded.assign(**{f"history_{name}": state[name].to_numpy() for name in ("count", "total", "last")})
+    schema = pa.Schema.from_pandas(table, preserve_index=False)
+    if GENRES in table:
+        schema = schema.set(schema.get_field_index(GENRES), pa.field(GENRES, pa.list_(pa.int32())))
+    return pa.Table.from_pandas(table, schema, preserve_index=False).replace_schema_metadata()
+
+
+def _by_genre(ids: pd.Series, state: pd.DataFrame, value: str, n_genres: int) -> pa.FixedSizeListArray:
+    dense = np.zeros((len(ids), n_genres), dtype=np.int64)
+    dense[np.searchsorted(ids.to_numpy(), state[USER].to_numpy()), state["genre"].to_numpy()] = state[value].to_numpy()
+    return pa.FixedSizeListArray.from_arrays(pa.array(dense.ravel()), n_genres)

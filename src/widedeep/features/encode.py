@@ -1,0 +1,65 @@
+"""Vocabularies and encodings of items and users: fitted on the entities of the training rows."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from widedeep.columns import GENRES, TITLE
+from widedeep.features.spec import Field
+
+BUCKETS = 10  # of a number that a cross names, by quantiles
+
+
+def encode_ids(ids: pd.Series, training_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+    """Index of each id among the sorted training ids, from 1; 0 for an id without training rows. Shape (n,)."""
+    position = np.searchsorted(training_ids, ids.to_numpy())
+    known = training_ids[np.minimum(position, len(training_ids) - 1)] == ids.to_numpy()
+    return np.where(known, position + 1, 0).astype(np.int32)
+
+
+def encode_entities(
+    table: pd.DataFrame, key: str, training_ids: npt.NDArray[np.int64], crossed: set[str]
+) -> tuple[pd.DataFrame, list[Field]]:
+    """Encode an entity table: ids and text to indices, genres to lists of indices, numbers to float32.
+
+    A number whose name is in `crossed` gets a second field with suffix "_bucket": its decile among training entities.
+    Returns the encoded table, one row per entity in the order of `table`, and its fields.
+    """
+    name = "user" if key == "user_id" else "item"
+    encoded = pd.DataFrame({key: table[key], f"{name}_index": encode_ids(table[key], training_ids)})
+    fields = [Field(key, name, "category", f"ratings.{key}", len(training_ids) + 1)]
+    seen = table[key].isin(training_ids).to_numpy()
+    for column in table.columns.drop([key, TITLE], errors="ignore"):
+        values, source = table[column], f"{name}s.{column}"
+        if column == GENRES:
+            vocabulary = sorted({genre for genres in values[seen] for genre in genres})
+            index = {genre: position + 1 for position, genre in enumerate(vocabulary)}
+            encoded[GENRES] = [[index[genre] for genre in genres if genre in index] for genres in values]
+            fields.append(Field(GENRES, name, "bag", source, len(vocabulary) + 1, tuple(vocabulary)))
+        elif pd.api.types.is_numeric_dtype(values):
+            if not values[seen].notna().any():
+                continue
+            # Year is the one number that preprocess leaves as it is, with its gaps.
+            filled = values.astype("float64").fillna(round(float(values[seen].mean()), 6))
+            encoded[column] = filled.astype(np.float32)
+            fields.append(Field(column, name, "number", source))
+            if column in crossed:
+                edges = np.unique(np.quantile(filled[seen], np.linspace(0, 1, BUCKETS + 1)[1:-1]))
+                encoded[f"{column}_bucket"] = (np.searchsorted(edges, filled, side="right") + 1).astype(np.int32)
+                labels = _bucket_labels(edges)
+                fields.append(Field(f"{column}_bucket", name, "category", source, len(labels) + 1, labels))
+        else:
+            texts = sorted(values[seen].dropna().unique())
+            if not texts:
+                continue
+            index = {text: position + 1 for position, text in enumerate(texts)}
+            encoded[column] = values.map(index).fillna(0).astype(np.int32)
+            fields.append(Field(column, name, "category", source, len(texts) + 1, tuple(texts)))
+    return encoded, fields
+
+
+def _bucket_labels(edges: Sequence[float]) -> tuple[str, ...]:
+    bounds = ["", *(f"{edge:g}" for edge in edges), ""]
+    return tuple(f"[{low}, {high})" for low, high in zip(bounds[:-1], bounds[1:], strict=True))

@@ -1,0 +1,132 @@
+"""What was known of the user and the item before a rating: the row-scale work, written with Ibis.
+
+Every mean is of residuals, so that a user's mean is not that of the items the user happened to rate, and is damped
+towards 0, so that one rating does not count as much as a hundred (Koren 2010, "Factor in the Neighbors", sec. 2.1):
+
+    item_mean       b_i = sum(r - mu) / (n_i + item_damping)
+    user_mean       b_u = sum(r - mu - b_i) / (n_u + user_damping)
+    user_genre_mean mean over the item's genres g of sum(r - mu - b_i - b_u) / (n_ug + genre_damping)
+
+where the sums run over the ratings that the row may see, each residual is the one at the time of its own rating, and
+mu is the mean of the training ratings. Residuals are kept as integers (`UNIT` to a rating point), whose sums do not
+depend on the order of the rows or the number of threads.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import ibis
+import ibis.expr.types as ir
+
+from widedeep.columns import ITEM, RATING, SPLIT, TIMESTAMP, TRAIN, USER
+
+UNIT = 2**16
+
+Kind = Literal["point_in_time", "out_of_fold"]
+
+# The columns of a row, in the order of the model's input. Recency is seconds since the last visible rating, -1: none.
+COLUMNS = (
+    "user_count",
+    "user_mean",
+    "user_recency",
+    "user_genre_count",
+    "user_genre_mean",
+    "item_count",
+    "item_mean",
+    "item_recency",
+)
+ROW = "row"
+FOLD = "fold"
+
+
+@dataclass(frozen=True)
+class Damping:
+    """Ratings' worth of "no difference" that each mean is mixed with, >= 0."""
+
+    user: float
+    item: float
+    genre: float
+
+
+def history(ratings: ir.Table, item_genres: ir.Table, mean: float, damping: Damping, kind: Kind) -> ir.Table:
+    """History of every row of `ratings`, which has the columns row, user_id, item_id, rating, timestamp (and fold).
+
+    `item_genres` has a row per (item_id, genre). With kind "point_in_time" a row sees the ratings strictly before its
+    own second; with "out_of_fold" the ratings of the other folds, and recency is -1.
+
+    Returns a table with row, user_id, item_id, timestamp, split, `COLUMNS`, and the row's own `item_residual`
+    (r - mu), `user_residual` (r - mu - b_i) and `genre_residual` (r - mu - b_i - b_u), in units of 1 / `UNIT`.
+    """
+    table = ratings.mutate(item_residual=_integer((ratings[RATING].cast("float64") - mean) * UNIT))
+    count, total = _visible(table, [ITEM], table.item_residual, kind)
+    table = table.mutate(item_count=count, item_mean=_damped(total, count, damping.item))
+    table = table.mutate(user_residual=table.item_residual - _integer(table.item_mean * UNIT))
+    count, total = _visible(table, [USER], table.user_residual, kind)
+    table = table.mutate(user_count=count, user_mean=_damped(total, count, damping.user))
+    table = table.mutate(genre_residual=table.user_residual - _integer(table.user_mean * UNIT))
+    table = table.mutate(user_recency=_recency(table, USER, kind), item_recency=_recency(table, ITEM, kind))
+
+    by_genre = table.select(ROW, USER, ITEM, TIMESTAMP, FOLD, "genre_residual").join(item_genres, ITEM)
+    count, total = _visible(by_genre, [USER, "genre"], by_genre.genre_residual, kind)
+    by_genre = by_genre.mutate(n=count, mean=_integer(_damped(total, count, damping.genre) * UNIT))
+    of_row = by_genre.group_by(ROW).aggregate(
+        user_genre_count=by_genre.n.sum().cast("float64") / by_genre.count(),
+        user_genre_mean=by_genre["mean"].sum().cast("float64") / by_genre.count() / UNIT,
+    )
+    table = table.left_join(of_row, ROW).drop(f"{ROW}_right")
+    table = table.mutate(
+        user_genre_count=table.user_genre_count.fill_null(0.0), user_genre_mean=table.user_genre_mean.fill_null(0.0)
+    )
+    return table.select(ROW, USER, ITEM, TIMESTAMP, SPLIT, *COLUMNS, "item_residual", "user_residual", "genre_residual")
+
+
+def user_state(rows: ir.Table) -> ir.Table:
+    """What the training rows leave behind of each user: user_id, count, total of residuals, last timestamp."""
+    rows = rows.filter(rows[SPLIT] == TRAIN)
+    return rows.group_by(USER).aggregate(
+        count=rows.count(), total=rows.user_residual.sum().cast("int64"), last=rows[TIMESTAMP].max()
+    )
+
+
+def item_state(rows: ir.Table) -> ir.Table:
+    """What the training rows leave behind of each item: item_id, count, total of residuals, last timestamp."""
+    rows = rows.filter(rows[SPLIT] == TRAIN)
+    return rows.group_by(ITEM).aggregate(
+        count=rows.count(), total=rows.item_residual.sum().cast("int64"), last=rows[TIMESTAMP].max()
+    )
+
+
+def user_genre_state(rows: ir.Table, item_genres: ir.Table) -> ir.Table:
+    """What the training rows leave behind of each user and genre: user_id, genre, count, total of residuals."""
+    rows = rows.filter(rows[SPLIT] == TRAIN).select(USER, ITEM, "genre_residual").join(item_genres, ITEM)
+    return rows.group_by([USER, "genre"]).aggregate(count=rows.count(), total=rows.genre_residual.sum().cast("int64"))
+
+
+def _visible(
+    table: ir.Table, keys: list[str], value: ir.IntegerColumn, kind: Kind
+) -> tuple[ir.IntegerColumn, ir.IntegerColumn]:
+    """Count and sum of `value` over the rows with the same keys that the row may see."""
+    if kind == "point_in_time":
+        earlier = ibis.range_window(group_by=keys, order_by=TIMESTAMP, preceding=(None, 1))
+        count, total = value.count().over(earlier), value.sum().over(earlier)
+    else:
+        every, own = ibis.window(group_by=keys), ibis.window(group_by=[*keys, FOLD])
+        count = value.count().over(every) - value.count().over(own)
+        total = value.sum().over(every) - value.sum().over(own)
+    return count.cast("int64"), total.fill_null(0).cast("int64")
+
+
+def _recency(table: ir.Table, key: str, kind: Kind) -> ir.IntegerColumn:
+    if kind != "point_in_time":
+        return ibis.literal(-1, type="int64")
+    earlier = ibis.range_window(group_by=key, order_by=TIMESTAMP, preceding=(None, 1))
+    return (table[TIMESTAMP] - table[TIMESTAMP].max().over(earlier)).fill_null(-1)
+
+
+def _damped(total: ir.IntegerColumn, count: ir.IntegerColumn, damping: float) -> ir.FloatingColumn:
+    weight = count.cast("float64") + damping
+    return ibis.ifelse(weight > 0, total.cast("float64") / UNIT / weight.nullif(0.0), 0.0)
+
+
+def _integer(value: ir.FloatingColumn) -> ir.IntegerColumn:
+    return value.round().cast("int64")

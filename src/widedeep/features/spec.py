@@ -1,0 +1,97 @@
+"""The description of the features: what `features.json` holds, and all that a model must know to size its tables."""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from widedeep.features.history import Damping, Kind
+from widedeep.files import read_json
+
+# Demographics and item columns that the shipped data sets have. A cross on one that this data set lacks is left out;
+# on any other unknown name it is a mistake.
+OPTIONAL_FIELDS = (
+    "gender",
+    "age",
+    "occupation",
+    "country",
+    "birth_year",
+    "joined_year",
+    "year",
+    "type",
+    "source",
+    "status",
+    "age_rating",
+)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One input of the model.
+
+    kind: "category" (one index per row, 0 for unseen or missing), "bag" (several indices per row, padded with 0),
+    "number" (of the user or item) or "history" (of the user or item before the rating). `cardinality` counts the
+    indices with 0; `values` are those of the indices 1, 2, ... of a small vocabulary.
+    """
+
+    name: str
+    entity: Literal["user", "item"]
+    kind: Literal["category", "bag", "number", "history"]
+    source: str
+    cardinality: int | None = None
+    values: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Cross:
+    """A wide feature that is on where all its fields have one combination of values (Cheng et al. 2016, eq. 1).
+
+    Index 0 stands for every combination with an unseen value; the others are 1 + the combination's number where
+    `hashed` is False, else 1 + its hash modulo (cardinality - 1).
+    """
+
+    fields: tuple[str, ...]
+    cardinality: int
+    hashed: bool
+
+
+@dataclass(frozen=True)
+class Spec:
+    """All of `features.json`. `mean` is that of the training ratings; `online`: rows outside training have history."""
+
+    dataset: str
+    rating_scale: tuple[float, float]
+    mean: float
+    history: Kind
+    online: bool
+    damping: Damping
+    fields: tuple[Field, ...]
+    crosses: tuple[Cross, ...]
+    crosses_left_out: tuple[tuple[str, ...], ...]
+
+    def of_kind(self, kind: str) -> tuple[Field, ...]:
+        return tuple(field for field in self.fields if field.kind == kind)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def load(cls, path: Path) -> "Spec":
+        raw = read_json(path)
+        raw["rating_scale"] = tuple(raw["rating_scale"])
+        raw["damping"] = Damping(**raw["damping"])
+        raw["fields"] = tuple(
+            Field(**(field | {"values": None if field["values"] is None else tuple(field["values"])}))
+            for field in raw["fields"]
+        )
+        raw["crosses"] = tuple(Cross(**(cross | {"fields": tuple(cross["fields"])})) for cross in raw["crosses"])
+        raw["crosses_left_out"] = tuple(tuple(names) for names in raw["crosses_left_out"])
+        return cls(**raw)
+
+
+def cross_of(fields: tuple[Field, ...], hash_buckets: int) -> Cross:
+    """Index the combinations of `fields` exactly if they are at most `hash_buckets`, else hash them into as many."""
+    combinations = math.prod(int(field.cardinality or 0) for field in fields)
+    hashed = combinations > hash_buckets
+    names = tuple(field.name for field in fields)
+    return Cross(names, 1 + (hash_buckets if hashed else combinations), hashed)

@@ -1,0 +1,60 @@
+"""Writing outputs whole or not at all: to a temporary name, then renamed."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PARTIAL = ".partial"  # ignored by git and DVC
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends without an exception.
+
+    The block may make a file or a folder there. On an exception the temporary path is removed and what stood at
+    `path` before is untouched. A leftover of a killed process is cleared at the next try.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + PARTIAL)
+    remove(partial)
+    try:
+        yield partial
+        if path.is_dir():
+            # A folder cannot be replaced in one step: move the old one aside so that a failed rename can undo it.
+            old = path.with_name(path.name + ".old" + PARTIAL)
+            remove(old)
+            os.replace(path, old)
+            try:
+                os.replace(partial, path)
+            except OSError:
+                os.replace(old, path)
+                raise
+            remove(old)
+        else:
+            os.replace(partial, path)
+    except BaseException:
+        remove(partial)
+        raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, whichever is there, if any."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as indented JSON in a stable form. NaN and infinity are refused (`ValueError`)."""
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: str | Path) -> Any:
+    return json.loads(Path(path).read_text(encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""Models: features of a row in, a predicted rating out."""

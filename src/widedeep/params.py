@@ -1,0 +1,196 @@
+"""params.yaml as typed, frozen models: one per stage. Meaning, unit and range of each key stand in params.yaml.
+
+Values are coerced to the declared type, because the same text reads differently elsewhere: PyYAML (YAML 1.1) takes
+`1e-4` for a string where DVC (YAML 1.2) takes it for a number, and `dvc exp run -S` writes `1e-05`.
+"""
+
+import difflib
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from annotated_types import Ge, Gt, Le, Len, Lt
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+
+from widedeep.errors import UserError
+
+Dataset = Literal[
+    "movielens-small",
+    "ml-100k",
+    "ml-1m",
+    "ml-10m",
+    "ml-20m",
+    "ml-25m",
+    "ml-32m",
+    "ml-latest",
+    "ml-latest-small",
+    "myanimelist-2023",
+    "csv",
+]
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("must be finite")
+    return value
+
+
+def _not_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    return value
+
+
+def _distinct(crosses: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+    as_sets = [frozenset(names) for names in crosses]
+    if any(len(names) != len(group) for names, group in zip(crosses, as_sets, strict=True)):
+        raise ValueError("a cross must not name a field twice")
+    if len(set(as_sets)) != len(as_sets):
+        raise ValueError("the same cross must not be listed twice")
+    return crosses
+
+
+Float = Annotated[float, BeforeValidator(_not_bool), AfterValidator(_finite)]
+Int = Annotated[int, BeforeValidator(_not_bool)]
+Positive = Annotated[Float, Gt(0)]
+NonNegative = Annotated[Float, Ge(0)]
+Fraction = Annotated[Float, Ge(0), Lt(1)]
+Count = Annotated[Int, Ge(1)]
+Seed = Annotated[Int, Ge(0), Lt(2**32)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DownloadParams(Section):
+    dataset: Dataset
+    source: str
+
+
+class PreprocessParams(Section):
+    on_bad_rows: Literal["error", "drop"]
+    rating_scale: tuple[Float, Float] | None
+    min_ratings_per_user: Count
+    min_ratings_per_item: Count
+    split: Literal["temporal", "random", "leave_last_out", "predefined"]
+    fold: str
+    validation_fraction: Fraction
+    test_fraction: Annotated[Float, Gt(0), Lt(1)]
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _check(self) -> "PreprocessParams":
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError(
+                "validation_fraction and test_fraction must leave rows to train on: their sum must be below 1. "
+                f"Got {self.validation_fraction} + {self.test_fraction} instead."
+            )
+        if self.rating_scale is not None and self.rating_scale[0] >= self.rating_scale[1]:
+            raise ValueError(f"rating_scale must be [lowest, highest]. Got {list(self.rating_scale)} instead.")
+        return self
+
+
+class FeaturizeParams(Section):
+    crosses: Annotated[tuple[Annotated[tuple[str, ...], Len(2, 4)], ...], AfterValidator(_distinct)]
+    hash_buckets: Count
+    user_damping: NonNegative
+    item_damping: NonNegative
+    genre_damping: NonNegative
+    folds: Annotated[Int, Ge(2)]
+    seed: Seed
+
+
+class WideDeepParams(Section):
+    embedding_size: Count
+    embedding_deviation: Positive
+    hidden: Annotated[tuple[Count, ...], Len(1)]
+    activation: Literal["relu", "gelu", "silu", "tanh"]
+    dropout: Fraction
+    batch_norm: bool
+    bounded_output: bool
+
+
+class TrainParams(WideDeepParams):
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    wide_learning_rate: Positive
+    weight_decay: NonNegative
+    wide_weight_decay: NonNegative
+    unseen_rate: Annotated[Float, Ge(0), Le(1)]
+    patience: Count
+    gradient_clip: NonNegative
+    accelerator: Literal["auto", "cpu", "gpu", "mps"]
+    devices: Literal["auto"] | Count
+    nodes: Count
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"]
+    seed: Seed
+
+
+class Params(Section):
+    download: DownloadParams
+    preprocess: PreprocessParams
+    featurize: FeaturizeParams
+    train: TrainParams
+
+
+def load_params(path: str | Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises
+    ------
+    UserError
+        The file is not readable YAML; a section or key is unknown (the nearest valid name is given) or missing; a
+        value has the wrong type or is out of range. All mistakes are listed, each with its key, rule and value.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist. Run from the repository root.") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path} must hold sections with keys. Got {type(raw).__name__} instead.")
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        lines = [_explain(problem) for problem in error.errors()]
+        raise UserError("\n".join(f"{path}: {line}" for line in lines)) from None
+
+
+def _explain(problem: Any) -> str:
+    location, kind = problem["loc"], problem["type"]
+    key = ".".join(str(part) for part in location)
+    if kind == "extra_forbidden":
+        known = _fields(location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1)
+        hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(known)}."
+        return f"unknown key '{key}'. {hint}"
+    if kind == "missing":
+        return f"'{key}' is missing: add it (see the params.yaml of the repository for its meaning and range)."
+    rule = problem["msg"].removeprefix("Value error, ")
+    if problem.get("ctx", {}).get("error") is not None and isinstance(problem["input"], dict):
+        return f"in '{key}': {rule}"
+    rule = rule[0].lower() + rule[1:]
+    hint = ""
+    if kind == "literal_error":
+        options = _literals(problem["ctx"]["expected"])
+        near = difflib.get_close_matches(str(problem["input"]), options, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+    return f"'{key}': {rule}. Got {problem['input']!r} instead.{hint}"
+
+
+def _literals(expected: str) -> list[str]:
+    return [part.strip().strip("'") for part in expected.replace(" or ", ", ").split(",")]
+
+
+def _fields(location: Iterable[str | int]) -> list[str]:
+    model: type[BaseModel] = Params
+    for part in location:
+        annotation = model.model_fields[str(part)].annotation
+        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,212 @@
+"""Reading the files that describe items and users: every field checked, every mistake named with its line."""
+
+import csv
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pandas as pd
+
+from widedeep.columns import GENRES, ITEM, TITLE, USER, YEAR
+from widedeep.errors import UserError
+from widedeep.sources.source import Entities
+
+T = TypeVar("T")
+Columns = Mapping[str, Sequence[T]]  # by name, one value per row
+
+# A range as in "Lost (2004–2010)" counts by its first year; "(V)" is IMDb's mark of a video.
+_YEAR_AT_END = re.compile(
+    r"(?P<title>.*\S)\s*\((?P<year>(?:18|19|20)\d\d)(?:[-–](?:\d{4})?)?\s*\)(?:\s*\(V\))?", re.DOTALL
+)
+_NO_GENRE = {"", "(no genres listed)", "unknown"}
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """The fields of one text file, still text, by column; `lines` has the line (from 1) on which each row starts."""
+
+    path: Path
+    lines: list[int]
+    columns: dict[str, list[str]]
+
+    def parse(self, column: str, convert: Callable[[str], T], rule: str) -> list[T]:
+        """Each field of a column through `convert`.
+
+        Raises
+        ------
+        UserError
+            `convert` raised ValueError or KeyError: the file, line, `rule` (as in "must be an integer") and value.
+        """
+        values = []
+        for line, text in zip(self.lines, self.columns[column], strict=True):
+            try:
+                values.append(convert(text))
+            except (ValueError, KeyError):
+                raise UserError(
+                    f"{self.path}, line {line}: {column} must be {rule}. Got {text!r} instead. Correct that line."
+                ) from None
+        return values
+
+    def ids(self, column: str) -> list[int]:
+        """A column of ids. Raises `UserError` for one that is not an integer or stands there twice."""
+        ids = self.parse(column, integer, "an integer")
+        first: dict[int, int] = {}
+        for line, value in zip(self.lines, ids, strict=True):
+            if first.setdefault(value, line) != line:
+                raise UserError(
+                    f"{self.path}, line {line}: {column} must be unique. Got {value}, which line {first[value]} has "
+                    "already. Remove one of the two."
+                )
+        return ids
+
+
+def read_csv(path: Path, required: Sequence[str]) -> TextTable:
+    """Read comma-separated UTF-8 text with a header line; quoted fields may hold commas and line ends.
+
+    Raises
+    ------
+    UserError
+        The file is missing, empty, not UTF-8 or broken CSV; a column of `required` is missing, a name stands twice in
+        the header, or a row has more or fewer fields than the header.
+    """
+    rows = _csv_rows(path)
+    _, header = next(rows, (1, []))
+    if not header:
+        raise UserError(f"{path} is empty: it must start with a header line that has {', '.join(required)}.")
+    missing = [name for name in required if name not in header]
+    if missing:
+        raise UserError(
+            f"{path}, line 1: the header must name the column {missing[0]}. Got {','.join(header)!r} instead."
+        )
+    repeated = [name for name in header if header.count(name) > 1 or not name]
+    if repeated:
+        raise UserError(f"{path}, line 1: column names must be unique and not empty. Got {repeated[0]!r} instead.")
+    return _collect(path, rows, header)
+
+
+def read_plain(path: Path, separator: str, columns: Sequence[str], encoding: str) -> TextTable:
+    """Read text without header or quotes, one row per line; blank lines are skipped.
+
+    Raises
+    ------
+    UserError
+        The file is missing, empty or not in `encoding`, or a line has more or fewer fields than `columns`.
+    """
+    lines = (line.rstrip("\r\n") for line in _text(path, encoding))
+    rows = ((number, line.split(separator)) for number, line in enumerate(lines, start=1) if line)
+    return _collect(path, rows, columns)
+
+
+def _text(path: Path, encoding: str) -> Iterator[str]:
+    number = 0
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                number += 1
+                # Spreadsheets start a UTF-8 file with a byte-order mark.
+                yield line.decode(encoding).removeprefix("\ufeff")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing. Run the download stage again: dvc repro -f download.") from None
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}, line {number}: the text must be {encoding}. Got the bytes "
+            f"{line[error.start : error.start + 4]!r} at position {error.start}. Save the file as {encoding}."
+        ) from None
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(_text(path, "utf-8"), strict=True)
+    start = 1
+    try:
+        for row in reader:
+            if row:
+                yield start, row
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(f"{path}, line {start}: this row is not valid CSV ({error}). Correct its quotes.") from None
+
+
+def _collect(path: Path, rows: Iterable[tuple[int, list[str]]], columns: Sequence[str]) -> TextTable:
+    lines: list[int] = []
+    table: list[list[str]] = []
+    for line, fields in rows:
+        if len(fields) != len(columns):
+            raise UserError(
+                f"{path}, line {line}: a row must have {len(columns)} fields ({', '.join(columns)}). Got {len(fields)} "
+                "instead. Correct that line."
+            )
+        lines.append(line)
+        table.append(fields)
+    if not table:
+        raise UserError(f"{path} is empty: it must have at least one row of {', '.join(columns)}.")
+    return TextTable(
+        path, lines, {name: list(column) for name, column in zip(columns, zip(*table, strict=True), strict=True)}
+    )
+
+
+def integer(text: str) -> int:
+    """Stricter than `int`, which also takes "1_000" and " 7", and within int64."""
+    if not re.fullmatch(r"-?[0-9]{1,18}", text):
+        raise ValueError(text)
+    return int(text)
+
+
+def number(text: str, missing: Iterable[str] = ("",)) -> float:
+    """A finite number; NaN for "nan" and for what stands for a missing one."""
+    value = math.nan if text in missing else float(text)
+    if math.isinf(value) or "_" in text:
+        raise ValueError(text)
+    return value
+
+
+def split_title(text: str) -> tuple[str | None, int | None]:
+    """Title and year: "Toy Story (1995) " gives ("Toy Story", 1995), "Babylon 5" gives ("Babylon 5", None)."""
+    match = _YEAR_AT_END.fullmatch(text.strip())
+    if match:
+        return match["title"], int(match["year"])
+    return text.strip() or None, None
+
+
+def split_genres(text: str, separator: str = "|") -> list[str]:
+    """Genre names in the file's order, each once; empty for "(no genres listed)" and "unknown"."""
+    names = [name.strip() for name in text.split(separator)]
+    return [name for name in dict.fromkeys(names) if name not in _NO_GENRE]
+
+
+def item_entities(
+    ids: Sequence[int],
+    titles: Sequence[str | None],
+    years: Sequence[int | None],
+    genres: Sequence[list[str]],
+    numeric: Columns[float] | None = None,
+    categorical: Columns[str | None] | None = None,
+    imputed_from: Mapping[str, str] | None = None,
+) -> Entities:
+    """Items as `Entities`, from one value per item in each argument."""
+    columns = {
+        ITEM: pd.Series(ids, dtype="int64"),
+        TITLE: pd.Series(titles, dtype=object),
+        YEAR: pd.Series(years, dtype="Int64"),
+        GENRES: pd.Series(genres, dtype=object),
+    }
+    return _entities(columns, numeric or {}, categorical or {}, imputed_from or {})
+
+
+def user_entities(ids: Sequence[int], numeric: Columns[float], categorical: Columns[str | None]) -> Entities:
+    """Users as `Entities`, from one value per user in each argument."""
+    return _entities({USER: pd.Series(ids, dtype="int64")}, numeric, categorical, {})
+
+
+def _entities(
+    columns: Mapping[str, pd.Series],
+    numeric: Columns[float],
+    categorical: Columns[str | None],
+    imputed_from: Mapping[str, str],
+) -> Entities:
+    more = {name: pd.Series(values, dtype="float64") for name, values in numeric.items()}
+    more |= {name: pd.Series(values, dtype=object) for name, values in categorical.items()}
+    table = pd.DataFrame({**columns, **more}).sort_values(next(iter(columns)), ignore_index=True)
+    return Entities(table, tuple(numeric), tuple(categorical), imputed_from)

@@ -1,0 +1,147 @@
+"""Bringing the raw files of a data set into a folder: from its publisher, a URL, a zip or a folder."""
+
+import hashlib
+import shutil
+import stat
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import pooch
+import requests
+from pooch.utils import unique_file_name
+
+from widedeep.errors import UserError
+from widedeep.files import write_json
+from widedeep.sources.source import Source
+
+CACHE = pooch.os_cache("widedeep")  # archives stay here, outside DVC's outputs, which DVC deletes before each run
+RETRIES = 3
+
+
+def fetch(source: Source, location: str, folder: Path) -> None:
+    """Bring the files of `source`, and only these, into the existing, empty `folder`.
+
+    `location` is "auto" (the publisher's place), a URL of a zip, a zip file or a folder; paths are relative to the
+    working directory. A URL of your own has no known checksum, so what it serves is taken as it is. Adds
+    dataset.json, the name of the data set and the SHA-256 of each file: no path and no time, so the same files give
+    the same bytes.
+
+    Raises
+    ------
+    UserError
+        The place does not exist or does not answer, an archive is broken, unsafe or fails its checksum, or a needed
+        file is missing, empty or there twice. `folder` may then hold some of the files.
+    """
+    path = Path(location).expanduser()
+    if location == "auto":
+        source.fetch(folder)
+    elif location.startswith(("http://", "https://")):
+        unpack(download(location, None), source, folder)
+    elif path.is_dir():
+        chosen = _choose((entry.name for entry in path.iterdir() if entry.is_file()), source, str(path))
+        for name, member in chosen.items():
+            shutil.copyfile(path / member, folder / name)
+    elif path.is_file():
+        unpack(path, source, folder)
+    else:
+        raise UserError(
+            f"download.source must be auto, an http or https URL of a zip, a zip file or a folder. Got {location!r} "
+            f"instead, and there is no such file or folder in {Path.cwd()}."
+        )
+    _describe(source, folder)
+
+
+def _describe(source: Source, folder: Path) -> None:
+    digests = {}
+    for path in sorted(folder.iterdir()):
+        if path.stat().st_size == 0:
+            raise UserError(f"{path.name} of {source.name} is empty. Get it again, or set download.source elsewhere.")
+        with path.open("rb") as file:
+            digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    write_json(folder / "dataset.json", {"dataset": source.name, "files": digests})
+
+
+def download(url: str, checksum: str | None) -> Path:
+    """Path of the downloaded file in the user's cache. `checksum` is as pooch writes it: "md5:..." or "sha256:...".
+
+    A file with a checksum is downloaded once; without one, again each time, because it may have changed.
+
+    Raises
+    ------
+    UserError
+        No network, an HTTP error, or another checksum than the one given, each after `RETRIES` more tries.
+    """
+    name = unique_file_name(url)
+    if checksum is None:
+        (Path(CACHE) / name).unlink(missing_ok=True)
+    store = pooch.create(CACHE, base_url="", registry={name: checksum}, urls={name: url}, retry_if_failed=RETRIES)
+    # Pooch's default of 1 KiB, flushed each time, is slow for hundreds of megabytes.
+    downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=1 << 20)
+    try:
+        return Path(store.fetch(name, downloader=downloader))
+    except requests.RequestException as error:
+        raise UserError(
+            f"cannot download {url}: {error}. To work without it, get the data set another way and set download.source "
+            "in params.yaml to the zip, or to a folder with its files."
+        ) from None
+    except ValueError as error:
+        raise UserError(
+            f"{url} does not serve the file with the published checksum. {error} To use another copy, set "
+            "download.source in params.yaml to a zip, or to a folder with its files."
+        ) from None
+
+
+def unpack(archive: Path, source: Source, folder: Path) -> None:
+    """Write the files of `source` from a zip into `folder`, wherever in the zip they lie together.
+
+    Raises
+    ------
+    UserError
+        The zip is truncated or no zip, encrypted, has a member that points outside the folder (then nothing is
+        written), lacks a file, or has the files in more than one place.
+    """
+    try:
+        with zipfile.ZipFile(archive) as zipped:
+            members = [member for member in zipped.infolist() if not member.is_dir()]
+            for member in members:
+                _refuse_unsafe(member, archive)
+            chosen = _choose((member.filename for member in members), source, str(archive))
+            for name, filename in chosen.items():
+                with zipped.open(filename) as packed, (folder / name).open("wb") as file:
+                    shutil.copyfileobj(packed, file)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise UserError(f"{archive} is not a whole, readable zip file: {error}. Get it again.") from None
+
+
+def _refuse_unsafe(member: zipfile.ZipInfo, archive: Path) -> None:
+    path = PurePosixPath(member.filename.replace("\\", "/"))
+    drive = path.parts[:1] and path.parts[0].endswith(":")
+    if path.is_absolute() or ".." in path.parts or drive or stat.S_ISLNK(member.external_attr >> 16):
+        raise UserError(
+            f"{archive}: the member {member.filename!r} is a link or points outside the archive. Nothing was "
+            "unpacked. Get the archive from its publisher."
+        )
+
+
+def _choose(members: Iterable[str], source: Source, place: str) -> dict[str, str]:
+    """The wanted files by name, each with its path within `place`; all must lie in one folder there."""
+    paths = [PurePosixPath(member) for member in members]
+    wanted = [path for path in paths if path.name in source.files + source.optional_files]
+    homes = sorted({str(path.parent) for path in wanted})
+    if len(homes) > 1:
+        raise UserError(
+            f"{place}: the files of {source.name} must lie in one folder. Found some in each of {', '.join(homes)}. "
+            "Put the right ones in a folder of their own and set download.source to it."
+        )
+    chosen = {path.name: str(path) for path in wanted}
+    missing = [name for name in source.files if name not in chosen]
+    if missing:
+        found = ", ".join(sorted(map(str, paths))[:20]) or "no file"
+        raise UserError(
+            f"{place}: {source.name} needs {', '.join(source.files)}; missing: {', '.join(missing)}. Found {found}. "
+            "Check download.dataset and download.source in params.yaml."
+        )
+    return chosen

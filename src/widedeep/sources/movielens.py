@@ -1,0 +1,172 @@
+"""MovieLens by GroupLens (https://grouplens.org/datasets/movielens/), in its three file layouts.
+
+Downloads are checked against the publisher's md5, which lies beside each zip as `<zip>.md5`. For the fixed releases
+it is written here as well; `ml-latest` and `ml-latest-small` change, so theirs is read at download time.
+
+Reference: F. M. Harper and J. A. Konstan, The MovieLens Datasets: History and Context, ACM TiiS 5(4), 2015.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from widedeep.columns import ITEM, RATING, TIMESTAMP, USER
+from widedeep.errors import UserError
+from widedeep.sources.entities import (
+    TextTable,
+    integer,
+    item_entities,
+    number,
+    read_csv,
+    read_plain,
+    split_genres,
+    split_title,
+    user_entities,
+)
+from widedeep.sources.fetch import download, unpack
+from widedeep.sources.source import Entities, RatingsFile, Source
+
+WHOLE_STARS = (1.0, 5.0)
+HALF_STARS = (0.5, 5.0)
+
+_FIELDS = {USER: 0, ITEM: 1, RATING: 2, TIMESTAMP: 3}
+_FOLDS = ("u1", "u2", "u3", "u4", "u5", "ua", "ub")
+
+# The codes of users.dat, from the README of ml-1m.
+_AGES = {"1": "Under 18", "18": "18-24", "25": "25-34", "35": "35-44", "45": "45-49", "50": "50-55", "56": "56+"}
+_OCCUPATIONS = (
+    "other", "academic/educator", "artist", "clerical/admin", "college/grad student", "customer service",
+    "doctor/health care", "executive/managerial", "farmer", "homemaker", "K-12 student", "lawyer", "programmer",
+    "retired", "sales/marketing", "scientist", "self-employed", "technician/engineer", "tradesman/craftsman",
+    "unemployed", "writer",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovieLens(Source):
+    """A release of MovieLens. `md5` is None where the publisher changes the zip."""
+
+    md5: str | None = None
+    items_complete: bool = True
+
+    def fetch(self, folder: Path) -> None:
+        url = f"https://files.grouplens.org/datasets/movielens/{self.name}.zip"
+        unpack(download(url, f"md5:{self.md5 or published_md5(url)}"), self, folder)
+
+
+def published_md5(url: str) -> str:
+    """The md5 that the publisher gives for a zip, in `<url>.md5`. Raises `UserError` where there is none."""
+    text = download(f"{url}.md5", None).read_text(encoding="ascii", errors="replace")
+    match = re.search(r"\b[0-9a-fA-F]{32}\b", text)
+    if match is None:
+        raise UserError(f"{url}.md5 must hold an md5 checksum. Got {text[:80]!r} instead. Try again later.")
+    return match[0].lower()
+
+
+class MovieLens100K(MovieLens):
+    """u.data, u.item, u.user and u.genre, with the publisher's folds u1..u5, ua and ub."""
+
+    def ratings(self, raw: Path) -> RatingsFile:
+        return _tab_separated("u.data")
+
+    def folds(self) -> Mapping[str, tuple[RatingsFile, RatingsFile]]:
+        return {fold: (_tab_separated(f"{fold}.base"), _tab_separated(f"{fold}.test")) for fold in _FOLDS}
+
+    def items(self, raw: Path) -> Entities:
+        genres = read_plain(raw / "u.genre", "|", ("genre", "position"), "latin-1").columns["genre"]
+        columns = (ITEM, "title", "release_date", "video_release_date", "url", *genres)
+        table = read_plain(raw / "u.item", "|", columns, "latin-1")
+        flags = zip(
+            *(table.parse(genre, {"0": False, "1": True}.__getitem__, "0 or 1") for genre in genres), strict=True
+        )
+        # Movie 267 is named "unknown" for want of a title.
+        titles = ["" if title == "unknown" else title for title in table.columns["title"]]
+        names = [[g for g, flag in zip(genres, row, strict=True) if flag and g != "unknown"] for row in flags]
+        return _items(table, ITEM, titles, names)
+
+    def users(self, raw: Path) -> Entities:
+        table = read_plain(raw / "u.user", "|", (USER, "age", "gender", "occupation", "zip"), "latin-1")
+        age = table.parse("age", number, "a number of years")
+        categorical = {name: table.columns[name] for name in ("gender", "occupation")}
+        return user_entities(table.ids(USER), {"age": age}, categorical)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovieLensDat(MovieLens):
+    """ratings.dat and movies.dat with `::` between fields; ml-1m has users.dat too."""
+
+    encoding: str
+
+    def ratings(self, raw: Path) -> RatingsFile:
+        return RatingsFile("ratings.dat", "::", 4, _FIELDS)
+
+    def items(self, raw: Path) -> Entities:
+        table = read_plain(raw / "movies.dat", "::", (ITEM, "title", "genres"), self.encoding)
+        return _items(table, ITEM, table.columns["title"], [split_genres(text) for text in table.columns["genres"]])
+
+    def users(self, raw: Path) -> Entities | None:
+        if "users.dat" not in self.files:
+            return None
+        table = read_plain(raw / "users.dat", "::", (USER, "gender", "age", "occupation", "zip"), self.encoding)
+        age = table.parse("age", _AGES.__getitem__, f"one of {', '.join(_AGES)}")
+        occupations = dict(enumerate(_OCCUPATIONS))
+        occupation = table.parse("occupation", lambda code: occupations[integer(code)], "a code from 0 to 20")
+        return user_entities(
+            table.ids(USER), {}, {"gender": table.columns["gender"], "age": age, "occupation": occupation}
+        )
+
+
+class MovieLensCsv(MovieLens):
+    """ratings.csv and movies.csv with header lines, as in all releases since ml-20m."""
+
+    def ratings(self, raw: Path) -> RatingsFile:
+        return RatingsFile("ratings.csv", ",", 4, _FIELDS, header="userId,movieId,rating,timestamp")
+
+    def items(self, raw: Path) -> Entities:
+        table = read_csv(raw / "movies.csv", ("movieId", "title", "genres"))
+        genres = [split_genres(text) for text in table.columns["genres"]]
+        return _items(table, "movieId", table.columns["title"], genres)
+
+
+def _tab_separated(name: str) -> RatingsFile:
+    return RatingsFile(name, "\t", 4, _FIELDS)
+
+
+def _items(table: TextTable, id_column: str, titles: list[str], genres: list[list[str]]) -> Entities:
+    split = [split_title(title) for title in titles]
+    return item_entities(table.ids(id_column), [title for title, _ in split], [year for _, year in split], genres)
+
+
+def _csv_release(name: str, md5: str | None) -> MovieLensCsv:
+    return MovieLensCsv(name=name, files=("ratings.csv", "movies.csv"), rating_scale=HALF_STARS, md5=md5)
+
+
+RELEASES: tuple[Source, ...] = (
+    MovieLens100K(
+        name="ml-100k",
+        files=("u.data", "u.item", "u.user", "u.genre"),
+        optional_files=tuple(f"{fold}.{part}" for fold in _FOLDS for part in ("base", "test")),
+        rating_scale=WHOLE_STARS,
+        md5="0e33842e24a9c977be4e0107933c0723",
+    ),
+    MovieLensDat(
+        name="ml-1m",
+        files=("ratings.dat", "movies.dat", "users.dat"),
+        rating_scale=WHOLE_STARS,
+        md5="c4d9eecfca2ab87c1945afe126590906",
+        encoding="latin-1",
+    ),
+    MovieLensDat(
+        name="ml-10m",
+        files=("ratings.dat", "movies.dat"),
+        rating_scale=HALF_STARS,
+        md5="ce571fd55effeba0271552578f2648bd",
+        encoding="utf-8",
+    ),
+    _csv_release("ml-20m", "cd245b17a1ae2cc31bb14903e1204af3"),
+    _csv_release("ml-25m", "6b51fb2759a8657d3bfcbfc42b592ada"),
+    _csv_release("ml-32m", "d472be332d4daa821edc399621853b57"),
+    _csv_release("ml-latest", None),
+    _csv_release("ml-latest-small", None),
+)

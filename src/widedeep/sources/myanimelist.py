@@ -1,0 +1,141 @@
+"""MyAnimeList 2023: the Kaggle data set dbdmobile/myanimelist-dataset, 24 million ratings of anime from 1 to 10.
+
+The publisher's score, rank, popularity and counts of an anime are totals over all of MyAnimeList up to 2023, so they
+know something of ratings that a test set holds.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import requests
+
+from widedeep.columns import ITEM, RATING, USER
+from widedeep.errors import UserError
+from widedeep.sources.entities import integer, item_entities, number, read_csv, split_genres, user_entities
+from widedeep.sources.fetch import CACHE, unpack
+from widedeep.sources.source import Entities, RatingsFile, Source
+
+SLUG = "dbdmobile/myanimelist-dataset"
+
+_MISSING = ("", "UNKNOWN", "Unknown")
+_NUMERIC = ("Score", "Episodes", "Rank", "Popularity", "Favorites", "Scored By", "Members")
+_CATEGORICAL = {"type": "Type", "source": "Source", "age_rating": "Rating", "status": "Status"}
+_DURATION = re.compile(r"(?:(\d+) hr\.?)? ?(?:(\d+) min\.?)? ?(?:(\d+) sec\.?)?(?: per ep\.?)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MyAnimeList(Source):
+    def fetch(self, folder: Path) -> None:
+        unpack(_from_kaggle(self), self, folder)
+
+    def ratings(self, raw: Path) -> RatingsFile:
+        # The fourth field, the title, may hold commas.
+        return RatingsFile(
+            "users-score-2023.csv",
+            ",",
+            5,
+            {USER: 0, ITEM: 2, RATING: -1},
+            header="user_id,Username,anime_id,Anime Title,rating",
+            at_least=True,
+        )
+
+    def items(self, raw: Path) -> Entities:
+        required = ("anime_id", "Name", "Genres", "Premiered", "Aired", "Duration", *_NUMERIC, *_CATEGORICAL.values())
+        table = read_csv(raw / "anime-dataset-2023.csv", required)
+        text = table.columns
+        number_or_missing = partial(number, missing=_MISSING)
+        numeric = {_snake(name): table.parse(name, number_or_missing, "a number or UNKNOWN") for name in _NUMERIC}
+        numeric["duration"] = [minutes(value) for value in text["Duration"]]
+        categorical = {name: [_or_none(value) for value in text[column]] for name, column in _CATEGORICAL.items()}
+        dates = zip(text["Premiered"], text["Aired"], strict=True)
+        return item_entities(
+            table.ids("anime_id"),
+            [name.strip() or None for name in text["Name"]],
+            [first_year(premiered) or first_year(aired) for premiered, aired in dates],
+            [split_genres("" if value in _MISSING else value, ", ") for value in text["Genres"]],
+            numeric,
+            categorical,
+            # Popularity ranks anime by members, rank by score: -0.98 correlated with it.
+            imputed_from={"rank": "popularity"},
+        )
+
+    def users(self, raw: Path) -> Entities | None:
+        path = raw / "users-details-2023.csv"
+        if not path.exists():
+            return None
+        table = read_csv(path, ("Mal ID", "Gender", "Birthday", "Location", "Joined"))
+        # Mean Score and the counts of watched anime are left out: they contain the ratings that a test set holds.
+        numeric = {
+            "birth_year": [_year_or_nan(value) for value in table.columns["Birthday"]],
+            "joined_year": [_year_or_nan(value) for value in table.columns["Joined"]],
+        }
+        categorical = {
+            "gender": [_or_none(value) for value in table.columns["Gender"]],
+            "country": [_or_none(value.rpartition(",")[2].strip()) for value in table.columns["Location"]],
+        }
+        return user_entities(table.ids("Mal ID"), numeric, categorical)
+
+
+def first_year(text: str) -> int | None:
+    """The first number of four digits: 1998 for "spring 1998" and for "Apr 3, 1998 to Apr 24, 1999"."""
+    match = re.search(r"\b[0-9]{4}\b", text)
+    return integer(match[0]) if match else None
+
+
+def minutes(text: str) -> float:
+    """Length in minutes: 115 for "1 hr 55 min", 24 for "24 min per ep", NaN where it is not known."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None or not any(match.groups()):
+        return math.nan
+    hours, whole, seconds = (int(part or 0) for part in match.groups())
+    return hours * 60 + whole + seconds / 60
+
+
+def _year_or_nan(text: str) -> float:
+    year = first_year(text[:4])
+    return math.nan if year is None else float(year)
+
+
+def _or_none(text: str) -> str | None:
+    return None if text in _MISSING else text
+
+
+def _snake(name: str) -> str:
+    return name.lower().replace(" ", "_")
+
+
+def _from_kaggle(source: Source) -> Path:
+    """The data set's zip, brought by Kaggle's own client into the user's cache."""
+    what_to_do = (
+        "Make a token at https://www.kaggle.com/settings/api and set KAGGLE_API_TOKEN, or KAGGLE_USERNAME and "
+        f"KAGGLE_KEY, or keep kaggle.json in ~/.kaggle. Or download https://www.kaggle.com/datasets/{SLUG} by hand, "
+        f"put {', '.join(source.files)} (and, if you like, {', '.join(source.optional_files)}) in a folder and set "
+        "download.source in params.yaml to that folder."
+    )
+    try:
+        from kaggle.api.kaggle_api_extended import KaggleApi
+    except ImportError:
+        raise UserError(
+            f"{source.name} lies on Kaggle, whose client is not installed: pip install 'widedeep[kaggle]'. {what_to_do}"
+        ) from None
+    client = KaggleApi()
+    try:
+        client.authenticate()
+        client.dataset_download_files(SLUG, path=str(CACHE))
+    except SystemExit:  # the client's way to say that it found no token
+        raise UserError(f"{source.name} lies on Kaggle, which asks for a token. {what_to_do}") from None
+    except (requests.RequestException, ValueError) as error:
+        raise UserError(f"cannot download {SLUG} from Kaggle: {error}. {what_to_do}") from None
+    return Path(CACHE) / f"{SLUG.partition('/')[2]}.zip"
+
+
+MYANIMELIST_2023 = MyAnimeList(
+    name="myanimelist-2023",
+    files=("anime-dataset-2023.csv", "users-score-2023.csv"),
+    optional_files=("users-details-2023.csv",),
+    rating_scale=(1.0, 10.0),
+    items_complete=False,  # the ratings name anime that MyAnimeList has removed since
+)

@@ -1,0 +1,106 @@
+"""csv: data of your own, as UTF-8 text with header lines and integer ids.
+
+ratings.csv        user_id,item_id,rating or user_id,item_id,rating,timestamp (seconds since 1970, UTC)
+items.csv          optional: item_id,title, then year, genres (joined by "|") and any further columns
+users.csv          optional: user_id and any further columns
+
+A further column is numeric if each of its values is a number or empty, else categorical; empty means missing. A
+column without any value is left out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from widedeep.columns import GENRES, ITEM, RATING, SPLIT, TIMESTAMP, TITLE, USER, YEAR
+from widedeep.errors import UserError
+from widedeep.sources.entities import (
+    TextTable,
+    integer,
+    item_entities,
+    number,
+    read_csv,
+    split_genres,
+    user_entities,
+)
+from widedeep.sources.source import Entities, RatingsFile, Source
+
+_FIELDS = (USER, ITEM, RATING, TIMESTAMP)
+_RESERVED = (*_FIELDS, SPLIT, TITLE, YEAR, GENRES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CsvTables(Source):
+    def fetch(self, folder: Path) -> None:
+        raise UserError(
+            f"the dataset {self.name} is your own, so download.source must say where it is: a folder, a zip or a URL "
+            f"of a zip with {', '.join(self.files)} and, if you like, {', '.join(self.optional_files)}. Got 'auto' "
+            "instead."
+        )
+
+    def ratings(self, raw: Path) -> RatingsFile:
+        path = raw / "ratings.csv"
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            header = file.readline().rstrip("\r\n")
+        layouts = [_FIELDS[:3], _FIELDS]
+        for names in layouts:
+            if header == ",".join(names):
+                return RatingsFile(path.name, ",", len(names), {n: i for i, n in enumerate(names)}, header)
+        rule = " or ".join(",".join(names) for names in layouts)
+        raise UserError(f"{path}, line 1: the header must be {rule}. Got {header[:200]!r} instead.")
+
+    def items(self, raw: Path) -> Entities:
+        path = raw / "items.csv"
+        if not path.exists():
+            return item_entities([], [], [], [])
+        table = read_csv(path, (ITEM, TITLE))
+        numeric, categorical = _further(table, known=(ITEM, TITLE, YEAR, GENRES))
+        ids = table.ids(ITEM)
+        nothing = [""] * len(ids)
+        years = table.parse(YEAR, _year, "a whole number or empty") if YEAR in table.columns else [None] * len(ids)
+        return item_entities(
+            ids,
+            [title.strip() or None for title in table.columns[TITLE]],
+            years,
+            [split_genres(text) for text in table.columns.get(GENRES, nothing)],
+            numeric,
+            categorical,
+        )
+
+    def users(self, raw: Path) -> Entities | None:
+        path = raw / "users.csv"
+        if not path.exists():
+            return None
+        table = read_csv(path, (USER,))
+        return user_entities(table.ids(USER), *_further(table, known=(USER,)))
+
+
+def _further(table: TextTable, known: Sequence[str]) -> tuple[dict[str, list[float]], dict[str, list[str | None]]]:
+    """The numeric and the categorical columns other than `known`."""
+    numeric, categorical = {}, {}
+    for name, texts in table.columns.items():
+        if name in known:
+            continue
+        if name in _RESERVED:
+            raise UserError(f"{table.path}, line 1: the column name {name} has another meaning here. Rename it.")
+        if not any(texts):
+            continue
+        try:
+            numeric[name] = [number(text) for text in texts]
+        except ValueError:
+            categorical[name] = [text or None for text in texts]
+    return numeric, categorical
+
+
+def _year(text: str) -> int | None:
+    # A spreadsheet or pandas writes whole numbers with gaps as 1995.0.
+    return integer(text.removesuffix(".0")) if text else None
+
+
+CSV = CsvTables(
+    name="csv",
+    files=("ratings.csv",),
+    optional_files=("items.csv", "users.csv"),
+    rating_scale=None,
+    items_complete=True,
+)

@@ -1,0 +1,204 @@
+"""From the publisher's ratings file to checked ratings: the row-scale work, written with Ibis."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import ibis
+import ibis.expr.types as ir
+
+from widedeep.columns import ITEM, RATING, TIMESTAMP, USER
+from widedeep.errors import UserError
+from widedeep.sources.source import RatingsFile
+
+LINE = "line"
+FILE = "file"  # position of the ratings file in the list given to `read_ratings`
+SHOWN = 5  # bad rows named in an error
+
+WRONG_FIELD_COUNT = "wrong_field_count"
+UNKNOWN_ITEM = "unknown_item"
+
+
+@dataclass
+class Counts:
+    """What happened to the rows on their way to the ratings table; written to the reports."""
+
+    read: int = 0
+    bad_rows: dict[str, int] = field(default_factory=dict)
+    duplicates: int = 0
+    filtered: int = 0
+
+
+def read_ratings(
+    con: ibis.BaseBackend,
+    folder: Path,
+    layouts: Iterable[RatingsFile],
+    rating_scale: tuple[float, float],
+    known_items: Iterable[int] | None,
+    on_bad_rows: str,
+) -> tuple[ir.Table, Counts]:
+    """Read ratings files of one data set into a table of user_id, item_id, rating, timestamp, file and line.
+
+    Every line but the header must have the declared number of fields, integer ids, a rating inside `rating_scale`
+    (inclusive) and, where the layout has one, an integer timestamp in seconds; its item must be in `known_items`
+    unless that is None. Bad rows are an error, or dropped and counted by reason if `on_bad_rows` is "drop".
+
+    Raises
+    ------
+    UserError
+        A file is missing, empty or has another header; or a row is bad and `on_bad_rows` is "error": file, line,
+        reason and text of the first bad rows are shown.
+    """
+    layouts = list(layouts)
+    parsed = [_parse(con, folder / layout.name, layout, position) for position, layout in enumerate(layouts)]
+    table = parsed[0].union(*parsed[1:]) if len(parsed) > 1 else parsed[0]
+    reason = _reason(table, layouts[0], rating_scale)
+    if known_items is not None:
+        items = ibis.memtable({ITEM: sorted(known_items)}, schema={ITEM: "int64"}).mutate(listed=True)
+        table = table.left_join(items, ITEM).drop(f"{ITEM}_right")
+        reason = reason.fill_null(ibis.ifelse(table.listed.isnull(), UNKNOWN_ITEM, ibis.null("string")))
+    checked = con.create_table("checked", table.mutate(reason=reason))
+
+    bad = checked.filter(checked.reason.notnull())
+    by_reason = bad.group_by("reason").aggregate(n=bad.count()).order_by("reason").execute()
+    counts = Counts(
+        read=int(checked.count().execute()),
+        bad_rows={str(row.reason): int(row.n) for row in by_reason.itertuples()},
+    )
+    if counts.read == 0:
+        raise UserError(f"{folder / layouts[0].name} is empty: it has no rating. Check the file or the download.")
+    if counts.bad_rows and on_bad_rows == "error":
+        raise UserError(_describe(bad, layouts, folder, counts, rating_scale))
+    good = checked.filter(checked.reason.isnull())
+    if sum(counts.bad_rows.values()) == counts.read:
+        raise UserError(f"{folder / layouts[0].name} has no good row: {counts.bad_rows}.")
+    return good.select(USER, ITEM, RATING, TIMESTAMP, FILE, LINE), counts
+
+
+def latest_of_duplicates(ratings: ir.Table) -> ir.Table:
+    """Keep one rating per (user, item): the latest by timestamp, of equal ones the last in the file."""
+    order = [ratings[TIMESTAMP].desc(nulls_first=False), ratings[FILE].desc(), ratings[LINE].desc()]
+    rank = ibis.row_number().over(group_by=[USER, ITEM], order_by=order)
+    return ratings.mutate(rank=rank).filter(lambda t: t["rank"] == 0).drop("rank")
+
+
+def with_enough_ratings(con: ibis.BaseBackend, ratings: ir.Table, per_user: int, per_item: int) -> ir.Table:
+    """Drop users and items with fewer ratings than asked for, again and again until both limits hold."""
+    before = -1
+    rows = int(ratings.count().execute())
+    while rows != before and (per_user > 1 or per_item > 1):
+        users = ibis._.count().over(group_by=USER)
+        ratings = ratings.filter(users >= per_user)
+        items = ibis._.count().over(group_by=ITEM)
+        ratings = con.create_table(f"filtered_{rows}", ratings.filter(items >= per_item))
+        before, rows = rows, int(ratings.count().execute())
+    if rows == 0:
+        raise UserError(
+            f"No rating is left with min_ratings_per_user={per_user} and min_ratings_per_item={per_item}. "
+            "Lower them in the preprocess section of params.yaml."
+        )
+    return ratings
+
+
+def _parse(con: ibis.BaseBackend, path: Path, layout: RatingsFile, position: int) -> ir.Table:
+    """One row per line after the header; fields that do not parse are null, `text` keeps the line."""
+    if not path.exists():
+        raise UserError(f"{path} is missing. Run the download stage again: dvc repro download")
+    if path.stat().st_size == 0:
+        raise UserError(f"{path} is empty (0 bytes). Check the file or the download.")
+    # Each line is read as one text, so that its number stays known and one bad line cannot swallow the next. Latin-1
+    # accepts any bytes; ids, ratings and timestamps are ASCII.
+    try:
+        lines = con.read_csv(
+            path,
+            table_name=f"lines_{position}",
+            header=False,
+            auto_detect=False,
+            sep="\x1f",
+            quote="",
+            escape="",
+            columns={"text": "VARCHAR"},
+            encoding="latin-1",
+        )
+        lines = con.create_table(f"numbered_{position}", lines.mutate(line=ibis.row_number() + 1))
+    except (duckdb.InvalidInputException, duckdb.IOException) as error:
+        raise UserError(f"{path} is not a text file of ratings: {str(error).splitlines()[0]}") from None
+    if layout.header is not None:
+        first = lines.filter(lines.line == 1).text.execute().iloc[0] or ""
+        _check_header(path, str(first).removeprefix("ï»¿").rstrip("\r"), layout)
+        lines = lines.filter(lines.line > 1)
+
+    text = lines.text.fill_null("").re_replace(r"\r$", "")
+    lines = lines.mutate(text=text, parts=text.split(layout.separator))
+
+    def part(name: str) -> ir.StringValue:
+        position = layout.fields[name]
+        return lines.parts[position if position >= 0 else lines.parts.length() + position]
+
+    def integer(name: str) -> ir.IntegerValue:
+        # A bare cast would round "4.5" and accept "1e3".
+        return ibis.ifelse(part(name).re_search(r"^-?[0-9]{1,18}$"), part(name), None).try_cast("int64")
+
+    return lines.select(
+        LINE,
+        "text",
+        n_fields=lines.parts.length(),
+        **{FILE: ibis.literal(position)},
+        **{USER: integer(USER), ITEM: integer(ITEM)},
+        **{RATING: part(RATING).try_cast("float64")},
+        **{TIMESTAMP: integer(TIMESTAMP) if TIMESTAMP in layout.fields else ibis.null("int64")},
+    )
+
+
+def _check_header(path: Path, found: str, layout: RatingsFile) -> None:
+    assert layout.header is not None
+    if found == layout.header:
+        return
+    columns = [column.strip().strip('"') for column in found.split(layout.separator)]
+    missing = [column for column in layout.header.split(layout.separator) if column not in columns]
+    detail = f"Missing: {', '.join(missing)}." if missing else "The columns must stand in this order."
+    raise UserError(f"{path}, line 1: the header must be '{layout.header}'. Got '{found[:200]}' instead. {detail}")
+
+
+def _reason(table: ir.Table, layout: RatingsFile, scale: tuple[float, float]) -> ir.StringValue:
+    width = table.n_fields >= layout.width if layout.at_least else table.n_fields == layout.width
+    rating = table[RATING]
+    cases = [
+        (~width, WRONG_FIELD_COUNT),
+        (table[USER].isnull(), "user_id_not_an_integer"),
+        (table[ITEM].isnull(), "item_id_not_an_integer"),
+        (rating.isnull() | rating.isnan() | rating.isinf(), "rating_not_a_number"),
+        (~rating.between(*scale), "rating_out_of_scale"),
+    ]
+    if TIMESTAMP in layout.fields:
+        cases.append((table[TIMESTAMP].isnull(), "timestamp_not_an_integer"))
+    return ibis.cases(*cases, else_=ibis.null("string"))
+
+
+def _describe(
+    bad: ir.Table, layouts: list[RatingsFile], folder: Path, counts: Counts, scale: tuple[float, float]
+) -> str:
+    layout = layouts[0]
+    separator = {"\t": "tabs", ",": "commas"}.get(layout.separator, f"'{layout.separator}'")
+    rules: Mapping[str, str] = {
+        WRONG_FIELD_COUNT: f"a line must have {layout.width} fields{' or more' if layout.at_least else ''} "
+        f"between {separator}",
+        "user_id_not_an_integer": "the user id must be an integer",
+        "item_id_not_an_integer": "the item id must be an integer",
+        "rating_not_a_number": "the rating must be a finite number",
+        "rating_out_of_scale": f"the rating must lie in [{scale[0]:g}, {scale[1]:g}]",
+        "timestamp_not_an_integer": "the timestamp must be an integer, in seconds since 1970",
+        UNKNOWN_ITEM: "the item must be in the items file",
+    }
+    total = sum(counts.bad_rows.values())
+    lines = [f"{total} of {counts.read} rating rows are bad:"]
+    for row in bad.order_by([FILE, LINE]).limit(SHOWN).execute().itertuples():
+        path = folder / layouts[row.file].name
+        lines.append(f"  {path}, line {row.line}: {rules[row.reason]}. Got {row.text[:120]!r} instead.")
+    if total > SHOWN:
+        lines.append(f"  ... and {total - SHOWN} more; by reason: {counts.bad_rows}")
+    lines.append(
+        "Mend the file, or set preprocess.on_bad_rows: drop in params.yaml to leave such rows out and count them."
+    )
+    return "\n".join(lines)

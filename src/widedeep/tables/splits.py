@@ -1,0 +1,99 @@
+"""Which ratings train, validate and test. Every rating gets exactly one split."""
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import numpy.typing as npt
+
+from widedeep.columns import ITEM, TEST, TIMESTAMP, TRAIN, USER, VALIDATION
+from widedeep.errors import UserError
+from widedeep.params import PreprocessParams
+
+
+def temporal(ratings: ir.Table, validation_fraction: float, test_fraction: float) -> ir.StringValue:
+    """Global cut-offs in time, half-open: train t < v, validation v <= t < w, test t >= w.
+
+    w is the timestamp of the row that stands `test_fraction` of the rows before the end of the time line, v of the
+    row `validation_fraction` further back. Ratings of one second are never parted, so a part may be a little larger
+    than its fraction.
+
+    Raises
+    ------
+    UserError
+        The data set has no timestamps, or too few different ones for the parts.
+    """
+    if ratings[TIMESTAMP].isnull().any().execute():
+        raise UserError(
+            "preprocess.split: temporal needs timestamps, and this data set has none. "
+            "Set preprocess.split to random (or predefined, where the data set has folds)."
+        )
+    rows = int(ratings.count().execute())
+
+    def cut_off(fraction: float) -> int:
+        position = min(int(np.ceil(rows * (1 - fraction))), rows - 1)
+        return int(ratings.select(TIMESTAMP).order_by(TIMESTAMP).limit(1, offset=position).execute().iloc[0, 0])
+
+    test_from = cut_off(test_fraction)
+    validation_from = cut_off(test_fraction + validation_fraction) if validation_fraction else test_from
+    if ratings[TIMESTAMP].min().execute() >= validation_from:
+        raise UserError(
+            "preprocess.split: temporal leaves no rating to train on: too many ratings share the earliest second. "
+            "Set preprocess.split to random."
+        )
+    return ibis.cases(
+        (ratings[TIMESTAMP] >= test_from, TEST), (ratings[TIMESTAMP] >= validation_from, VALIDATION), else_=TRAIN
+    )
+
+
+def leave_last_out(ratings: ir.Table, validation: bool) -> ir.StringValue:
+    """Per user: the latest rating tests, the one before it validates (if `validation`), the others train.
+
+    Of ratings with the same second the one with the highest item_id is the latest.
+
+    Raises
+    ------
+    UserError
+        The data set has no timestamps, or a user has too few ratings to give one to each part.
+    """
+    if ratings[TIMESTAMP].isnull().any().execute():
+        raise UserError(
+            "preprocess.split: leave_last_out needs timestamps, and this data set has none. "
+            "Set preprocess.split to random."
+        )
+    needed = 3 if validation else 2
+    by_user = ratings.group_by(USER).aggregate(n=ratings.count())
+    short = by_user.filter(by_user.n < needed).order_by(USER).execute()
+    if len(short):
+        raise UserError(
+            f"preprocess.split: leave_last_out needs at least {needed} ratings per user. User {short[USER].iloc[0]} "
+            f"has {short['n'].iloc[0]} (and {len(short) - 1} more users have too few). "
+            f"Set preprocess.min_ratings_per_user to {needed}."
+        )
+    order = [ratings[TIMESTAMP].desc(), ratings[ITEM].desc()]
+    rank = ibis.row_number().over(group_by=USER, order_by=order)
+    if not validation:
+        return ibis.cases((rank == 0, TEST), else_=TRAIN)
+    return ibis.cases((rank == 0, TEST), (rank == 1, VALIDATION), else_=TRAIN)
+
+
+def random(rows: int, params: PreprocessParams) -> npt.NDArray[np.object_]:
+    """Split of each row, drawn without replacement from a seeded permutation of the row numbers, shape (rows,).
+
+    The table must stand in its stated order, so that the same seed gives the same split everywhere.
+    """
+    order = np.random.default_rng(params.seed).permutation(rows)
+    n_test = round(rows * params.test_fraction)
+    n_validation = round(rows * params.validation_fraction)
+    split = np.full(rows, TRAIN, dtype=object)
+    split[order[:n_test]] = TEST
+    split[order[n_test : n_test + n_validation]] = VALIDATION
+    return split
+
+
+def predefined(is_test: npt.NDArray[np.bool_], params: PreprocessParams) -> npt.NDArray[np.object_]:
+    """The publisher's test rows, and `validation_fraction` of the base rows, drawn at random, shape (rows,)."""
+    base = np.flatnonzero(~is_test)
+    order = np.random.default_rng(params.seed).permutation(base)
+    split = np.where(is_test, TEST, TRAIN).astype(object)
+    split[order[: round(len(base) * params.validation_fraction)]] = VALIDATION
+    return split

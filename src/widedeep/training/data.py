@@ -1,0 +1,102 @@
+"""Batches as slices of permuted tensors that already lie on the device: no per-row Python, no collate."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from widedeep.columns import TRAIN, VALIDATION
+from widedeep.features.store import Features, Inputs
+
+
+class Batch(NamedTuple):
+    """B rows: their inputs and their ratings (B,) float32."""
+
+    inputs: Inputs
+    rating: Tensor
+
+
+class RatingRows(Dataset[Batch]):
+    """The rows of one split; indexed by a tensor of row numbers (B,), answers with a whole `Batch`."""
+
+    def __init__(self, features: Features, split: str) -> None:
+        self.features = features
+        self.rows = features.splits[split]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Tensor) -> Batch:  # type: ignore[override]
+        rows = self.rows
+        inputs = self.features.inputs(rows.user[index], rows.item[index], rows.history[index])
+        return Batch(inputs, rows.rating[index])
+
+
+class Slices(Sampler[Tensor]):
+    """Row numbers of each batch, in order or freshly permuted in every epoch.
+
+    With several processes each takes every `processes`-th row; the first rows come twice where that is needed to give
+    all of them the same number of rows. The permutation depends on seed and epoch alone.
+    """
+
+    def __init__(
+        self,
+        rows: int,
+        batch_size: int,
+        device: torch.device,
+        seed: int | None,
+        process: int = 0,
+        processes: int = 1,
+    ) -> None:
+        self.rows, self.batch_size, self.device, self.seed = rows, batch_size, device, seed
+        self.process, self.processes = process, processes
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning at the start of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-(-(-self.rows // self.processes)) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.seed is None:
+            order = torch.arange(self.rows)
+        else:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+            order = torch.randperm(self.rows, generator=generator)
+        if self.processes > 1:
+            missing = -self.rows % self.processes
+            order = torch.cat([order, order[:missing]])[self.process :: self.processes]
+        yield from order.to(self.device).split(self.batch_size)
+
+
+class RatingData(pl.LightningDataModule):
+    """Training and validation rows of a features folder; put on the trainer's device once, in `setup`."""
+
+    def __init__(self, features: Features, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.features = features
+        self.batch_size, self.seed = batch_size, seed
+
+    def setup(self, stage: str) -> None:
+        assert self.trainer is not None
+        self.device = self.trainer.strategy.root_device
+        self.features = self.features.to(self.device)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return self._loader(TRAIN, self.batch_size, self.seed)
+
+    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        if not len(self.features.splits[VALIDATION]):
+            return []
+        return self._loader(VALIDATION, 8 * self.batch_size, None)
+
+    def _loader(self, split: str, batch_size: int, seed: int | None) -> DataLoader[Batch]:
+        assert self.trainer is not None
+        rows = RatingRows(self.features, split)
+        slices = Slices(len(rows), batch_size, self.device, seed, self.trainer.global_rank, self.trainer.world_size)
+        return DataLoader(rows, batch_size=None, sampler=slices)
