@@ -52,6 +52,12 @@ def _distinct(crosses: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ..
     return crosses
 
 
+def _increasing(ks: tuple[int, ...]) -> tuple[int, ...]:
+    if list(ks) != sorted(set(ks)):
+        raise ValueError("must be increasing numbers, each once")
+    return ks
+
+
 Float = Annotated[float, BeforeValidator(_not_bool), AfterValidator(_finite)]
 Int = Annotated[int, BeforeValidator(_not_bool)]
 Positive = Annotated[Float, Gt(0)]
@@ -130,11 +136,20 @@ class TrainParams(WideDeepParams):
     seed: Seed
 
 
+class EvaluateParams(Section):
+    ks: Annotated[tuple[Count, ...], Len(1), AfterValidator(_increasing)]
+    relevant_rating: Float | None
+    bootstrap_replicates: Annotated[Int, Ge(100)]
+    examples: Annotated[Int, Ge(0)]
+    seed: Seed
+
+
 class Params(Section):
     download: DownloadParams
     preprocess: PreprocessParams
     featurize: FeaturizeParams
     train: TrainParams
+    evaluate: EvaluateParams
 
 
 def load_params(path: str | Path) -> Params:

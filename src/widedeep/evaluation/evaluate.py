@@ -1,0 +1,213 @@
+"""The judgement of a trained model: its metrics beside those of the baselines, on the same rows, knowing the same."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from widedeep.columns import TEST, TRAIN, USER
+from widedeep.errors import UserError
+from widedeep.evaluation import slices
+from widedeep.evaluation.bootstrap import Bootstrap, Estimate
+from widedeep.evaluation.ranking import UserItems, coverage, diversity, novelty, ranking_metrics, top_items
+from widedeep.evaluation.rating import calibration, per_user_errors, rating_metrics, rmse_difference
+from widedeep.features.store import Features
+from widedeep.models.baselines import Bias, GlobalMean, Known, Popularity, running_mean
+from widedeep.models.wide_deep import WideDeep
+from widedeep.params import EvaluateParams
+
+MODEL = "wide_deep"
+FROZEN, ONLINE = "frozen", "online"
+CHUNK = 2**18  # rows scored at a time
+
+Score = Callable[[Tensor, Tensor, Tensor], Tensor]  # users (B,), items (B,), history (B, H) -> (B,)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """metrics: nested, finite numbers for reports/metrics.json. per_user: a row per test user. curves: the tables of
+    the plots by name. top: position of each test user (U,) and of the model's items, best first (U, k)."""
+
+    metrics: dict[str, Any]
+    per_user: pd.DataFrame
+    curves: dict[str, pd.DataFrame]
+    top: tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+@torch.no_grad()
+def evaluate(features: Features, model: WideDeep, params: EvaluateParams) -> Evaluation:
+    """Score the test rows under each knowledge and rank the catalogue for each test user.
+
+    Rating: `frozen` knows the history up to the training cut-off, `online` (temporal split) up to each event; all
+    predictions are clipped to the rating scale. Ranking, `frozen` only: every item of the catalogue but those the user
+    rated in training, asked for at the user's first test rating; relevant are test items rated at least
+    `params.relevant_rating`.
+
+    Raises
+    ------
+    UserError
+        There is no test row.
+    """
+    test = features.splits[TEST]
+    if not len(test):
+        raise UserError("There is no test row to evaluate on. Raise preprocess.test_fraction in params.yaml.")
+    bootstrap = Bootstrap(params.bootstrap_replicates, params.seed)
+    predictions = {knowledge: _predictions(features, model, knowledge) for knowledge in knowledges(features)}
+    user = features.users.ids[test.user].numpy()
+
+    metrics: dict[str, Any] = {"rating": {}, "ranking": {}, "baselines": {}}
+    per_user: dict[str, pd.Series] = {}
+    for knowledge, by_model in predictions.items():
+        errors = {name: per_user_errors(user, test.rating, values) for name, values in by_model.items()}
+        for name, table in errors.items():
+            estimates = rating_metrics(table, bootstrap)
+            if name == MODEL:
+                for baseline in set(errors) - {MODEL}:
+                    estimates[f"rmse_minus_{baseline}"] = rmse_difference(table, errors[baseline], bootstrap)
+            _put(metrics, name, "rating", knowledge, estimates)
+        own = errors[MODEL].set_index(USER)
+        per_user |= {"n": own["n"]} | {f"{knowledge}_{column}": own[column] for column in own.columns if column != "n"}
+
+    ranker = _Ranker(features, params)
+    for name, score in _rankings(features, model).items():
+        estimates, ranked, top = ranker.judge(score, bootstrap)
+        _put(metrics, name, "ranking", FROZEN, estimates)
+        if name == MODEL:
+            per_user |= {f"frozen_{column}": ranked[column] for column in ranked.columns}
+            model_top = top
+            by_k = _by_k(estimates, params.ks)
+    headline = ONLINE if ONLINE in predictions else FROZEN
+    curves = _curves(features, predictions[headline], bootstrap) | {"ranking_by_k": by_k}
+    table = pd.DataFrame(per_user).rename_axis(USER).reset_index()
+    return Evaluation(metrics, table, curves, (ranker.users.numpy(), model_top))
+
+
+def knowledges(features: Features) -> tuple[str, ...]:
+    return (ONLINE, FROZEN) if features.spec.online else (FROZEN,)
+
+
+def _predictions(features: Features, model: WideDeep, knowledge: str) -> dict[str, NDArray[np.float64]]:
+    """Clipped predictions of the model and each baseline for the test rows: name -> (N,)."""
+    rows = features.splits[TEST]
+    if knowledge == ONLINE:
+        known = Known(rows.history, running_mean(features, rows.timestamp))
+    else:
+        history = features.frozen_history(rows.user, rows.item, rows.timestamp)
+        known = Known(history, torch.full((len(rows),), features.spec.mean))
+    score = _by_model(features, model)
+    chunks = torch.arange(len(rows)).split(CHUNK)
+    predicted = {MODEL: torch.cat([score(rows.user[c], rows.item[c], known.history[c]) for c in chunks])}
+    for baseline in (GlobalMean(), Bias(features.spec), Popularity(features)):
+        predicted[baseline.name] = baseline.predict(known)
+    return {name: values.clamp(*features.spec.rating_scale).double().numpy() for name, values in predicted.items()}
+
+
+def _by_model(features: Features, model: WideDeep) -> Score:
+    return lambda user, item, history: model(features.inputs(user, item, history))
+
+
+def _rankings(features: Features, model: WideDeep) -> dict[str, Score]:
+    bias, popularity = Bias(features.spec), Popularity(features)
+    return {
+        MODEL: _by_model(features, model),
+        bias.name: lambda user, item, history: bias.predict(Known(history, history[:, 0])),
+        popularity.name: lambda user, item, history: popularity.score(history),
+    }
+
+
+class _Ranker:
+    """Full-catalogue ranking of the test users with at least one relevant test item: U users, I items."""
+
+    def __init__(self, features: Features, params: EvaluateParams) -> None:
+        self.features, self.ks = features, params.ks
+        train, test = features.splits[TRAIN], features.splits[TEST]
+        low, high = features.spec.rating_scale
+        threshold = low + 0.75 * (high - low) if params.relevant_rating is None else params.relevant_rating
+        liked = test.rating >= threshold
+        self.users = test.user.unique()  # (U,)
+        n_items = len(features.items)
+        place = torch.full((len(features.users),), -1).index_copy(0, self.users, torch.arange(len(self.users)))
+        self.relevant = UserItems.from_pairs(place[test.user[liked]], test.item[liked], len(self.users))
+        known = place[train.user] >= 0
+        self.exclude = UserItems.from_pairs(place[train.user[known]], train.item[known], len(self.users))
+        first = torch.full((len(features.users),), torch.iinfo(torch.int64).max)
+        first = first.scatter_reduce(0, test.user, test.timestamp, "amin")
+        self.asked_at = first[self.users]
+        self.item_users = torch.bincount(train.item, minlength=n_items)
+        self.n_users = len(train.user.unique())
+
+    def judge(self, score: Score, bootstrap: Bootstrap) -> tuple[dict[str, Estimate], pd.DataFrame, NDArray[np.int64]]:
+        """Estimates over users; per-user metrics indexed by user_id; and each user's items, best first (U, k)."""
+        top = torch.cat([self._top(score, start, stop) for start, stop in self._batches()])
+        ids = self.features.users.ids[self.users].numpy()
+        per_user = ranking_metrics(top, self.relevant, self.ks)
+        estimates = bootstrap.user_means(per_user) if len(per_user) else {}
+        k = 10 if 10 in self.ks else self.ks[-1]
+        lists = top[:, :k]
+        genres = torch.zeros(len(self.features.items), self.features.genre_count.shape[1], dtype=torch.bool)
+        genres = genres.scatter(1, self.features.items.bag, True)[:, 1:]
+        for name, values in (
+            (f"novelty_at_{k}", novelty(lists, self.item_users, self.n_users)),
+            (f"diversity_at_{k}", diversity(lists, genres)),
+        ):
+            if len(values):
+                estimates |= bootstrap.user_means({name: values})
+        share = coverage(lists, len(self.features.items))
+        estimates[f"coverage_at_{k}"] = Estimate(share, share, share, len(lists))
+        return estimates, per_user.set_index(ids[per_user.index]), top.numpy()
+
+    def _batches(self) -> Iterable[tuple[int, int]]:
+        size = max(1, CHUNK // len(self.features.items))
+        return [(start, min(start + size, len(self.users))) for start in range(0, len(self.users), size)]
+
+    def _top(self, score: Score, start: int, stop: int) -> Tensor:
+        n_items = len(self.features.items)
+        user = self.users[start:stop].repeat_interleave(n_items)
+        item = torch.arange(n_items).repeat(stop - start)
+        history = self.features.frozen_history(user, item, self.asked_at[start:stop].repeat_interleave(n_items))
+        scores = score(user, item, history).view(stop - start, n_items)
+        return top_items(scores, self.exclude.batch(start, stop), max(self.ks))
+
+
+def _put(metrics: dict[str, Any], name: str, task: str, knowledge: str, estimates: dict[str, Estimate]) -> None:
+    where = metrics if name == MODEL else metrics["baselines"].setdefault(name, {})
+    # Six decimals: the last bits differ from processor to processor and mean nothing.
+    rounded = {
+        metric: {key: round(value, 6) for key, value in estimate.as_dict().items()}
+        for metric, estimate in sorted(estimates.items())
+    }
+    where.setdefault(task, {})[knowledge] = rounded
+
+
+def _by_k(estimates: dict[str, Estimate], ks: Iterable[int]) -> pd.DataFrame:
+    rows = []
+    for metric in ("precision", "recall", "f1", "ndcg", "map", "mrr", "hit_rate"):
+        for k in ks:
+            if (estimate := estimates.get(f"{metric}_at_{k}")) is not None:
+                rows.append({"metric": metric, "k": k} | estimate.as_dict())
+    return pd.DataFrame(rows, columns=["metric", "k", "value", "low", "high", "n"])
+
+
+def _curves(
+    features: Features, predictions: dict[str, NDArray[np.float64]], bootstrap: Bootstrap
+) -> dict[str, pd.DataFrame]:
+    """Calibration of the model, and RMSE of every model by slice."""
+    test = features.splits[TEST]
+    genres = torch.zeros(len(features.items), features.genre_count.shape[1], dtype=torch.bool)
+    names = features.spec.of_kind("bag")[0].values or ()
+    groups = [
+        slices.by_user_activity(features.users.count[test.user].long()),
+        slices.by_item_popularity(features.items.count[test.item].long()),
+        slices.by_genre(test.item, genres.scatter(1, features.items.bag, True)[:, 1:], names),
+    ]
+    if test.timestamp.any():
+        groups.append(slices.by_month(test.timestamp))
+    user = features.users.ids[test.user]
+    table = slices.slice_metrics(groups, user, test.rating, predictions, bootstrap).round(6)
+    by_slice = {f"rmse_by_{name}": part.drop(columns="slice") for name, part in table.groupby("slice", sort=False)}
+    return {"calibration": calibration(predictions[MODEL], test.rating).round(6), **by_slice}

@@ -1,0 +1,101 @@
+"""The record of a run in MLflow: parameters, curves, final metrics, the commit, hashes of the data and the model.
+
+MLflow is a witness here, never a judge: whatever fails in it is reported in one line, and the pipeline goes on.
+"""
+
+import hashlib
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+EXPERIMENT = "widedeep"
+MODEL_HASH = "model_sha256"
+FEATURES_HASH = "features_sha256"
+
+
+class Tracker:
+    """One training run. Without a working store every method does nothing, after one warning."""
+
+    def __init__(self, params: Mapping[str, object], features: Path) -> None:
+        self.run_id: str | None = None
+        with _never_fatal():
+            self.client = _client()
+            experiment = self.client.get_experiment_by_name(EXPERIMENT)
+            experiment_id = experiment.experiment_id if experiment else self.client.create_experiment(EXPERIMENT)
+            tags = {FEATURES_HASH: sha256(features), **_commit()}
+            self.run_id = self.client.create_run(experiment_id, tags=tags).info.run_id
+            for name, value in params.items():
+                self.client.log_param(self.run_id, name, value)
+
+    def log(self, row: Mapping[str, float]) -> None:
+        """Log one epoch: its metrics at step row["epoch"]."""
+        if self.run_id is None:
+            return
+        run_id = self.run_id
+        self.run_id = None  # a store that fails once is left alone
+        with _never_fatal():
+            for name, value in row.items():
+                if name != "epoch":
+                    self.client.log_metric(run_id, name, value, step=int(row["epoch"]))
+            self.run_id = run_id
+
+    def finish(self, model: Path) -> None:
+        """Close the run and tag it with the hash of its weights, by which `log_metrics` finds it."""
+        if self.run_id is not None:
+            with _never_fatal():
+                self.client.set_tag(self.run_id, MODEL_HASH, sha256(model))
+                self.client.set_terminated(self.run_id)
+
+
+def log_metrics(model: Path, metrics: Mapping[str, float]) -> None:
+    """Add final metrics to the newest run that made the weights in the file `model`, if there is one."""
+    with _never_fatal():
+        client = _client()
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            return
+        query = f"tags.{MODEL_HASH} = '{sha256(model)}'"
+        for run in client.search_runs([experiment.experiment_id], query, max_results=1):
+            for name, value in metrics.items():
+                client.log_metric(run.info.run_id, name, value)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file, or of the names and contents of a folder's files."""
+    digest = hashlib.sha256()
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        with file.open("rb") as opened:
+            digest.update(file.name.encode() + hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _client():  # type: ignore[no-untyped-def]
+    from mlflow.tracking import MlflowClient
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # `dvc exp run --temp` works in a copy that is thrown away; DVC names the original in DVC_ROOT.
+    local = f"sqlite:///{Path(os.environ.get('DVC_ROOT', '.')).resolve()}/mlflow.db"
+    return MlflowClient(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or local)
+
+
+def _commit() -> dict[str, str]:
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {"mlflow.source.git.commit": git("rev-parse", "HEAD"), "dirty": str(bool(git("status", "--porcelain")))}
+    except (OSError, subprocess.CalledProcessError):
+        return {}  # not a git checkout
+
+
+@contextmanager
+def _never_fatal() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever the store raises, the model must not be lost
+        print(f"warning: MLflow did not record this: {str(error).splitlines()[0]}", file=sys.stderr)

@@ -1,0 +1,44 @@
+"""Train: features to the weights of a Wide & Deep model and its learning curves."""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from widedeep.columns import TRAIN, VALIDATION
+from widedeep.errors import exit_on_user_error
+from widedeep.features.store import Features
+from widedeep.files import replacing
+from widedeep.params import load_params
+from widedeep.training.fit import fingerprint, fit
+from widedeep.tracking import Tracker, sha256
+from widedeep.models.weights import WEIGHTS, save_model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--params", required=True)
+    parser.add_argument("--features", required=True, type=Path)
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--curves", required=True, type=Path)
+    parser.add_argument("--checkpoints", required=True, type=Path)
+    args = parser.parse_args()
+
+    params = load_params(args.params).train
+    features = Features.load(args.features, TRAIN, VALIDATION)
+    tracker = Tracker(params.model_dump(), args.features)
+    checkpoints = args.checkpoints / fingerprint(params.model_dump_json(), sha256(args.features))
+    trained = fit(features, params, checkpoints, tracker.log)
+    with replacing(args.out) as out:
+        out.mkdir()
+        save_model(out, trained.model, features.spec, params, trained.epoch, trained.validation_rmse)
+    with replacing(args.curves) as out:
+        pd.DataFrame(trained.curves).to_csv(out, index=False)
+    tracker.finish(args.out / WEIGHTS)
+    shutil.rmtree(checkpoints)
+
+
+if __name__ == "__main__":
+    with exit_on_user_error():
+        main()
