@@ -12,32 +12,31 @@ from widedeep.files import read_json, replacing, write_json
 from widedeep.params import load_params
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m stages.featurize", description=__doc__)
     parser.add_argument("--params", required=True)
     parser.add_argument("--tables", required=True, type=Path)
     parser.add_argument("--out", required=True, type=Path)
-    args = parser.parse_args()
-
-    about = read_json(args.tables / "tables.json")
-    features = build_features(
-        ratings=pq.read_table(args.tables / "ratings.parquet"),
-        items=pd.read_parquet(args.tables / "items.parquet"),
-        users=pd.read_parquet(args.tables / "users.parquet"),
-        dataset=about["dataset"],
-        split=about["split"],
-        rating_scale=tuple(about["rating_scale"]),
-        params=load_params(args.params).featurize,
-    )
-    for names in features.spec.crosses_left_out:
-        print(f"cross {list(names)} is left out: {about['dataset']} lacks one of its fields")
-    with replacing(args.out) as out:
-        out.mkdir()
-        for name in ("rows", "users", "items"):
-            pq.write_table(getattr(features, name), out / f"{name}.parquet")
-        write_json(out / "features.json", features.spec.as_dict())
+    args = parser.parse_args(arguments)
+    with exit_on_user_error():
+        about = read_json(args.tables / "tables.json")
+        features = build_features(
+            ratings=pq.read_table(args.tables / "ratings.parquet"),
+            items=pd.read_parquet(args.tables / "items.parquet"),
+            users=pd.read_parquet(args.tables / "users.parquet"),
+            dataset=about["dataset"],
+            split=about["split"],
+            rating_scale=tuple(about["rating_scale"]),
+            params=load_params(args.params).featurize,
+        )
+        for names in features.spec.crosses_left_out:
+            print(f"cross {list(names)} is left out: {about['dataset']} lacks one of its fields")
+        with replacing(args.out) as out:
+            out.mkdir()
+            for name in ("rows", "users", "items"):
+                pq.write_table(getattr(features, name), out / f"{name}.parquet")
+            write_json(out / "features.json", features.spec.as_dict())
 
 
 if __name__ == "__main__":
-    with exit_on_user_error():
-        main()
+    main()

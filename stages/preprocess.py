@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from widedeep.errors import exit_on_user_error
@@ -11,34 +10,34 @@ from widedeep.files import read_json, replacing, write_json
 from widedeep.params import load_params
 from widedeep.sources import SOURCES
 from widedeep.tables.build import build_tables
+from widedeep.tables.entities import to_arrow
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m stages.preprocess", description=__doc__)
     parser.add_argument("--params", required=True)
     parser.add_argument("--raw", required=True, type=Path)
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--report", required=True, type=Path)
-    args = parser.parse_args()
-
-    params = load_params(args.params).preprocess
-    source = SOURCES[read_json(args.raw / "dataset.json")["dataset"]]
-    tables = build_tables(source, args.raw, params)
-    with replacing(args.out) as out:
-        out.mkdir()
-        pq.write_table(tables.ratings, out / "ratings.parquet")
-        for name, table in (("items", tables.items), ("users", tables.users)):
-            pq.write_table(pa.Table.from_pandas(table, preserve_index=False), out / f"{name}.parquet")
-        about = {
-            "dataset": source.name,
-            "rating_scale": list(tables.rating_scale),
-            "split": params.split,
-            "fitted": tables.fitted,
-        }
-        write_json(out / "tables.json", about)
-    write_json(args.report, tables.report)
+    args = parser.parse_args(arguments)
+    with exit_on_user_error():
+        params = load_params(args.params).preprocess
+        source = SOURCES[read_json(args.raw / "dataset.json")["dataset"]]
+        tables = build_tables(source, args.raw, params)
+        with replacing(args.out) as out:
+            out.mkdir()
+            pq.write_table(tables.ratings, out / "ratings.parquet")
+            for name, table in (("items", tables.items), ("users", tables.users)):
+                pq.write_table(to_arrow(table), out / f"{name}.parquet")
+            about = {
+                "dataset": source.name,
+                "rating_scale": list(tables.rating_scale),
+                "split": params.split,
+                "fitted": tables.fitted,
+            }
+            write_json(out / "tables.json", about)
+        write_json(args.report, tables.report)
 
 
 if __name__ == "__main__":
-    with exit_on_user_error():
-        main()
+    main()

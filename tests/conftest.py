@@ -1,10 +1,30 @@
 """What tests of several rooms share."""
 
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Small and fast; what the tests prove does not depend on how good the model is.
+FAST = {
+    "train.epochs": 2,
+    "train.batch_size": 8192,
+    "train.embedding_size": 8,
+    "train.hidden": [16],
+    "evaluate.bootstrap_replicates": 100,
+    "evaluate.ks": [10],
+}
+OUTPUTS = ("data/raw", "data/interim", "data/features", "models", "reports")
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +40,109 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real data sets in {folder}")
     return folder
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the repository in a folder of its own, with its own git history and DVC cache."""
+
+    path: Path
+    environment: dict[str, str]
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        """What the command prints on stdout and stderr; its exit status must be as expected."""
+        done = subprocess.run(
+            command, cwd=self.path, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode != 0) is fails, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def set(self, changes: dict[str, Any]) -> None:
+        """Change values of params.yaml, named as in `dvc exp run -S`."""
+        path = self.path / "params.yaml"
+        params = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for name, value in changes.items():
+            section, key = name.split(".")
+            params[section][key] = value
+        path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+    def commit(self) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", "State")
+
+    def copy(self, path: Path) -> "Project":
+        """All of it, with outputs and cache."""
+        shutil.copytree(self.path, path, symlinks=True)
+        return Project(path, self.environment)
+
+    def clone(self, path: Path) -> "Project":
+        """What git has: no outputs but those in git, no cache."""
+        self.run("git", "clone", "--quiet", str(self.path), str(path))
+        return Project(path, self.environment)
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 by path of every file in the outputs of the pipeline."""
+        files = [file for out in OUTPUTS for file in (self.path / out).rglob("*") if file.is_file()]
+        return {str(file.relative_to(self.path)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+@pytest.fixture(scope="session")
+def unrun_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The repository as it is now, uncommitted changes included, with fast params and without any result."""
+    home = tmp_path_factory.mktemp("home")
+    # Nothing of the machine must leak in: no tracking server, no git hook's GIT_DIR, no DVC settings.
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MLFLOW_", "GIT_", "DVC_", "PYTHONPATH", "PYTHONSAFEPATH"))
+    } | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "GIT_CONFIG_GLOBAL": str(home / "gitconfig"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_GLOBAL_CONFIG_DIR": str(home),
+        "DVC_SYSTEM_CONFIG_DIR": str(home),
+        "DVC_SITE_CACHE_DIR": str(home / "site"),
+        # Lines as wide as they come: tables are compared by their text.
+        "COLUMNS": "1000",
+    }
+    (home / "gitconfig").write_text("[user]\n    name = Test\n    email = test@example.org\n", encoding="utf-8")
+    project = Project(tmp_path_factory.mktemp("unrun") / "repo", environment)
+    project.path.mkdir()
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    for name in names:
+        if (ROOT / name).is_file() and not name.startswith(("reports/", "dvc.lock")):
+            (project.path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, project.path / name)
+    project.set(FAST)
+    project.run("git", "init", "--quiet")
+    project.commit()
+    return project
+
+
+@pytest.fixture(scope="session")
+def session_project(unrun_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project after `dvc repro`, results committed. Tests must not change it."""
+    project = unrun_project.clone(tmp_path_factory.mktemp("ran") / "repo")
+    project.run("dvc", "repro")
+    project.commit()
+    return project
+
+
+@pytest.fixture
+def project(session_project: Project, tmp_path: Path) -> Project:
+    """A copy of the project after `dvc repro`, for one test."""
+    return session_project.copy(tmp_path / "repo")
+
+
+@pytest.fixture(scope="session")
+def stages_run() -> Callable[[str], list[str]]:
+    """The stages that ran, from what `dvc repro` printed."""
+
+    def parse(printed: str) -> list[str]:
+        lines = [line.strip() for line in printed.splitlines()]
+        return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
+
+    return parse

@@ -12,7 +12,16 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from annotated_types import Ge, Gt, Le, Len, Lt
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from widedeep.errors import UserError
 
@@ -43,6 +52,26 @@ def _not_bool(value: Any) -> Any:
     return value
 
 
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            return value
+        # PyYAML leaves `1e6` a string.
+        return int(number) if number.is_integer() else value
+    return value
+
+
+def _auto_or_count(value: Any) -> Any:
+    if value == "auto":
+        return value
+    try:
+        return _COUNT.validate_python(value)
+    except ValidationError:
+        raise ValueError("must be auto or a whole number of at least 1") from None
+
+
 def _distinct(crosses: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
     as_sets = [frozenset(names) for names in crosses]
     if any(len(names) != len(group) for names, group in zip(crosses, as_sets, strict=True)):
@@ -59,12 +88,31 @@ def _increasing(ks: tuple[int, ...]) -> tuple[int, ...]:
 
 
 Float = Annotated[float, BeforeValidator(_not_bool), AfterValidator(_finite)]
-Int = Annotated[int, BeforeValidator(_not_bool)]
+Int = Annotated[int, BeforeValidator(_whole), BeforeValidator(_not_bool)]
 Positive = Annotated[Float, Gt(0)]
 NonNegative = Annotated[Float, Ge(0)]
 Fraction = Annotated[Float, Ge(0), Lt(1)]
 Count = Annotated[Int, Ge(1)]
 Seed = Annotated[Int, Ge(0), Lt(2**32)]
+AutoOrCount = Annotated[Literal["auto"] | int, PlainValidator(_auto_or_count)]
+
+_COUNT: TypeAdapter[int] = TypeAdapter(Count)
+# Where the words of pydantic are not those of a reader of params.yaml.
+_RULES = {
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "finite_number": "must be finite",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be text, in quotes if it looks like a number",
+    "tuple_type": "must be a list",
+    "model_type": "must be a section of keys",
+    "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries",
+}
 
 
 class Section(BaseModel):
@@ -127,10 +175,11 @@ class TrainParams(WideDeepParams):
     weight_decay: NonNegative
     wide_weight_decay: NonNegative
     unseen_rate: Annotated[Float, Ge(0), Le(1)]
+    cold_rate: Annotated[Float, Ge(0), Le(1)]
     patience: Count
     gradient_clip: NonNegative
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
-    devices: Literal["auto"] | Count
+    devices: AutoOrCount
     nodes: Count
     precision: Literal["32-true", "16-mixed", "bf16-mixed"]
     seed: Seed
@@ -165,14 +214,14 @@ def load_params(path: str | Path) -> Params:
         raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist. Run from the repository root.") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path} must hold sections with keys. Got {type(raw).__name__} instead.")
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
+        lines = [_explain(problem) for problem in error.errors() if not _follows(problem)]
         raise UserError("\n".join(f"{path}: {line}" for line in lines)) from None
 
 
@@ -184,18 +233,27 @@ def _explain(problem: Any) -> str:
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
         hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(known)}."
         return f"unknown key '{key}'. {hint}"
+    if kind == "missing" and isinstance(location[-1], int):
+        key = ".".join(str(part) for part in location[:-1])
+        return f"'{key}': must have at least {location[-1] + 1} entries. Got {problem['input']!r} instead."
     if kind == "missing":
         return f"'{key}' is missing: add it (see the params.yaml of the repository for its meaning and range)."
-    rule = problem["msg"].removeprefix("Value error, ")
+    rule = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    if kind in _RULES:
+        rule = _RULES[kind].format(**problem.get("ctx", {}))
     if problem.get("ctx", {}).get("error") is not None and isinstance(problem["input"], dict):
         return f"in '{key}': {rule}"
-    rule = rule[0].lower() + rule[1:]
     hint = ""
     if kind == "literal_error":
         options = _literals(problem["ctx"]["expected"])
         near = difflib.get_close_matches(str(problem["input"]), options, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
     return f"'{key}': {rule}. Got {problem['input']!r} instead.{hint}"
+
+
+def _follows(problem: Any) -> bool:
+    """Whether a list is called too short only because another mistake took an entry out of it."""
+    return bool(problem["type"] == "too_short" and len(problem["input"]) >= problem["ctx"]["min_length"])
 
 
 def _literals(expected: str) -> list[str]:
@@ -206,6 +264,7 @@ def _fields(location: Iterable[str | int]) -> list[str]:
     model: type[BaseModel] = Params
     for part in location:
         annotation = model.model_fields[str(part)].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        assert isinstance(annotation, type)
+        assert issubclass(annotation, BaseModel)
         model = annotation
     return list(model.model_fields)

@@ -16,6 +16,8 @@ from widedeep.features.encode import encode_entities
 from widedeep.features.spec import OPTIONAL_FIELDS, Cross, Field, Spec, cross_of
 from widedeep.params import FeaturizeParams
 
+_RESERVED = ("user_index", "item_index")
+
 
 @dataclass(frozen=True)
 class FeatureTables:
@@ -57,6 +59,7 @@ def build_features(
     encoded_users, user_fields = encode_entities(users, USER, np.unique(training[USER].to_numpy()), crossed)
     encoded_items, item_fields = encode_entities(items, ITEM, np.unique(training[ITEM].to_numpy()), crossed)
     fields = [*user_fields, *item_fields]
+    _check_names(fields)
     crosses, left_out = _crosses(fields, params)
 
     timed = ratings[TIMESTAMP].null_count == 0
@@ -104,6 +107,17 @@ def build_features(
     )
 
 
+def _check_names(fields: list[Field]) -> None:
+    taken = dict.fromkeys(history.COLUMNS, "a history feature")
+    for field in fields:
+        if field.name in taken or field.name in _RESERVED or field.name.startswith("history_"):
+            raise UserError(
+                f"{field.source}: the column name '{field.name}' must not be that of another feature. "
+                f"It is that of {taken.get(field.name, 'an internal column')}. Rename the column in its file."
+            )
+        taken[field.name] = field.source
+
+
 def _crosses(fields: list[Field], params: FeaturizeParams) -> tuple[tuple[Cross, ...], tuple[tuple[str, ...], ...]]:
     by_name = {field.name: field for field in fields}
     crosses, left_out = [], []
@@ -112,7 +126,8 @@ def _crosses(fields: list[Field], params: FeaturizeParams) -> tuple[tuple[Cross,
         unknown = [name for name, field in zip(names, resolved, strict=True) if field is None]
         wrong = [name for name in unknown if name not in OPTIONAL_FIELDS]
         if wrong:
-            known = [field.name for field in fields if field.kind != "number"] + list(OPTIONAL_FIELDS)
+            known = [field.name for field in fields if not field.name.endswith("_bucket")]
+            known += [name for name in OPTIONAL_FIELDS if name not in known]
             near = difflib.get_close_matches(wrong[0], known, n=1)
             hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(known)}."
             raise UserError(f"featurize.crosses: {list(names)} names the unknown field '{wrong[0]}'. {hint}")

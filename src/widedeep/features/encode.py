@@ -1,12 +1,13 @@
 """Vocabularies and encodings of items and users: fitted on the entities of the training rows."""
 
-from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from widedeep.columns import GENRES, TITLE
+from widedeep.columns import GENRES, TITLE, USER
 from widedeep.features.spec import Field
 
 BUCKETS = 10  # of a number that a cross names, by quantiles
@@ -27,7 +28,7 @@ def encode_entities(
     A number whose name is in `crossed` gets a second field with suffix "_bucket": its decile among training entities.
     Returns the encoded table, one row per entity in the order of `table`, and its fields.
     """
-    name = "user" if key == "user_id" else "item"
+    name: Literal["user", "item"] = "user" if key == USER else "item"
     encoded = pd.DataFrame({key: table[key], f"{name}_index": encode_ids(table[key], training_ids)})
     fields = [Field(key, name, "category", f"ratings.{key}", len(training_ids) + 1)]
     seen = table[key].isin(training_ids).to_numpy()
@@ -47,7 +48,8 @@ def encode_entities(
             fields.append(Field(column, name, "number", source))
             if column in crossed:
                 edges = np.unique(np.quantile(filled[seen], np.linspace(0, 1, BUCKETS + 1)[1:-1]))
-                encoded[f"{column}_bucket"] = (np.searchsorted(edges, filled, side="right") + 1).astype(np.int32)
+                bucket = np.searchsorted(edges, filled, side="right") + 1
+                encoded[f"{column}_bucket"] = np.where(values.isna(), 0, bucket).astype(np.int32)
                 labels = _bucket_labels(edges)
                 fields.append(Field(f"{column}_bucket", name, "category", source, len(labels) + 1, labels))
         else:
@@ -60,6 +62,6 @@ def encode_entities(
     return encoded, fields
 
 
-def _bucket_labels(edges: Sequence[float]) -> tuple[str, ...]:
+def _bucket_labels(edges: npt.NDArray[np.float64]) -> tuple[str, ...]:
     bounds = ["", *(f"{edge:g}" for edge in edges), ""]
-    return tuple(f"[{low}, {high})" for low, high in zip(bounds[:-1], bounds[1:], strict=True))
+    return tuple(f"[{low}, {high})" for low, high in pairwise(bounds))

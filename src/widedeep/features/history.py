@@ -8,8 +8,9 @@ towards 0, so that one rating does not count as much as a hundred (Koren 2010, "
     user_genre_mean mean over the item's genres g of sum(r - mu - b_i - b_u) / (n_ug + genre_damping)
 
 where the sums run over the ratings that the row may see, each residual is the one at the time of its own rating, and
-mu is the mean of the training ratings. Residuals are kept as integers (`UNIT` to a rating point), whose sums do not
-depend on the order of the rows or the number of threads.
+mu is the mean of the training ratings. Out of fold, the b_u that another rating of the user saw holds the row's own
+label; there user_genre_mean takes the b_u of the row instead. Residuals are kept as integers (`UNIT` to a rating
+point), whose sums do not depend on the order of the rows or the number of threads.
 """
 
 from dataclasses import dataclass
@@ -66,8 +67,11 @@ def history(ratings: ir.Table, item_genres: ir.Table, mean: float, damping: Damp
     table = table.mutate(genre_residual=table.user_residual - _integer(table.user_mean * UNIT))
     table = table.mutate(user_recency=_recency(table, USER, kind), item_recency=_recency(table, ITEM, kind))
 
-    by_genre = table.select(ROW, USER, ITEM, TIMESTAMP, FOLD, "genre_residual").join(item_genres, ITEM)
-    count, total = _visible(by_genre, [USER, "genre"], by_genre.genre_residual, kind)
+    summed = "genre_residual" if kind == "point_in_time" else "user_residual"
+    by_genre = table.select(ROW, USER, ITEM, TIMESTAMP, FOLD, summed, "user_mean").join(item_genres, ITEM)
+    count, total = _visible(by_genre, [USER, "genre"], by_genre[summed], kind)
+    if kind == "out_of_fold":
+        total = total - count * _integer(by_genre.user_mean * UNIT)
     by_genre = by_genre.mutate(n=count, mean=_integer(_damped(total, count, damping.genre) * UNIT))
     of_row = by_genre.group_by(ROW).aggregate(
         user_genre_count=by_genre.n.sum().cast("float64") / by_genre.count(),

@@ -87,7 +87,8 @@ class Features:
             spec,
             _entities(users, spec, "user"),
             _entities(items, spec, "item"),
-            *(_matrix(users[f"history_genre_{name}"]) for name in ("count", "total")),
+            _matrix(users["history_genre_count"]),
+            _matrix(users["history_genre_total"]),
             {},
         )
         for split in splits:

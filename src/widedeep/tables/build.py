@@ -67,15 +67,19 @@ def build_tables(source: Source, raw: Path, params: PreprocessParams) -> Tables:
     counts.filtered = int(unique.count().execute()) - ratings.num_rows
 
     training = ratings.filter(pc.equal(ratings[SPLIT], TRAIN))
-    if training.num_rows == 0:
-        raise UserError("The split leaves no rating to train on. Lower the fractions in the preprocess section.")
+    parts = _by_split(ratings)
+    if not parts[TRAIN] or not parts[TEST]:
+        raise UserError(
+            f"The split must leave ratings to train and to test on. Got {parts}. "
+            "Change the fractions in the preprocess section of params.yaml, or bring more ratings."
+        )
     tables, fitted = {}, {}
     for name, key, entities in (("items", ITEM, items), ("users", USER, users)):
         whole = complete(entities, key, ratings[key].unique().to_numpy())
         tables[name], fitted[name] = impute_and_scale(whole, key, training[key].unique().to_numpy())
     report = {
         "rows": asdict(counts),
-        "ratings": {"kept": ratings.num_rows} | _by_split(ratings),
+        "ratings": {"kept": ratings.num_rows} | parts,
         "users": {"rated": len(ratings[USER].unique()), "listed": len(tables["users"])},
         "items": {
             "rated": len(ratings[ITEM].unique()),

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
+from widedeep.columns import GENRES, ITEM, USER, YEAR
 from widedeep.sources.source import Entities
 
 DECIMALS = 6  # of scaled values: hides the last bits, in which processors differ
@@ -20,8 +22,8 @@ def complete(entities: Entities | None, key: str, rated: npt.NDArray[np.int64]) 
     listed = pd.DataFrame({key: pd.Series(dtype="int64")}) if entities is None else entities.table
     ids = pd.DataFrame({key: np.union1d(listed[key].to_numpy(dtype=np.int64), rated)})
     table = ids.merge(listed, on=key, how="left", validate="one_to_one")
-    if "genres" in table:
-        table["genres"] = [genres if isinstance(genres, list) else [] for genres in table["genres"]]
+    if GENRES in table:
+        table[GENRES] = [genres if isinstance(genres, list) else [] for genres in table[GENRES]]
     if entities is None:
         return Entities(table)
     return Entities(table, entities.numeric, entities.categorical, entities.imputed_from)
@@ -72,6 +74,18 @@ def impute_and_scale(
             "max": _round(scaler.data_max_[0]),
         }
     return table, fitted
+
+
+def to_arrow(table: pd.DataFrame) -> pa.Table:
+    """Items or users as an Arrow table whose types do not depend on which values are missing."""
+    types = {USER: pa.int64(), ITEM: pa.int64(), YEAR: pa.int64(), GENRES: pa.list_(pa.string())}
+    schema = pa.schema(
+        [
+            (name, types.get(name, pa.float64() if pd.api.types.is_float_dtype(dtype) else pa.string()))
+            for name, dtype in table.dtypes.items()
+        ]
+    )
+    return pa.Table.from_pandas(table, schema, preserve_index=False).replace_schema_metadata()
 
 
 def _round(value: float) -> float:

@@ -1,12 +1,12 @@
 """From the publisher's ratings file to checked ratings: the row-scale work, written with Ibis."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import duckdb
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from widedeep.columns import ITEM, RATING, TIMESTAMP, USER
 from widedeep.errors import UserError
@@ -15,6 +15,10 @@ from widedeep.sources.source import RatingsFile
 LINE = "line"
 FILE = "file"  # position of the ratings file in the list given to `read_ratings`
 SHOWN = 5  # bad rows named in an error
+SHOWN_TEXT = 120  # characters of each
+BLOCK = 2**24  # characters read at once
+
+NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
 WRONG_FIELD_COUNT = "wrong_field_count"
 UNKNOWN_ITEM = "unknown_item"
@@ -58,7 +62,12 @@ def read_ratings(
         items = ibis.memtable({ITEM: sorted(known_items)}, schema={ITEM: "int64"}).mutate(listed=True)
         table = table.left_join(items, ITEM).drop(f"{ITEM}_right")
         reason = reason.fill_null(ibis.ifelse(table.listed.isnull(), UNKNOWN_ITEM, ibis.null("string")))
-    checked = con.create_table("checked", table.mutate(reason=reason))
+    table = table.mutate(reason=reason)
+    # Of good rows, which are many, the text is not needed any more.
+    shown = ibis.ifelse(table.reason.isnull(), None, table.text[:SHOWN_TEXT])
+    checked = con.create_table("checked", table.mutate(text=shown))
+    for position in range(len(layouts)):
+        con.drop_table(f"numbered_{position}")
 
     bad = checked.filter(checked.reason.notnull())
     by_reason = bad.group_by("reason").aggregate(n=bad.count()).order_by("reason").execute()
@@ -102,35 +111,22 @@ def with_enough_ratings(con: ibis.BaseBackend, ratings: ir.Table, per_user: int,
 
 
 def _parse(con: ibis.BaseBackend, path: Path, layout: RatingsFile, position: int) -> ir.Table:
-    """One row per line after the header; fields that do not parse are null, `text` keeps the line."""
+    """One row per line after the header; fields that do not parse are null."""
     if not path.exists():
         raise UserError(f"{path} is missing. Run the download stage again: dvc repro download")
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes). Check the file or the download.")
-    # Each line is read as one text, so that its number stays known and one bad line cannot swallow the next. Latin-1
-    # accepts any bytes; ids, ratings and timestamps are ASCII.
-    try:
-        lines = con.read_csv(
-            path,
-            table_name=f"lines_{position}",
-            header=False,
-            auto_detect=False,
-            sep="\x1f",
-            quote="",
-            escape="",
-            columns={"text": "VARCHAR"},
-            encoding="latin-1",
-        )
-        lines = con.create_table(f"numbered_{position}", lines.mutate(line=ibis.row_number() + 1))
-    except (duckdb.InvalidInputException, duckdb.IOException) as error:
-        raise UserError(f"{path} is not a text file of ratings: {str(error).splitlines()[0]}") from None
+    name = f"lines_{position}"
+    # Not the engine's CSV reader: it gives up a whole file for one line that is too long or ends otherwise.
+    con.con.register(name, _lines(path))
+    lines = con.create_table(f"numbered_{position}", con.table(name))
+    # Blank lines at the end, as editors leave them, are no rows.
+    lines = lines.filter(lines.line <= lines.filter(lines.text != "")[LINE].max().as_scalar())
     if layout.header is not None:
-        first = lines.filter(lines.line == 1).text.execute().iloc[0] or ""
-        _check_header(path, str(first).removeprefix("ï»¿").rstrip("\r"), layout)
+        first = lines.filter(lines.line == 1).text.execute().tolist() or [""]
+        _check_header(path, first[0].removeprefix("ï»¿"), layout)
         lines = lines.filter(lines.line > 1)
-
-    text = lines.text.fill_null("").re_replace(r"\r$", "")
-    lines = lines.mutate(text=text, parts=text.split(layout.separator))
+    lines = lines.mutate(parts=lines.text.split(layout.separator))
 
     def part(name: str) -> ir.StringValue:
         position = layout.fields[name]
@@ -138,7 +134,7 @@ def _parse(con: ibis.BaseBackend, path: Path, layout: RatingsFile, position: int
 
     def integer(name: str) -> ir.IntegerValue:
         # A bare cast would round "4.5" and accept "1e3".
-        return ibis.ifelse(part(name).re_search(r"^-?[0-9]{1,18}$"), part(name), None).try_cast("int64")
+        return _matching(part(name), r"^[0-9]{1,18}$" if name == TIMESTAMP else r"^-?[0-9]{1,18}$").try_cast("int64")
 
     return lines.select(
         LINE,
@@ -146,9 +142,29 @@ def _parse(con: ibis.BaseBackend, path: Path, layout: RatingsFile, position: int
         n_fields=lines.parts.length(),
         **{FILE: ibis.literal(position)},
         **{USER: integer(USER), ITEM: integer(ITEM)},
-        **{RATING: part(RATING).try_cast("float64")},
+        # A bare cast would read "4_0" as 40, and "nan".
+        **{RATING: _matching(part(RATING), NUMBER).try_cast("float64")},
         **{TIMESTAMP: integer(TIMESTAMP) if TIMESTAMP in layout.fields else ibis.null("int64")},
     )
+
+
+def _matching(text: ir.StringValue, pattern: str) -> ir.StringValue:
+    return ibis.ifelse(text.re_search(pattern), text, None)
+
+
+def _lines(path: Path) -> pa.RecordBatchReader:
+    """Number, from 1, and text of each line, whatever bytes it holds: latin-1 accepts all, and numbers are ASCII."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        number = 1
+        with path.open(encoding="latin-1", newline="\n") as file:
+            while lines := file.readlines(BLOCK):
+                texts = [line.rstrip("\r\n") for line in lines]
+                yield pa.record_batch([pa.array(range(number, number + len(texts))), pa.array(texts)], schema=schema)
+                number += len(texts)
+
+    schema = pa.schema([(LINE, pa.int64()), ("text", pa.string())])
+    return pa.RecordBatchReader.from_batches(schema, batches())
 
 
 def _check_header(path: Path, found: str, layout: RatingsFile) -> None:
@@ -168,7 +184,7 @@ def _reason(table: ir.Table, layout: RatingsFile, scale: tuple[float, float]) ->
         (~width, WRONG_FIELD_COUNT),
         (table[USER].isnull(), "user_id_not_an_integer"),
         (table[ITEM].isnull(), "item_id_not_an_integer"),
-        (rating.isnull() | rating.isnan() | rating.isinf(), "rating_not_a_number"),
+        (rating.isnull() | rating.isinf(), "rating_not_a_number"),
         (~rating.between(*scale), "rating_out_of_scale"),
     ]
     if TIMESTAMP in layout.fields:
@@ -188,14 +204,14 @@ def _describe(
         "item_id_not_an_integer": "the item id must be an integer",
         "rating_not_a_number": "the rating must be a finite number",
         "rating_out_of_scale": f"the rating must lie in [{scale[0]:g}, {scale[1]:g}]",
-        "timestamp_not_an_integer": "the timestamp must be an integer, in seconds since 1970",
+        "timestamp_not_an_integer": "the timestamp must be an integer of seconds since 1970, 0 or more",
         UNKNOWN_ITEM: "the item must be in the items file",
     }
     total = sum(counts.bad_rows.values())
     lines = [f"{total} of {counts.read} rating rows are bad:"]
     for row in bad.order_by([FILE, LINE]).limit(SHOWN).execute().itertuples():
         path = folder / layouts[row.file].name
-        lines.append(f"  {path}, line {row.line}: {rules[row.reason]}. Got {row.text[:120]!r} instead.")
+        lines.append(f"  {path}, line {row.line}: {rules[row.reason]}. Got {row.text!r} instead.")
     if total > SHOWN:
         lines.append(f"  ... and {total - SHOWN} more; by reason: {counts.bad_rows}")
     lines.append(

@@ -40,6 +40,11 @@ def temporal(ratings: ir.Table, validation_fraction: float, test_fraction: float
             "preprocess.split: temporal leaves no rating to train on: too many ratings share the earliest second. "
             "Set preprocess.split to random."
         )
+    if validation_fraction and validation_from == test_from:
+        raise UserError(
+            "preprocess.split: temporal leaves no rating to validate on: too many ratings share the second of the "
+            "test cut-off. Raise preprocess.validation_fraction, set it to 0, or set preprocess.split to random."
+        )
     return ibis.cases(
         (ratings[TIMESTAMP] >= test_from, TEST), (ratings[TIMESTAMP] >= validation_from, VALIDATION), else_=TRAIN
     )
@@ -66,7 +71,7 @@ def leave_last_out(ratings: ir.Table, validation: bool) -> ir.StringValue:
     if len(short):
         raise UserError(
             f"preprocess.split: leave_last_out needs at least {needed} ratings per user. User {short[USER].iloc[0]} "
-            f"has {short['n'].iloc[0]} (and {len(short) - 1} more users have too few). "
+            f"has {short['n'].iloc[0]}; in all {len(short)} users have too few. "
             f"Set preprocess.min_ratings_per_user to {needed}."
         )
     order = [ratings[TIMESTAMP].desc(), ratings[ITEM].desc()]

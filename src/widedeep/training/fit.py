@@ -53,7 +53,9 @@ def fit(
     model.standardize.fit(features.inputs(rows.user, rows.item, rows.history).numbers)
 
     best, curves = BestWeights(), Curves(on_epoch)
-    resume = ModelCheckpoint(checkpoints, filename="last", save_top_k=1, enable_version_counter=False)
+    resume = ModelCheckpoint(
+        checkpoints, filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True
+    )
     callbacks: list[Callback] = [best, curves, resume]
     if len(features.splits[VALIDATION]):
         callbacks.append(EarlyStopping(VALIDATION_RMSE, patience=params.patience, check_finite=True))

@@ -1,0 +1,59 @@
+# `make` alone lists the targets. All but `help` and `clean` first install what is missing.
+
+# The stages run as `python -m stages.X`, which must be the python of the environment.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+INSTALLED := .venv/.installed
+
+.PHONY: help install repro test lint docs mlflow clean
+
+## List the targets
+help:
+	@awk '/^## / {text = substr($$0, 4)} \
+	      /^[a-z]+:/ && text {split($$0, name, ":"); printf "make %-9s %s\n", name[1], text; text = ""}' Makefile
+
+## Build or update the environment in .venv (with another Python: make install PYTHON=/path/to/python3.12)
+install: $(INSTALLED)
+
+# A python that is on the path may still not run (a pyenv shim) or lack venv (Debian without python3-venv), so try it.
+$(INSTALLED): pyproject.toml constraints.txt
+	@found=; for python in $(if $(PYTHON),"$(PYTHON)",python3 python3.12 python3.11); do \
+	    if "$$python" -c 'import ensurepip, sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; \
+	    then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	    echo "error: no Python 3.11 or 3.12 with venv among: $(or $(PYTHON),python3 python3.12 python3.11)." \
+	         "Install one (on Debian or Ubuntu with python3-venv), or name it: make install PYTHON=/path/to/python3.12" >&2; \
+	    exit 1; \
+	fi; \
+	.venv/bin/python -m pip --version >/dev/null 2>&1 || "$$found" -m venv --clear .venv
+	.venv/bin/python -m pip install -c constraints.txt torch
+	.venv/bin/python -m pip install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+## Run the pipeline: raw ratings to a trained model, its metrics and its report (only the stages that changed)
+repro: install
+	.venv/bin/dvc repro
+
+## Run all tests
+test: install
+	.venv/bin/python -m pytest
+
+## Check style, format and types
+lint: install
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+## Build the documentation in docs/api: the pages of docs/ and the API
+docs: install
+	.venv/bin/pdoc --output-directory docs/api docs/guide.py widedeep stages
+
+## Show the training runs in a browser (MLflow, http://localhost:5000); end it with Ctrl-C
+mlflow: install
+	.venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+## Remove caches, checkpoints and the built documentation; data, models, reports and .venv stay
+clean:
+	rm -rf .mypy_cache .pytest_cache .ruff_cache docs/api checkpoints
+	find src stages tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,8 @@
+"""The pages of this folder as one page of the built documentation (`make docs`).
+
+.. include:: pipeline.md
+
+.. include:: own-data.md
+
+.. include:: reproducibility.md
+"""

@@ -1,0 +1,198 @@
+"""Charts as small inline SVG, drawn from data alone: the same data give the same bytes.
+
+All are 360 units wide, so that a phone shows their text in its own size. Colours are those of Okabe and Ito ("Color
+universal design", 2008), and every series has its own marker too, for readers who do not tell colours apart.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import NamedTuple
+
+WIDTH = 360
+FEW = 10  # users: a group with fewer is drawn hollow
+INK, MUTED, GRID = "#1b1f24", "#5b6470", "#e3e7ec"
+
+
+class Series(NamedTuple):
+    """How a series looks, wherever it is drawn."""
+
+    label: str
+    color: str
+    marker: str
+
+
+class Point(NamedTuple):
+    """A value with its interval; equal to it where there is none. `hollow`: it rests on few users."""
+
+    series: Series
+    value: float
+    low: float
+    high: float
+    hollow: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a dot chart: its label, a remark at the right, and a point per series."""
+
+    label: str
+    remark: str
+    points: Sequence[Point]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve through `points` at the positions `x`, with a band of their intervals where these have a width."""
+
+    x: Sequence[float]
+    points: Sequence[Point]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """`ticks` by position; None: chosen to suit the data."""
+
+    label: str
+    ticks: Sequence[tuple[float, str]] | None = None
+
+
+@dataclass
+class _Scale:
+    """Linear map of [low, high] to [start, end]."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    ticks: list[tuple[float, str]] = field(default_factory=list)
+
+    def __call__(self, value: float) -> float:
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+
+def dot_chart(rows: Sequence[Row], axis: Axis, remarks: str, alt: str, span: Sequence[float] = ()) -> str:
+    """Dots with intervals, a row per group, the best reading direction for many labels. `span`: values that the axis
+    must reach, so that two charts can share it. `remarks` names the column at the right."""
+    left = 12 + 6.2 * max(len(row.label) for row in rows)
+    right = WIDTH - 14 - 6.2 * max(len(remarks), *(len(row.remark) for row in rows))
+    step = 7 * max(len(row.points) for row in rows) + 12
+    top, bottom = 18, 18 + step * len(rows)
+    reach = [*span, *(bound for row in rows for point in row.points for bound in (point.low, point.high, point.value))]
+    scale = _fitted(reach, left, right)
+    parts = [_text(WIDTH - 2, 11, remarks, "end", MUTED)]
+    parts += [_line(scale(at), top, scale(at), bottom, GRID) for at, _ in scale.ticks]
+    parts += [_text(scale(at), bottom + 13, label, "middle", MUTED) for at, label in scale.ticks]
+    parts.append(_text((left + right) / 2, bottom + 29, axis.label, "middle", INK))
+    for number, row in enumerate(rows):
+        middle = top + step * (number + 0.5)
+        parts.append(_text(left - 8, middle + 4, row.label, "end", INK))
+        parts.append(_text(WIDTH - 2, middle + 4, row.remark, "end", MUTED))
+        for place, point in enumerate(row.points):
+            y = middle + 7 * (place - (len(row.points) - 1) / 2)
+            parts.append(_line(scale(point.low), y, scale(point.high), y, point.series.color, 1.6))
+            parts.append(_marker(scale(point.value), y, point.series, point.hollow))
+    return _svg(parts, bottom + 36, alt)
+
+
+def line_chart(
+    lines: Sequence[Line], x_axis: Axis, y_axis: Axis, alt: str, mark: tuple[float, str] | None = None, diagonal: bool = False
+) -> str:
+    """Curves with bands. `mark`: a vertical line at a position, with its name. `diagonal`: also draw y = x, and give
+    both axes the same range."""
+    xs = [x for line in lines for x in line.x]
+    ys = [bound for line in lines for point in line.points for bound in (point.low, point.high, point.value)]
+    if diagonal:
+        xs = ys = xs + ys
+    top, bottom = 20, 200
+    y_scale = _fitted(ys, bottom, top)
+    left = 14 + 6.2 * max(len(label) for _, label in y_scale.ticks)
+    x_scale = _fitted(xs, left + 8, WIDTH - 12)
+    if x_axis.ticks is not None:
+        x_scale = _Scale(min(xs), max(max(xs), min(xs) + 1e-9), left + 8, WIDTH - 12, list(x_axis.ticks))
+        if min(xs) == max(xs):
+            x_scale = _Scale(min(xs) - 1, max(xs) + 1, left + 8, WIDTH - 12, list(x_axis.ticks))
+    parts = [_text(2, 11, y_axis.label, "start", INK)]
+    parts += [_line(left, y_scale(at), WIDTH - 4, y_scale(at), GRID) for at, _ in y_scale.ticks]
+    parts += [_text(left - 6, y_scale(at) + 4, label, "end", MUTED) for at, label in y_scale.ticks]
+    parts += [_text(x_scale(at), bottom + 15, label, "middle", MUTED) for at, label in x_scale.ticks]
+    parts += [_line(x_scale(at), bottom, x_scale(at), bottom + 3, MUTED) for at, _ in x_scale.ticks]
+    parts.append(_text((left + WIDTH) / 2, bottom + 31, x_axis.label, "middle", INK))
+    if diagonal:
+        low, high = y_scale.low, y_scale.high
+        parts.append(_line(x_scale(low), y_scale(low), x_scale(high), y_scale(high), MUTED, 1, "4 3"))
+    if mark is not None:
+        at = x_scale(mark[0])
+        parts.append(_line(at, top, at, bottom, MUTED, 1, "4 3"))
+        late = at > (left + WIDTH) / 2
+        parts.append(_text(at + (-5 if late else 5), top + 10, mark[1], "end" if late else "start", INK))
+    for line in lines:
+        parts += _curve(line, x_scale, y_scale)
+    return _svg(parts, bottom + 38, alt)
+
+
+def key(series: Series) -> str:
+    """The marker of a series, for a legend."""
+    parts = [_line(0, 7, 20, 7, series.color, 1.6), _marker(10, 7, series, False)]
+    return f'<svg width="20" height="14" viewBox="0 0 20 14" aria-hidden="true">{"".join(parts)}</svg>'
+
+
+def nice_ticks(low: float, high: float, about: int = 5) -> list[tuple[float, str]]:
+    """Round numbers that cover [low, high], at most about + 2 of them, each with its text."""
+    span = high - low
+    power = 10.0 ** math.floor(math.log10(span / about))
+    step = power * next(factor for factor in (1, 2, 5, 10) if factor * power * about >= span * (1 - 1e-9))
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [(number * step, f"{number * step:.{decimals}f}".replace("-", "−")) for number in range(first, last + 1)]
+
+
+def _fitted(values: Iterable[float], start: float, end: float) -> _Scale:
+    values = list(values)
+    low, high = min(values), max(values)
+    if high - low < 1e-6:
+        low, high = low - 0.5, high + 0.5
+    ticks = nice_ticks(low, high, 5 if abs(end - start) > 160 else 4)
+    return _Scale(ticks[0][0], ticks[-1][0], start, end, ticks)
+
+
+def _curve(line: Line, x_scale: _Scale, y_scale: _Scale) -> list[str]:
+    xs = [x_scale(x) for x in line.x]
+    color = line.points[0].series.color
+    upper = [f"{x:.1f},{y_scale(point.high):.1f}" for x, point in zip(xs, line.points, strict=True)]
+    lower = [f"{x:.1f},{y_scale(point.low):.1f}" for x, point in zip(xs, line.points, strict=True)]
+    path = " ".join(f"{x:.1f},{y_scale(point.value):.1f}" for x, point in zip(xs, line.points, strict=True))
+    parts = []
+    if upper != lower:
+        parts.append(f'<polygon points="{" ".join(upper + lower[::-1])}" fill="{color}" fill-opacity="0.14"/>')
+    parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.8"/>')
+    parts += [_marker(x, y_scale(point.value), point.series, point.hollow) for x, point in zip(xs, line.points, strict=True)]
+    return parts
+
+
+def _marker(x: float, y: float, series: Series, hollow: bool) -> str:
+    look = f'fill="{"#fff" if hollow else series.color}" stroke="{series.color}" stroke-width="1.5"'
+    corners = {
+        "square": [(-3, -3), (3, -3), (3, 3), (-3, 3)],
+        "triangle": [(0, -4), (4, 3), (-4, 3)],
+        "diamond": [(0, -4.2), (4.2, 0), (0, 4.2), (-4.2, 0)],
+    }.get(series.marker)
+    if corners is None:
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.4" {look}/>'
+    return f'<polygon points="{" ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)}" {look}/>'
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, color: str, width: float = 1, dash: str = "") -> str:
+    dashed = f' stroke-dasharray="{dash}"' if dash else ""
+    ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+    return f'<line {ends} stroke="{color}" stroke-width="{width:g}"{dashed}/>'
+
+
+def _text(x: float, y: float, text: str, anchor: str, color: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{color}">{escape(text)}</text>'
+
+
+def _svg(parts: Iterable[str], height: float, alt: str) -> str:
+    box = f'viewBox="0 0 {WIDTH} {height:.0f}"'
+    return f'<svg class="chart" {box} role="img" aria-label="{escape(alt)}">{"".join(parts)}</svg>'

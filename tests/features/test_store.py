@@ -1,0 +1,122 @@
+"""Features written by the stage's tables and read back: what a model sees."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from widedeep.features.build import FeatureTables
+from widedeep.features.spec import Spec
+from widedeep.features.store import Features
+from widedeep.files import write_json
+
+Featurize = Callable[..., FeatureTables]
+
+
+def written(tables: FeatureTables, folder: Path) -> Path:
+    for name in ("rows", "users", "items"):
+        pq.write_table(getattr(tables, name), folder / f"{name}.parquet")
+    write_json(folder / "features.json", tables.spec.as_dict())
+    return folder
+
+
+def columns(features: Features, history: torch.Tensor) -> dict[str, list[float]]:
+    names = [field.name for field in features.spec.of_kind("history")]
+    return {name: history[:, slot].tolist() for slot, name in enumerate(names)}
+
+
+def test_spec_comes_back_as_it_was(featurize: Featurize, tmp_path: Path) -> None:
+    tables = featurize(crosses=(("year", "genres"), ("gender", "item_id"), ("country", "genres")))
+    assert Spec.load(written(tables, tmp_path) / "features.json") == tables.spec
+
+
+def test_frozen_history_is_the_state_at_the_training_cut_off(
+    featurize: Featurize, ratings: pd.DataFrame, items: pd.DataFrame, tmp_path: Path
+) -> None:
+    tables = featurize()
+    features = Features.load(written(tables, tmp_path), "test")
+    rows = features.splits["test"]
+    found = columns(features, features.frozen_history(rows.user, rows.item, rows.timestamp))
+
+    # Each training rating less the mean and what its row knew of item and user.
+    known = tables.rows.to_pandas()
+    training = ratings.assign(item_mean=known["item_mean"], user_mean=known["user_mean"])
+    training = training[training["split"] == "train"]
+    training["residual"] = training["rating"] - tables.spec.mean
+    genres_of = dict(zip(items["item_id"], items["genres"], strict=True))
+    for place, row in enumerate(ratings[ratings["split"] == "test"].itertuples()):
+        of_item = training[training["item_id"] == row.item_id]
+        of_user = training[training["user_id"] == row.user_id]
+        user_mean = (of_user["residual"] - of_user["item_mean"]).sum() / (len(of_user) + 3)
+        counts, means = [], []
+        for genre in genres_of[row.item_id]:
+            alike = of_user[[genre in genres_of[item] for item in of_user["item_id"]]]
+            counts.append(len(alike))
+            means.append((alike["residual"] - alike["item_mean"] - alike["user_mean"]).sum() / (len(alike) + 2))
+        expected = {
+            "user_count": np.log1p(len(of_user)),
+            "user_mean": user_mean,
+            "user_recency": np.log1p(row.timestamp - of_user["timestamp"].max()) if len(of_user) else 0,
+            "user_genre_count": np.log1p(np.mean(counts or [0])),
+            "user_genre_mean": np.mean(means or [0]),
+            "item_count": np.log1p(len(of_item)),
+            "item_mean": of_item["residual"].sum() / (len(of_item) + 5),
+            "item_recency": np.log1p(row.timestamp - of_item["timestamp"].max()) if len(of_item) else 0,
+        }
+        assert {name: values[place] for name, values in found.items()} == pytest.approx(expected, abs=1e-4)
+
+
+def test_frozen_equals_online_in_the_first_second_after_the_cut_off(featurize: Featurize, tmp_path: Path) -> None:
+    features = Features.load(written(featurize(), tmp_path), "validation")
+    rows = features.splits["validation"]
+    first = rows.timestamp == rows.timestamp.min()
+    assert first.any()
+    frozen = features.frozen_history(rows.user[first], rows.item[first], rows.timestamp[first])
+    torch.testing.assert_close(frozen, rows.history[first], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("split", ["random", "leave_last_out"])
+def test_rows_outside_training_have_the_frozen_history(featurize: Featurize, tmp_path: Path, split: str) -> None:
+    features = Features.load(written(featurize(split), tmp_path), "test")
+    rows = features.splits["test"]
+    assert torch.equal(rows.history, features.frozen_history(rows.user, rows.item, rows.timestamp))
+
+
+def test_split_without_rows_is_empty(featurize: Featurize, ratings: pd.DataFrame, tmp_path: Path) -> None:
+    table = ratings.assign(split=ratings["split"].replace("validation", "train"))
+    features = Features.load(written(featurize(ratings=table), tmp_path), "train", "validation")
+    assert len(features.splits["validation"]) == 0
+    assert features.splits["validation"].history.shape == (0, 8)
+    assert len(features.splits["train"]) == (table["split"] == "train").sum()
+
+
+def test_inputs_are_those_of_the_rows(
+    featurize: Featurize, ratings: pd.DataFrame, items: pd.DataFrame, tmp_path: Path
+) -> None:
+    features = Features.load(written(featurize(), tmp_path), "train")
+    rows = features.splits["train"]
+    inputs = features.inputs(rows.user, rows.item, rows.history)
+    train = ratings[ratings["split"] == "train"]
+    names = [field.name for field in features.spec.of_kind("category")]
+    vocabulary = sorted(train["item_id"].unique())
+    assert inputs.categories[:, names.index("item_id")].tolist() == [
+        vocabulary.index(item) + 1 for item in train["item_id"]
+    ]
+    genres = features.spec.of_kind("bag")[0].values or ()
+    found = [[genres[index - 1] for index in bag if index] for bag in inputs.bag.tolist()]
+    assert found == [items.set_index("item_id")["genres"][item] for item in train["item_id"]]
+    assert rows.rating.tolist() == train["rating"].tolist()
+
+
+def test_items_without_any_genre_have_an_empty_bag(featurize: Featurize, items: pd.DataFrame, tmp_path: Path) -> None:
+    tables = featurize(items=items.assign(genres=[[] for _ in range(31)]))
+    features = Features.load(written(tables, tmp_path), "test")
+    rows = features.splits["test"]
+    assert features.spec.of_kind("bag")[0].cardinality == 1
+    assert features.inputs(rows.user, rows.item, rows.history).bag.tolist() == [[0]] * len(rows)
+    found = columns(features, features.frozen_history(rows.user, rows.item, rows.timestamp))
+    assert set(found["user_genre_mean"]) == {0}

@@ -1,0 +1,158 @@
+"""Every rating in exactly one split, by rules that a reader can check by hand."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from widedeep.errors import UserError
+from widedeep.params import PreprocessParams
+from widedeep.tables import splits
+from widedeep.tables.build import Tables
+
+Build = Callable[..., Tables]
+Csv = Callable[..., str]
+
+
+def split_of(tables: Tables) -> dict[tuple[int, int], str]:
+    return {(row["user_id"], row["item_id"]): row["split"] for row in tables.ratings.to_pylist()}
+
+
+def random_rows(count: int, seconds: int) -> list[tuple[int, int, int, int]]:
+    rng = np.random.default_rng(3)
+    pairs = rng.permutation(20 * 20)[:count]
+    times = rng.integers(0, seconds, count)
+    return [
+        (int(pair) // 20, int(pair) % 20, 1 + int(pair) % 5, int(time)) for pair, time in zip(pairs, times, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("split", ["temporal", "random", "leave_last_out"])
+def test_every_rating_is_in_one_split(build: Build, csv: Csv, split: str) -> None:
+    given = random_rows(200, 1000)
+    tables = build(csv(*given), split=split)
+    assert sorted(split_of(tables)) == sorted(row[:2] for row in given)
+    counts = Counter(split_of(tables).values())
+    assert set(counts) == {"train", "validation", "test"}
+    assert tables.report["ratings"] == {"kept": 200, **counts}
+
+
+def test_temporal_cut_offs_by_hand(build: Build, csv: Csv) -> None:
+    # Of 10 rows the last 2 test, the 2 before them validate.
+    tables = build(csv(*[(1, item, 3, 100 + item) for item in range(10)]))
+    assert [split for _, split in sorted(split_of(tables).items())] == ["train"] * 6 + ["validation"] * 2 + ["test"] * 2
+
+
+def test_temporal_never_parts_one_second(build: Build, csv: Csv) -> None:
+    times = [1, 2, 3, 4, 5, 5, 5, 8, 8, 8]
+    tables = build(csv(*[(1, item, 3, time) for item, time in enumerate(times)]), validation_fraction=0.3)
+    assert list(split_of(tables).values()) == ["train"] * 4 + ["validation"] * 3 + ["test"] * 3
+
+
+@pytest.mark.parametrize("seconds", [30, 1000])
+def test_temporal_parts_follow_each_other_in_time(build: Build, csv: Csv, seconds: int) -> None:
+    by_split = defaultdict(list)
+    for row in build(csv(*random_rows(300, seconds))).ratings.to_pylist():
+        by_split[row["split"]].append(row["timestamp"])
+    assert max(by_split["train"]) < min(by_split["validation"])
+    assert max(by_split["validation"]) < min(by_split["test"])
+    assert len(by_split["test"]) >= 60
+
+
+def test_temporal_without_validation_has_none(build: Build, csv: Csv) -> None:
+    assert Counter(split_of(build(csv(*random_rows(100, 1000)), validation_fraction=0)).values()).keys() == {
+        "train",
+        "test",
+    }
+
+
+def test_temporal_with_all_ratings_in_one_second_is_refused(build: Build, csv: Csv) -> None:
+    with pytest.raises(UserError, match="leaves no rating to train on: too many ratings share the earliest second"):
+        build(csv(*[(1, item, 3, 7) for item in range(10)]))
+
+
+def test_temporal_with_too_few_seconds_to_validate_is_refused(build: Build, csv: Csv) -> None:
+    with pytest.raises(UserError, match="leaves no rating to validate on"):
+        build(csv(*[(1, item, 3, 7 if item < 4 else 8) for item in range(10)]))
+
+
+@pytest.mark.parametrize("split", ["temporal", "leave_last_out"])
+def test_split_by_time_needs_timestamps(build: Build, csv: Csv, split: str) -> None:
+    text = csv(*[(1, item, 3) for item in range(10)], header="user_id,item_id,rating")
+    with pytest.raises(
+        UserError, match=f"preprocess.split: {split} needs timestamps, .* has none. Set preprocess.split"
+    ):
+        build(text, split=split)
+
+
+def test_random_fractions_are_exact(build: Build, csv: Csv) -> None:
+    tables = build(csv(*random_rows(200, 9)), split="random", validation_fraction=0.1, test_fraction=0.3)
+    assert Counter(split_of(tables).values()) == {"train": 120, "validation": 20, "test": 60}
+
+
+def test_random_follows_its_seed(build: Build, csv: Csv) -> None:
+    text = csv(*random_rows(200, 9))
+    first, again, other = (split_of(build(text, split="random", seed=seed)) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_random_works_without_timestamps(build: Build, csv: Csv) -> None:
+    text = csv(*[(1, item, 3) for item in range(10)], header="user_id,item_id,rating")
+    tables = build(text, split="random")
+    assert Counter(split_of(tables).values()) == {"train": 6, "validation": 2, "test": 2}
+    assert tables.ratings["timestamp"].null_count == 10
+
+
+def test_leave_last_out_by_hand(build: Build, csv: Csv) -> None:
+    # User 2 rated items 5 and 6 in the same second: the higher id counts as later.
+    rows = [(1, 1, 3, 30), (1, 2, 3, 10), (1, 3, 3, 20), (2, 6, 3, 9), (2, 5, 3, 9), (2, 7, 3, 1)]
+    tables = build(csv(*rows), split="leave_last_out")
+    assert split_of(tables) == {
+        (1, 1): "test", (1, 3): "validation", (1, 2): "train",
+        (2, 6): "test", (2, 5): "validation", (2, 7): "train",
+    }  # fmt: skip
+
+
+def test_leave_last_out_without_validation_tests_one_per_user(build: Build, csv: Csv) -> None:
+    rows = build(csv(*random_rows(300, 50)), split="leave_last_out", validation_fraction=0).ratings.to_pylist()
+    assert Counter(row["user_id"] for row in rows if row["split"] == "test") == dict.fromkeys(range(20), 1)
+    assert {row["split"] for row in rows} == {"train", "test"}
+
+
+def test_leave_last_out_names_a_user_with_one_rating(build: Build, csv: Csv) -> None:
+    rows = [(1, item, 3, item) for item in range(5)] + [(7, 1, 3, 5), (8, 1, 3, 5)]
+    with pytest.raises(UserError, match=r"User 7 has 1; in all 2 users .* Set preprocess.min_ratings_per_user to 3."):
+        build(csv(*rows), split="leave_last_out")
+    assert build(csv(*rows), split="leave_last_out", min_ratings_per_user=3).report["users"]["rated"] == 1
+
+
+def test_too_few_ratings_to_test_on_are_refused(build: Build, csv: Csv) -> None:
+    with pytest.raises(UserError, match=r"must leave ratings to train and to test on\. Got {'train': 2, .*'test': 0}"):
+        build(csv((1, 1, 3, 1), (1, 2, 3, 2)), split="random", validation_fraction=0)
+
+
+def test_data_set_without_folds_says_so(build: Build, csv: Csv) -> None:
+    with pytest.raises(UserError, match=r"'csv' has no fold 'u1'\. It has none: choose another preprocess.split."):
+        build(csv((1, 1, 3, 1)), split="predefined")
+
+
+def test_predefined_takes_validation_from_the_base_rows_only() -> None:
+    is_test = np.arange(100) % 4 == 0
+    params = PreprocessParams(
+        on_bad_rows="error", rating_scale=None, min_ratings_per_user=1, min_ratings_per_item=1, split="predefined",
+        fold="u1", validation_fraction=0.2, test_fraction=0.1, seed=0,
+    )  # fmt: skip
+    split = splits.predefined(is_test, params)
+    assert set(split[is_test]) == {"test"}
+    assert Counter(split[~is_test]) == {"train": 60, "validation": 15}
+
+
+@pytest.mark.parametrize("split", ["temporal", "random", "leave_last_out"])
+def test_order_of_the_lines_does_not_matter(build: Build, csv: Csv, split: str) -> None:
+    rows: list[tuple[Any, ...]] = list(random_rows(200, 40))
+    tables = build(csv(*rows), split=split)
+    again = build(csv(*rows[::-1]), split=split)
+    assert tables.ratings.equals(again.ratings)

@@ -1,0 +1,144 @@
+"""dvc.yaml says what each stage depends on; these tests compare that with what the code imports."""
+
+import ast
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from widedeep.params import Params
+
+ROOT = Path(__file__).resolve().parents[1]
+CODE = (ROOT / "stages", ROOT / "src")
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+STAGES: dict[str, Any] = PIPELINE["stages"]
+
+each_stage = pytest.mark.parametrize("stage", STAGES)
+
+
+def module_files(name: str) -> set[Path]:
+    """The files that `import name` runs, if it is a module of ours: those of its packages and its own."""
+    files = set()
+    parts = name.split(".")
+    for depth in range(1, len(parts) + 1):
+        for place in (ROOT, ROOT / "src"):
+            path = place.joinpath(*parts[:depth])
+            files |= {file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()}
+    return {file for file in files if any(file.is_relative_to(folder) for folder in CODE)}
+
+
+def imported_by(file: Path) -> set[Path]:
+    """The files of ours that the text of `file` imports, at its top or within a function."""
+    files = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}, line {node.lineno}: import by the full name, so that this test follows it"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            files |= module_files(name)
+    return files
+
+
+def closure(stage: str) -> set[Path]:
+    """All files of ours that a stage needs: its imports, theirs, and the data files (templates) beside these."""
+    found: set[Path] = set()
+    todo = module_files(f"stages.{stage}")
+    while todo:
+        found |= todo
+        todo = {file for known in todo for file in imported_by(known)} - found
+    folders = {file.parent for file in found}
+    return found | {file for folder in folders for file in code_files(folder, deep=False) if file.suffix != ".py"}
+
+
+def code_files(path: Path, deep: bool = True) -> set[Path]:
+    if path.is_file():
+        return {path}
+    files = path.rglob("*") if deep else path.glob("*")
+    return {file for file in files if file.is_file() and file.suffix != ".pyc" and file.name != "py.typed"}
+
+
+@each_stage
+def test_deps_are_the_imports_of_the_stage(stage: str) -> None:
+    listed = {dep: code_files(ROOT / dep) for dep in STAGES[stage]["deps"] if dep.split("/")[0] in ("stages", "src")}
+    gone = [f"remove `- {dep}`: there is no such file" for dep, files in listed.items() if not files]
+    needed = closure(stage)
+    covered = set().union(*listed.values())
+    missing = [f"add `- {file.relative_to(ROOT)}`" for file in sorted(needed - covered)]
+    unused = [
+        f"remove `- {dep}`: {', '.join(sorted(str(file.relative_to(ROOT)) for file in files - needed))} is not imported"
+        for dep, files in listed.items()
+        if files - needed
+    ]
+    problems = gone + missing + unused
+    assert not problems, f"dvc.yaml, deps of {stage}:\n" + "\n".join(problems)
+
+
+@each_stage
+def test_command_runs_the_script_of_the_stage(stage: str) -> None:
+    words = shlex.split(STAGES[stage]["cmd"])
+    assert words[:3] == ["python", "-m", f"stages.{stage}"]
+    assert (ROOT / "stages" / f"{stage}.py").is_file()
+
+
+@each_stage
+def test_command_names_every_dependency_on_data_and_every_output(stage: str) -> None:
+    """Paths are written in dvc.yaml only, so a stage that is not told a path does not know it."""
+    told = [Path(word) for word in shlex.split(STAGES[stage]["cmd"])[3:]]
+    data = [dep for dep in STAGES[stage]["deps"] if dep.split("/")[0] not in ("stages", "src")]
+    for path in (*data, *outputs(stage)):
+        assert any(Path(path).is_relative_to(place) for place in told), path
+
+
+@each_stage
+def test_params_are_the_section_of_the_stage(stage: str) -> None:
+    assert STAGES[stage]["params"] == [stage]
+
+
+def test_every_section_of_the_params_belongs_to_a_stage() -> None:
+    assert list(Params.model_fields) == list(STAGES)
+
+
+@each_stage
+def test_outputs_persist_and_reports_but_the_bulky_one_lie_in_git(stage: str) -> None:
+    for path, options in outputs(stage).items():
+        assert options["persist"], f"{path}: DVC would delete it before the stage runs"
+        in_git = path.startswith("reports/") and path != "reports/per_user.parquet"
+        assert options.get("cache", True) is not in_git, path
+
+
+def test_plots_name_columns_and_files_that_a_stage_writes() -> None:
+    written = {path for stage in STAGES for path in outputs(stage)}
+    for plot in PIPELINE["plots"]:
+        for name, options in plot.items():
+            assert {"template", "x", "y"} <= set(options), name
+            files = set(options["y"]) | (set(options["x"]) if isinstance(options["x"], dict) else set())
+            assert files <= written, name
+
+
+def outputs(stage: str) -> dict[str, Any]:
+    listed = [*STAGES[stage].get("outs", ()), *STAGES[stage].get("metrics", ())]
+    return {path: options for entry in listed for path, options in entry.items()}
+
+
+@pytest.mark.parametrize(
+    ("stage", "heavy"),
+    [
+        ("download", ("torch", "mlflow", "sklearn", "duckdb")),
+        ("preprocess", ("torch", "mlflow", "sklearn")),
+        ("featurize", ("torch", "mlflow", "sklearn")),
+        ("train", ("duckdb", "sklearn")),
+        ("evaluate", ("pytorch_lightning", "duckdb", "sklearn")),
+    ],
+)
+def test_stage_starts_without_what_it_does_not_use(stage: str, heavy: tuple[str, ...]) -> None:
+    code = f"import stages.{stage}, sys; print(sorted(set(sys.modules).intersection({heavy!r})))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

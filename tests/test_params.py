@@ -1,0 +1,240 @@
+"""The loader against the repository's own params.yaml: every mistake is named with its key, rule, value and way out."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ruamel.yaml import YAML
+
+from widedeep.errors import UserError
+from widedeep.params import Params, load_params
+
+Load = Callable[..., Params]
+
+
+@pytest.fixture
+def repository(root: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    return loaded
+
+
+@pytest.fixture
+def load(repository: dict[str, Any], tmp_path: Path) -> Load:
+    """Load the repository's params with some values changed, given as {"section.key": value}."""
+
+    def load_with(changes: dict[str, Any] | None = None, without: str = "") -> Params:
+        params = copy.deepcopy(repository)
+        for name, value in (changes or {}).items():
+            section, _, key = name.partition(".")
+            if key:
+                params[section][key] = value
+            else:
+                params[section] = value
+        if without:
+            section, _, key = without.partition(".")
+            if key:
+                del params[section][key]
+            else:
+                del params[section]
+        path = tmp_path / "params.yaml"
+        path.write_text(yaml.safe_dump(params))
+        return load_params(path)
+
+    return load_with
+
+
+def message(load: Load, changes: dict[str, Any]) -> str:
+    with pytest.raises(UserError) as raised:
+        load(changes)
+    return str(raised.value)
+
+
+def load_text(tmp_path: Path, text: str) -> Params:
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    return load_params(tmp_path / "params.yaml")
+
+
+def test_params_of_the_repository_load(root: Path) -> None:
+    load_params(root / "params.yaml")
+
+
+def test_both_yaml_versions_give_the_same_params(root: Path) -> None:
+    # DVC reads YAML 1.2, the loader YAML 1.1.
+    as_dvc = YAML(typ="safe").load(root / "params.yaml")
+    assert Params.model_validate(as_dvc) == load_params(root / "params.yaml")
+
+
+def test_unknown_key_names_file_key_and_nearest(load: Load, tmp_path: Path) -> None:
+    text = message(load, {"preprocess.test_fractoin": 0.1})
+    assert text == f"{tmp_path / 'params.yaml'}: unknown key 'preprocess.test_fractoin'. Did you mean 'test_fraction'?"
+
+
+def test_unknown_key_like_no_other_lists_the_known_ones(load: Load) -> None:
+    text = message(load, {"download.qqqqqq": 1})
+    assert "unknown key 'download.qqqqqq'. Known: dataset, source." in text
+
+
+def test_unknown_section_names_the_nearest(load: Load) -> None:
+    assert "unknown key 'preproces'. Did you mean 'preprocess'?" in message(load, {"preproces": {}})
+
+
+def test_every_key_is_required(load: Load, repository: dict[str, Any]) -> None:
+    for section, keys in repository.items():
+        for key in keys:
+            with pytest.raises(UserError, match=rf"'{section}\.{key}' is missing"):
+                load(without=f"{section}.{key}")
+
+
+def test_every_section_is_required(load: Load, repository: dict[str, Any]) -> None:
+    for section in repository:
+        with pytest.raises(UserError, match=f"'{section}' is missing"):
+            load(without=section)
+
+
+def test_null_is_refused_wherever_it_means_nothing(load: Load, repository: dict[str, Any]) -> None:
+    for section, keys in repository.items():
+        for key in keys:
+            if keys[key] is not None:
+                with pytest.raises(UserError, match=rf"'{section}\.{key}'.*Got None instead"):
+                    load({f"{section}.{key}": None})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "rule"),
+    [
+        ("featurize.folds", 1, "must be greater than or equal to 2. Got 1 instead."),
+        ("featurize.folds", 2.5, "must be a whole number. Got 2.5 instead."),
+        ("featurize.folds", "ten", "must be a whole number. Got 'ten' instead."),
+        ("featurize.folds", True, "must be a number, not true or false. Got True instead."),
+        ("featurize.item_damping", -1, "must be greater than or equal to 0. Got -1 instead."),
+        ("featurize.item_damping", "much", "must be a number. Got 'much' instead."),
+        ("featurize.item_damping", False, "must be a number, not true or false. Got False instead."),
+        ("featurize.item_damping", float("nan"), "must be finite. Got nan instead."),
+        ("featurize.item_damping", float("inf"), "must be finite. Got inf instead."),
+        ("featurize.item_damping", "inf", "must be finite. Got 'inf' instead."),
+        ("featurize.seed", float("inf"), "must be finite. Got inf instead."),
+        ("featurize.seed", 2**32, "must be less than 4294967296. Got 4294967296 instead."),
+        ("preprocess.fold", 1, "must be text, in quotes if it looks like a number. Got 1 instead."),
+        ("preprocess.rating_scale", [1], "must have at least 2 entries. Got [1] instead."),
+        ("preprocess.rating_scale", "1-5", "must be a list. Got '1-5' instead."),
+        ("preprocess.test_fraction", 0, "must be greater than 0. Got 0 instead."),
+        ("featurize.crosses", "user_id, genres", "must be a list. Got 'user_id, genres' instead."),
+        ("featurize.crosses", [["age", "age"]], "a cross must not name a field twice. Got [['age', 'age']] instead."),
+    ],
+)
+def test_bad_value_names_key_rule_and_value(load: Load, key: str, value: Any, rule: str) -> None:
+    assert message(load, {key: value}).endswith(f"'{key}': {rule}")
+
+
+def test_entry_of_a_list_is_named_by_its_position(load: Load) -> None:
+    text = message(load, {"featurize.crosses": [["age", "genres"], ["age"]]})
+    assert "'featurize.crosses.1': must have at least 2 entries. Got ['age'] instead." in text
+
+
+def test_same_cross_in_another_order_is_refused(load: Load) -> None:
+    text = message(load, {"featurize.crosses": [["age", "genres"], ["genres", "age"]]})
+    assert "the same cross must not be listed twice" in text
+
+
+def test_wrong_option_names_the_nearest(load: Load) -> None:
+    text = message(load, {"preprocess.split": "temporl"})
+    assert "'preprocess.split': must be 'temporal', 'random'" in text
+    assert text.endswith("Got 'temporl' instead. Did you mean 'temporal'?")
+
+
+def test_section_that_is_no_mapping_is_refused(load: Load) -> None:
+    assert "'featurize': must be a section of keys. Got [1] instead." in message(load, {"featurize": [1]})
+
+
+def test_rule_between_keys_names_them_and_their_values(load: Load) -> None:
+    text = message(load, {"preprocess.validation_fraction": 0.5, "preprocess.test_fraction": 0.5})
+    assert "in 'preprocess': validation_fraction and test_fraction must leave rows to train on" in text
+    assert "Got 0.5 + 0.5 instead." in text
+
+
+def test_rating_scale_upside_down_is_refused(load: Load) -> None:
+    text = message(load, {"preprocess.rating_scale": [5, 1]})
+    assert "rating_scale must be [lowest, highest]. Got [5.0, 1.0] instead." in text
+
+
+def test_all_mistakes_are_listed_at_once(load: Load) -> None:
+    lines = message(load, {"preprocess.fold": 1, "featurize.folds": 0, "featurize.flods": 3}).splitlines()
+    assert len(lines) == 3
+    assert all("params.yaml: " in line for line in lines)
+
+
+@pytest.mark.parametrize("text", ["1e-4", "1e-04", "0.0001", "'1e-4'"])
+def test_small_number_reads_the_same_however_written(root: Path, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    lines = [
+        f"  item_damping: {text}" if line.strip().startswith("item_damping:") else line
+        for line in (root / "params.yaml").read_text(encoding="utf-8").splitlines()
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert load_params(path).featurize.item_damping == 1e-4
+    assert Params.model_validate(YAML(typ="safe").load(path)).featurize.item_damping == 1e-4
+
+
+@pytest.mark.parametrize("value", [1000, "1000", 1000.0, "1e3", "1e+03"])
+def test_whole_number_reads_the_same_however_written(load: Load, value: Any) -> None:
+    buckets = load({"featurize.hash_buckets": value}).featurize.hash_buckets
+    assert buckets == 1000
+    assert type(buckets) is int
+
+
+@pytest.mark.parametrize(("value", "expected"), [("on", True), ("off", False), (True, True), (False, False)])
+def test_switch_reads_the_same_in_both_yaml_versions(load: Load, value: Any, expected: bool) -> None:
+    # `on` is true for YAML 1.1 and the text "on" for YAML 1.2.
+    assert load({"train.batch_norm": value}).train.batch_norm is expected
+
+
+def test_text_for_a_switch_is_refused(load: Load) -> None:
+    assert "'train.batch_norm': must be true or false. Got 'maybe' instead." in message(
+        load, {"train.batch_norm": "maybe"}
+    )
+
+
+@pytest.mark.parametrize("value", [0, True, "al", 1.5, None])
+def test_devices_that_are_neither_auto_nor_a_count_are_one_mistake(load: Load, value: Any) -> None:
+    text = message(load, {"train.devices": value})
+    assert text.endswith(f"'train.devices': must be auto or a whole number of at least 1. Got {value!r} instead.")
+
+
+@pytest.mark.parametrize(("value", "expected"), [("auto", "auto"), (2, 2), ("2", 2)])
+def test_devices_may_be_auto_or_a_count(load: Load, value: Any, expected: Any) -> None:
+    assert load({"train.devices": value}).train.devices == expected
+
+
+def test_wrong_entry_is_not_also_called_a_short_list(load: Load) -> None:
+    assert message(load, {"train.hidden": [0]}).count("\n") == 0
+
+
+def test_params_cannot_be_changed_after_loading(load: Load) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load().featurize.folds = 3
+
+
+def test_missing_file_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"params\.yaml does not exist. Run from the repository root."):
+        load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("text", ["a: [1", "a: 1\n\tb: 2"])
+def test_broken_yaml_is_named_with_its_line(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UserError, match=r"params\.yaml is not valid YAML: (?s:.*)line \d"):
+        load_text(tmp_path, text)
+
+
+def test_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes(b"a: \xff")
+    with pytest.raises(UserError, match="is not valid YAML"):
+        load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n", "text"])
+def test_file_without_sections_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UserError, match="must hold sections with keys"):
+        load_text(tmp_path, text)

@@ -1,0 +1,210 @@
+"""The whole pipeline as its user runs it: real DVC commands in copies of the repository, with small, fast params."""
+
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, Project
+
+StagesRun = Callable[[str], list[str]]
+
+
+def append(path: Path, line: str) -> None:
+    path.write_text(f"{path.read_text(encoding='utf-8')}{line}\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def changed(session_project: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+    """The project after another learning rate, `dvc repro` and a commit; and what DVC printed."""
+    project = session_project.copy(tmp_path_factory.mktemp("changed") / "repo")
+    project.set({"train.learning_rate": 0.01})
+    printed = project.run("dvc", "repro")
+    project.commit()
+    return project, printed
+
+
+def test_first_run_runs_every_stage_and_git_sees_only_lock_and_reports(session_project: Project) -> None:
+    files = session_project.run("git", "diff", "--name-only", "HEAD~1").split()
+    assert {file.split("/")[0] for file in files} == {"dvc.lock", "reports"}
+    assert "reports/per_user.parquet" not in files
+    assert session_project.run("git", "status", "--porcelain") == ""
+
+
+def test_second_run_runs_nothing(project: Project, stages_run: StagesRun) -> None:
+    printed = project.run("dvc", "repro")
+    assert stages_run(printed) == []
+    assert "Data and pipelines are up to date." in printed
+
+
+def test_touching_evaluation_runs_evaluate_only(project: Project, stages_run: StagesRun) -> None:
+    append(project.path / "src/widedeep/evaluation/rating.py", "# touched")
+    before = project.digests()
+    assert stages_run(project.run("dvc", "repro")) == ["evaluate"]
+    assert project.digests() == before
+
+
+def test_changing_the_learning_rate_runs_train_and_evaluate_only(
+    changed: tuple[Project, str], stages_run: StagesRun
+) -> None:
+    assert stages_run(changed[1]) == ["train", "evaluate"]
+
+
+def test_two_folders_give_the_same_bytes(unrun_project: Project, session_project: Project, tmp_path: Path) -> None:
+    other = unrun_project.clone(tmp_path / "another, longer name")
+    other.run("dvc", "repro")
+    assert other.digests() == session_project.digests()
+    assert (other.path / "dvc.lock").read_bytes() == (session_project.path / "dvc.lock").read_bytes()
+
+
+def test_pushed_results_are_pulled_into_a_clone_where_nothing_runs(
+    project: Project, tmp_path: Path, stages_run: StagesRun
+) -> None:
+    project.run("dvc", "remote", "add", "--default", "storage", str(tmp_path / "storage"))
+    project.commit()
+    project.run("dvc", "push")
+    clone = project.clone(tmp_path / "clone")
+    clone.run("dvc", "pull")
+    assert clone.digests() == project.digests()
+    assert stages_run(clone.run("dvc", "repro")) == []
+    assert clone.run("git", "status", "--porcelain") == ""
+
+
+def test_commits_are_compared_in_a_clone_without_cache(changed: tuple[Project, str], tmp_path: Path) -> None:
+    clone = changed[0].clone(tmp_path / "clone")
+    assert not (clone.path / ".dvc/cache").exists()
+    params = json.loads(clone.run("dvc", "params", "diff", "HEAD~1", "--json"))
+    (difference,) = params["params.yaml"].items()
+    assert difference == ("train.learning_rate", {"old": 0.001, "new": 0.01, "diff": pytest.approx(0.009)})
+    metrics = json.loads(clone.run("dvc", "metrics", "diff", "HEAD~1", "--json"))
+    assert "rating.online.rmse.value" in metrics["reports/metrics.json"]
+    assert clone.run("dvc", "metrics", "diff") == ""
+    clone.run("dvc", "plots", "diff", "HEAD~1")
+    page = (clone.path / "dvc_plots/index.html").read_text(encoding="utf-8")
+    plots = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["plots"]
+    for plot in plots:
+        for name in plot:
+            assert name in page
+    assert clone.run("git", "status", "--porcelain") == ""
+
+
+def test_experiment_takes_a_parameter_from_the_command_line(project: Project, stages_run: StagesRun) -> None:
+    printed = project.run("dvc", "exp", "run", "--set-param", "train.learning_rate=1e-5")
+    assert stages_run(printed) == ["train", "evaluate"]
+    params = json.loads(project.run("dvc", "params", "diff", "--json"))
+    assert params["params.yaml"]["train.learning_rate"]["new"] == 1e-5
+    assert "rating.online.rmse.value" in project.run("dvc", "metrics", "diff")
+
+
+def test_temporary_experiment_runs_its_own_code(project: Project, stages_run: StagesRun) -> None:
+    before = project.digests()
+    append(project.path / "src/widedeep/evaluation/rating.py", 'print("marker in", __file__)')
+    printed = project.run("dvc", "exp", "run", "--temp")
+    assert stages_run(printed) == ["evaluate"]
+    places = re.findall("marker in (.*)", printed)
+    assert places
+    assert all(Path(place).is_relative_to(project.path / ".dvc/tmp/exps") for place in places)
+    assert project.digests() == before
+
+
+def test_queued_experiments_run(project: Project) -> None:
+    before = project.digests()
+    project.run("dvc", "exp", "run", "--queue", "--name", "queued", "--set-param", "evaluate.seed=5")
+    project.run("dvc", "exp", "run", "--run-all")
+    shown = json.loads(project.run("dvc", "params", "diff", "HEAD", "queued", "--json"))
+    assert shown == {"params.yaml": {"evaluate.seed": {"old": 0, "new": 5, "diff": 5}}}
+    assert json.loads(project.run("dvc", "metrics", "diff", "HEAD", "queued", "--json"))
+    assert project.digests() == before
+
+
+def test_killed_training_keeps_earlier_outputs_and_goes_on(project: Project, changed: tuple[Project, str]) -> None:
+    before = project.digests()
+    project.set({"train.learning_rate": 0.01})
+    process = subprocess.Popen(
+        ["dvc", "repro"], cwd=project.path, env=project.environment, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        while not list(project.path.glob("checkpoints/*/last.ckpt")):
+            assert process.poll() is None, "train ended before its first epoch"
+            time.sleep(0.01)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert project.digests() == before
+    project.run("dvc", "repro")
+    assert project.digests() == changed[0].digests()
+    assert not list((project.path / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize("stage", ["download", "preprocess", "featurize", "train", "evaluate"])
+def test_full_disk_is_a_clear_error_and_keeps_earlier_outputs(project: Project, stage: str) -> None:
+    """No file may grow beyond 500 bytes: the write fails as on a full disk, wherever the tests run and as any user."""
+    before = project.digests()
+    pipeline = yaml.safe_load((project.path / "dvc.yaml").read_text(encoding="utf-8"))
+    done = subprocess.run(
+        pipeline["stages"][stage]["cmd"].split(), cwd=project.path, env=project.environment, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500)),
+    )  # fmt: skip
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "File too large" in last
+    assert "Earlier outputs are as they were." in last
+    assert "Traceback" not in done.stderr
+    assert project.digests() == before
+    assert not list(project.path.glob("**/*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "file"),
+    [
+        ("ml-100k", "ml-100k.zip"),
+        ("ml-latest-small", "ml-latest-small.zip"),
+        ("ml-1m", "ml-1m.zip"),
+        ("myanimelist-2023", "myanimelist-2023-sample.zip"),
+    ],
+)
+def test_data_set_runs_end_to_end_by_changing_two_parameters(
+    unrun_project: Project, shared_data: Path, tmp_path: Path, dataset: str, file: str
+) -> None:
+    project = unrun_project.clone(tmp_path / "repo")
+    project.set({"download.dataset": dataset, "download.source": str(shared_data / file), "train.epochs": 1})
+    project.run("dvc", "repro")
+    metrics = json.loads((project.path / "reports/metrics.json").read_text(encoding="utf-8"))
+    assert set(metrics["rating"]) >= {"frozen"}
+    assert (project.path / "reports/report.html").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train.learning_rat": 0.1}, "unknown key 'train.learning_rat'. Did you mean 'learning_rate'?"),
+        ({"train.dropout": 1.5}, "'train.dropout'"),
+        ({"download.dataset": "ml-100"}, "Did you mean 'ml-100k'?"),
+    ],
+)
+def test_bad_parameter_stops_the_stage(project: Project, changes: dict[str, Any], message: str) -> None:
+    before = project.digests()
+    project.set(changes)
+    printed = project.run("dvc", "repro", fails=True)
+    assert message in printed
+    assert "Traceback" not in printed
+    assert project.digests() == before
+
+
+def test_stage_uses_this_interpreter(session_project: Project) -> None:
+    """Guards the other tests: `python` in dvc.yaml must be the one with the pinned packages."""
+    found = session_project.run("python", "-c", "import sys; print(sys.prefix)")
+    assert found.strip() == sys.prefix
