@@ -7,32 +7,42 @@ import pandas as pd
 
 from widedeep.columns import TEST, TRAIN, VALIDATION
 from widedeep.errors import exit_on_user_error
-from widedeep.evaluation.evaluate import evaluate
+from widedeep.evaluation.evaluate import evaluate, list_length
+from widedeep.evaluation.report import Sources, headline, render_report
 from widedeep.features.store import Features
-from widedeep.files import replacing, write_json
-from widedeep.models.weights import load_model
+from widedeep.files import read_json, replacing, write_json
+from widedeep.models.weights import WEIGHTS, load_model
 from widedeep.params import load_params
+from widedeep.tracking import log_metrics
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--params", required=True)
-    parser.add_argument("--tables", required=True, type=Path)
-    parser.add_argument("--features", required=True, type=Path)
-    parser.add_argument("--model", required=True, type=Path)
-    parser.add_argument("--curves", required=True, type=Path)
-    parser.add_argument("--out", required=True, type=Path)
+    for name in ("tables", "data-report", "features", "model", "curves", "out"):
+        parser.add_argument(f"--{name}", required=True, type=Path)
     args = parser.parse_args()
 
     params = load_params(args.params).evaluate
     features = Features.load(args.features, TRAIN, VALIDATION, TEST)
-    evaluation = evaluate(features, load_model(args.model, features.spec), params)
+    model = load_model(args.model, features.spec)
+    evaluation = evaluate(features, model, params)
+    sources = Sources(
+        items=pd.read_parquet(args.tables / "items.parquet"),
+        split=read_json(args.tables / "tables.json")["split"],
+        curves=pd.read_csv(args.curves),
+        data=read_json(args.data_report),
+    )
+    report = render_report(evaluation, features, model, params, sources)
     for name, table in evaluation.curves.items():
         with replacing(args.out / "plots" / f"{name}.csv") as out:
             table.to_csv(out, index=False)
     with replacing(args.out / "per_user.parquet") as out:
         evaluation.per_user.to_parquet(out, index=False)
+    with replacing(args.out / "report.html") as out:
+        out.write_text(report, encoding="utf-8")
     write_json(args.out / "metrics.json", evaluation.metrics)
+    log_metrics(args.model / WEIGHTS, headline(evaluation.metrics, list_length(params.ks)))
 
 
 if __name__ == "__main__":

@@ -153,6 +153,9 @@ class FeaturizeParams(Section):
     user_damping: NonNegative
     item_damping: NonNegative
     genre_damping: NonNegative
+    recent: Annotated[tuple[Count, ...], AfterValidator(_increasing)]
+    recency_cap: Count
+    buckets: Annotated[Int, Ge(2)]
     folds: Annotated[Int, Ge(2)]
     seed: Seed
 
@@ -175,7 +178,6 @@ class TrainParams(WideDeepParams):
     weight_decay: NonNegative
     wide_weight_decay: NonNegative
     unseen_rate: Annotated[Float, Ge(0), Le(1)]
-    cold_rate: Annotated[Float, Ge(0), Le(1)]
     patience: Count
     gradient_clip: NonNegative
     accelerator: Literal["auto", "cpu", "gpu", "mps"]

@@ -11,6 +11,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
 
 EXPERIMENT = "widedeep"
 MODEL_HASH = "model_sha256"
@@ -73,8 +77,8 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _client():  # type: ignore[no-untyped-def]
-    from mlflow.tracking import MlflowClient
+def _client() -> "MlflowClient":
+    from mlflow.tracking import MlflowClient  # takes a second to import
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)

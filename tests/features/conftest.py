@@ -18,6 +18,9 @@ DEFAULTS: dict[str, Any] = {
     "user_damping": 3,
     "item_damping": 5,
     "genre_damping": 2,
+    "recent": (2, 5),
+    "recency_cap": 20,
+    "buckets": 10,
     "folds": 4,
     "seed": 0,
 }

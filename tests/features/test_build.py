@@ -44,13 +44,15 @@ def test_genre_that_no_training_row_shows_is_left_out(featurize: Featurize, item
     assert list(index_of(tables, "item", "genres")[31]) == [3]
 
 
-def test_missing_year_is_the_mean_of_training_items(
+def test_year_is_cut_at_quantiles_of_training_items(
     featurize: Featurize, ratings: pd.DataFrame, items: pd.DataFrame
 ) -> None:
+    tables = featurize(buckets=2)
     trained = items["item_id"].isin(ratings.loc[ratings["split"] == "train", "item_id"])
-    year = index_of(featurize(), "item", "year")
-    assert year[8] == pytest.approx(items["year"][trained].mean(), abs=1e-3)
-    assert year[2] == 1991
+    median = np.nanquantile(items["year"][trained], 0.5, method="higher")
+    expected = np.where(items["year"].isna(), 0, np.where(items["year"] < median, 1, 2))
+    assert list(index_of(tables, "item", "year").values()) == expected.tolist()
+    assert "year" in [field.name for field in tables.spec.of_kind("category")]
 
 
 def test_year_that_nobody_knows_is_no_field(featurize: Featurize, items: pd.DataFrame) -> None:
@@ -64,8 +66,8 @@ def test_number_in_a_cross_is_cut_into_buckets(featurize: Featurize, items: pd.D
     assert featurize(crosses=()).spec.crosses == ()
 
 
-def test_missing_number_is_in_no_bucket(featurize: Featurize) -> None:
-    assert index_of(featurize(crosses=(("year", "gender"),)), "item", "year_bucket")[1] == 0
+def test_missing_year_is_in_no_bucket(featurize: Featurize) -> None:
+    assert index_of(featurize(), "item", "year")[1] == 0
 
 
 def test_cross_is_exact_up_to_the_buckets_and_hashed_above(featurize: Featurize) -> None:

@@ -10,12 +10,14 @@ import pyarrow as pa
 import pytest
 
 from widedeep.features.build import FeatureTables
-from widedeep.features.history import COLUMNS, Damping, Kind, history
+from widedeep.features.history import history
+from widedeep.features.spec import Damping, Kind, history_columns
 
 Featurize = Callable[..., FeatureTables]
 
 DAMPING = Damping(3, 5, 2)
 MEAN = 3.0
+RECENT = (2, 5)
 KINDS: list[Kind] = ["point_in_time", "out_of_fold"]
 
 
@@ -36,8 +38,8 @@ def computed(rows: pd.DataFrame, genres_of: dict[int, list[str]], kind: Kind) ->
     pairs = [(item, genre) for item, names in genres_of.items() for genre in names]
     item_genres = pa.table({"item_id": [item for item, _ in pairs], "genre": [genre for _, genre in pairs]})
     seen = con.create_table("seen", pa.Table.from_pandas(rows, preserve_index=False))
-    table = history(seen, con.create_table("item_genres", item_genres), MEAN, DAMPING, kind)
-    frame: pd.DataFrame = table.to_pandas().sort_values("row", ignore_index=True)[list(COLUMNS)]
+    table = history(seen, con.create_table("item_genres", item_genres), MEAN, DAMPING, kind, RECENT)
+    frame: pd.DataFrame = table.to_pandas().sort_values("row", ignore_index=True)[list(history_columns(kind, RECENT))]
     return frame
 
 
@@ -78,7 +80,14 @@ def by_hand(rows: pd.DataFrame, genres_of: dict[int, list[str]], kind: Kind) -> 
             means.append(sum(residuals) / (len(alike) + 2))
         row["user_genre_count"] = float(np.mean(counts or [0]))
         row["user_genre_mean"] = float(np.mean(means or [0]))
-    return pd.DataFrame(table)[list(COLUMNS)]
+    for row in table if kind == "point_in_time" else []:
+        past = visible(row, "user_id")
+        seconds = sorted({other["timestamp"] for other in past})
+        for size in RECENT:
+            last = [other for other in past if other["timestamp"] in seconds[-size:]]
+            residuals = [other["rating"] - MEAN - other["item_mean"] for other in last]
+            row[f"user_recent_{size}_mean"] = sum(residuals) / (len(last) + 3)
+    return pd.DataFrame(table)[list(history_columns(kind, RECENT))]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -98,10 +107,15 @@ def test_history_of_three_ratings_by_hand() -> None:
         }
     )  # fmt: skip
     table = computed(rows, {1: ["A"], 2: ["A", "B"]}, "point_in_time").to_dict("records")
-    assert table[0] == table[1] == dict.fromkeys(COLUMNS, 0) | {"user_recency": -1, "item_recency": -1}
+    assert (
+        table[0]
+        == table[1]
+        == dict.fromkeys(history_columns("point_in_time", RECENT), 0) | {"user_recency": -1, "item_recency": -1}
+    )
     assert table[2] == pytest.approx(
         {
-            "user_count": 1, "user_mean": 0.5, "user_recency": 30,
+            "user_count": 1, "user_mean": 0.5, "user_recent_2_mean": 0.5, "user_recent_5_mean": 0.5,
+            "user_recency": 30,
             # Genre A: 2 / (1 + 2), for the user mean was 0 at row 0; genre B: none; mean over the two.
             "user_genre_count": 0.5, "user_genre_mean": 1 / 3,
             "item_count": 1, "item_mean": -1 / 3, "item_recency": 30,
@@ -150,4 +164,4 @@ def test_labels_of_test_rows_do_not_reach_any_feature_of_a_random_split(
 def test_without_damping_nothing_seen_is_still_0(featurize: Featurize) -> None:
     rows = featurize(user_damping=0, item_damping=0, genre_damping=0).rows.to_pandas()
     assert rows.loc[0, ["user_mean", "item_mean", "user_genre_mean"]].tolist() == [0, 0, 0]
-    assert rows[list(COLUMNS)].notna().all(axis=None)
+    assert rows.filter(regex="count|mean|recency").notna().all(axis=None)

@@ -34,6 +34,11 @@ def test_spec_comes_back_as_it_was(featurize: Featurize, tmp_path: Path) -> None
     assert Spec.load(written(tables, tmp_path) / "features.json") == tables.spec
 
 
+def recent_mean(of_user: pd.DataFrame, size: int) -> float:
+    last = of_user[of_user["timestamp"].isin(sorted(of_user["timestamp"].unique())[-size:])]
+    return float((last["residual"] - last["item_mean"]).sum() / (len(last) + 3))
+
+
 def test_frozen_history_is_the_state_at_the_training_cut_off(
     featurize: Featurize, ratings: pd.DataFrame, items: pd.DataFrame, tmp_path: Path
 ) -> None:
@@ -60,12 +65,13 @@ def test_frozen_history_is_the_state_at_the_training_cut_off(
         expected = {
             "user_count": np.log1p(len(of_user)),
             "user_mean": user_mean,
-            "user_recency": np.log1p(row.timestamp - of_user["timestamp"].max()) if len(of_user) else 0,
+            **{f"user_recent_{size}_mean": recent_mean(of_user, size) for size in (2, 5)},
+            "user_recency": np.log1p(min(20, row.timestamp - of_user["timestamp"].max())) if len(of_user) else 0,
             "user_genre_count": np.log1p(np.mean(counts or [0])),
             "user_genre_mean": np.mean(means or [0]),
             "item_count": np.log1p(len(of_item)),
             "item_mean": of_item["residual"].sum() / (len(of_item) + 5),
-            "item_recency": np.log1p(row.timestamp - of_item["timestamp"].max()) if len(of_item) else 0,
+            "item_recency": np.log1p(min(20, row.timestamp - of_item["timestamp"].max())) if len(of_item) else 0,
         }
         assert {name: values[place] for name, values in found.items()} == pytest.approx(expected, abs=1e-4)
 
@@ -90,7 +96,7 @@ def test_split_without_rows_is_empty(featurize: Featurize, ratings: pd.DataFrame
     table = ratings.assign(split=ratings["split"].replace("validation", "train"))
     features = Features.load(written(featurize(ratings=table), tmp_path), "train", "validation")
     assert len(features.splits["validation"]) == 0
-    assert features.splits["validation"].history.shape == (0, 8)
+    assert features.splits["validation"].history.shape == (0, 10)
     assert len(features.splits["train"]) == (table["split"] == "train").sum()
 
 

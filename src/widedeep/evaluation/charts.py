@@ -12,6 +12,11 @@ from typing import NamedTuple
 
 WIDTH = 360
 FEW = 10  # users: a group with fewer is drawn hollow
+_CORNERS: dict[str, tuple[tuple[float, float], ...]] = {
+    "square": ((-3, -3), (3, -3), (3, 3), (-3, 3)),
+    "triangle": ((0, -4), (4, 3), (-4, 3)),
+    "diamond": ((0, -4.2), (4.2, 0), (0, 4.2), (-4.2, 0)),
+}
 INK, MUTED, GRID = "#1b1f24", "#5b6470", "#e3e7ec"
 
 
@@ -97,7 +102,12 @@ def dot_chart(rows: Sequence[Row], axis: Axis, remarks: str, alt: str, span: Seq
 
 
 def line_chart(
-    lines: Sequence[Line], x_axis: Axis, y_axis: Axis, alt: str, mark: tuple[float, str] | None = None, diagonal: bool = False
+    lines: Sequence[Line],
+    x_axis: Axis,
+    y_axis: Axis,
+    alt: str,
+    mark: tuple[float, str] | None = None,
+    diagonal: bool = False,
 ) -> str:
     """Curves with bands. `mark`: a vertical line at a position, with its name. `diagonal`: also draw y = x, and give
     both axes the same range."""
@@ -167,17 +177,15 @@ def _curve(line: Line, x_scale: _Scale, y_scale: _Scale) -> list[str]:
     if upper != lower:
         parts.append(f'<polygon points="{" ".join(upper + lower[::-1])}" fill="{color}" fill-opacity="0.14"/>')
     parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.8"/>')
-    parts += [_marker(x, y_scale(point.value), point.series, point.hollow) for x, point in zip(xs, line.points, strict=True)]
+    parts += [
+        _marker(x, y_scale(point.value), point.series, point.hollow) for x, point in zip(xs, line.points, strict=True)
+    ]
     return parts
 
 
 def _marker(x: float, y: float, series: Series, hollow: bool) -> str:
     look = f'fill="{"#fff" if hollow else series.color}" stroke="{series.color}" stroke-width="1.5"'
-    corners = {
-        "square": [(-3, -3), (3, -3), (3, 3), (-3, 3)],
-        "triangle": [(0, -4), (4, 3), (-4, 3)],
-        "diamond": [(0, -4.2), (4.2, 0), (0, 4.2), (-4.2, 0)],
-    }.get(series.marker)
+    corners = _CORNERS.get(series.marker)
     if corners is None:
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.4" {look}/>'
     return f'<polygon points="{" ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)}" {look}/>'

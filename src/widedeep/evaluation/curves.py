@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from widedeep.columns import TEST
 from widedeep.evaluation import slices
@@ -18,7 +20,7 @@ RANKING_METRICS = ("precision", "recall", "f1", "ndcg", "map", "mrr", "hit_rate"
 
 
 def rating_curves(
-    features: Features, model: str, predictions: Mapping[str, NDArray], bootstrap: Bootstrap
+    features: Features, model: str, predictions: Mapping[str, NDArray[np.float64]], bootstrap: Bootstrap
 ) -> dict[str, pd.DataFrame]:
     """`calibration` of the model, and for each of `SLICES` `rmse_by_...` [group, model, n, users, rmse, low, high].
 
@@ -32,7 +34,7 @@ def rating_curves(
         slices.by_item_popularity(features.items.count[test.item].long()),
     ]
     if names:
-        groups.append(slices.by_genre(test.item, features.items.has_genre(), names))
+        groups.append(slices.by_genre(test.item, item_genres(features), names))
     if test.timestamp.any():
         groups.append(slices.by_month(test.timestamp))
     user = features.users.ids[test.user]
@@ -52,3 +54,9 @@ def ranking_curves(estimates: Mapping[str, Mapping[str, Estimate]], ks: Iterable
         if f"{metric}_at_{k}" in by_metric
     ]
     return pd.DataFrame(rows, columns=["model", "metric", "k", "value", "low", "high", "n"]).round(DECIMALS)
+
+
+def item_genres(features: Features) -> Tensor:
+    """Which genres each item has: (I, G) bool."""
+    genres = torch.zeros(len(features.items), features.genre_count.shape[1], dtype=torch.bool)
+    return genres.scatter(1, features.items.bag, True)[:, 1:]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,10 @@ from torch import Tensor
 
 from widedeep.columns import TEST, TRAIN, USER
 from widedeep.errors import UserError
-from widedeep.evaluation import slices
 from widedeep.evaluation.bootstrap import Bootstrap, Estimate
+from widedeep.evaluation.curves import DECIMALS, item_genres, ranking_curves, rating_curves
 from widedeep.evaluation.ranking import UserItems, coverage, diversity, novelty, ranking_metrics, top_items
-from widedeep.evaluation.rating import calibration, per_user_errors, rating_metrics, rmse_difference
+from widedeep.evaluation.rating import per_user_errors, rating_metrics, rmse_difference
 from widedeep.features.store import Features
 from widedeep.models.baselines import Bias, GlobalMean, Known, Popularity, running_mean
 from widedeep.models.wide_deep import WideDeep
@@ -28,15 +28,24 @@ CHUNK = 2**18  # rows scored at a time
 Score = Callable[[Tensor, Tensor, Tensor], Tensor]  # users (B,), items (B,), history (B, H) -> (B,)
 
 
+class Recommended(NamedTuple):
+    """The model's lists: `users` (U,) positions of the test users, `asked_at` (U,) seconds, their first test rating,
+    and `items` (U, k) positions, best first, `ranking.PAD` at the end of a short list. All int64."""
+
+    users: Tensor
+    asked_at: Tensor
+    items: Tensor
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """metrics: nested, finite numbers for reports/metrics.json. per_user: a row per test user. curves: the tables of
-    the plots by name. top: position of each test user (U,) and of the model's items, best first (U, k)."""
+    the plots by name (see `curves`). recommended: the lists of the model."""
 
     metrics: dict[str, Any]
     per_user: pd.DataFrame
     curves: dict[str, pd.DataFrame]
-    top: tuple[NDArray[np.int64], NDArray[np.int64]]
+    recommended: Recommended
 
 
 @torch.no_grad()
@@ -74,20 +83,20 @@ def evaluate(features: Features, model: WideDeep, params: EvaluateParams) -> Eva
         per_user |= {"n": own["n"]} | {f"{knowledge}_{column}": own[column] for column in own.columns if column != "n"}
 
     ranker = _Ranker(features, params)
-    for name, score in _rankings(features, model).items():
-        estimates, ranked, top = ranker.judge(score, bootstrap)
+    tops = ranker.top(_rankings(features, model))
+    judged = {name: ranker.judge(top, bootstrap) for name, top in tops.items()}
+    for name, (estimates, ranked) in judged.items():
         _put(metrics, name, "ranking", FROZEN, estimates)
         if name == MODEL:
             per_user |= {f"frozen_{column}": ranked[column] for column in ranked.columns}
-            model_top = top
-            by_k = _by_k(estimates, params.ks)
-    headline = ONLINE if ONLINE in predictions else FROZEN
-    curves = _curves(features, predictions[headline], bootstrap) | {"ranking_by_k": by_k}
+    curves = rating_curves(features, MODEL, next(iter(predictions.values())), bootstrap)
+    curves["ranking_by_k"] = ranking_curves({name: estimates for name, (estimates, _) in judged.items()}, params.ks)
     table = pd.DataFrame(per_user).rename_axis(USER).reset_index()
-    return Evaluation(metrics, table, curves, (ranker.users.numpy(), model_top))
+    return Evaluation(metrics, table, curves, Recommended(ranker.users, ranker.asked_at, tops[MODEL]))
 
 
 def knowledges(features: Features) -> tuple[str, ...]:
+    """What the models may know of the test rows' past, the fullest first: that of the headline and the slices."""
     return (ONLINE, FROZEN) if features.spec.online else (FROZEN,)
 
 
@@ -100,7 +109,7 @@ def _predictions(features: Features, model: WideDeep, knowledge: str) -> dict[st
         history = features.frozen_history(rows.user, rows.item, rows.timestamp)
         known = Known(history, torch.full((len(rows),), features.spec.mean))
     score = _by_model(features, model)
-    chunks = torch.arange(len(rows)).split(CHUNK)
+    chunks = torch.split(torch.arange(len(rows)), CHUNK)
     predicted = {MODEL: torch.cat([score(rows.user[c], rows.item[c], known.history[c]) for c in chunks])}
     for baseline in (GlobalMean(), Bias(features.spec), Popularity(features)):
         predicted[baseline.name] = baseline.predict(known)
@@ -121,15 +130,13 @@ def _rankings(features: Features, model: WideDeep) -> dict[str, Score]:
 
 
 class _Ranker:
-    """Full-catalogue ranking of the test users with at least one relevant test item: U users, I items."""
+    """Full-catalogue ranking of the test users, judged on those with a relevant test item: U users, I items."""
 
     def __init__(self, features: Features, params: EvaluateParams) -> None:
         self.features, self.ks = features, params.ks
         train, test = features.splits[TRAIN], features.splits[TEST]
-        low, high = features.spec.rating_scale
-        threshold = low + 0.75 * (high - low) if params.relevant_rating is None else params.relevant_rating
-        liked = test.rating >= threshold
-        self.users = test.user.unique()  # (U,)
+        liked = test.rating >= relevant_from(features, params)
+        self.users = torch.unique(test.user)  # (U,)
         n_items = len(features.items)
         place = torch.full((len(features.users),), -1).index_copy(0, self.users, torch.arange(len(self.users)))
         self.relevant = UserItems.from_pairs(place[test.user[liked]], test.item[liked], len(self.users))
@@ -139,75 +146,56 @@ class _Ranker:
         first = first.scatter_reduce(0, test.user, test.timestamp, "amin")
         self.asked_at = first[self.users]
         self.item_users = torch.bincount(train.item, minlength=n_items)
-        self.n_users = len(train.user.unique())
+        self.n_users = len(torch.unique(train.user))
 
-    def judge(self, score: Score, bootstrap: Bootstrap) -> tuple[dict[str, Estimate], pd.DataFrame, NDArray[np.int64]]:
-        """Estimates over users; per-user metrics indexed by user_id; and each user's items, best first (U, k)."""
-        top = torch.cat([self._top(score, start, stop) for start, stop in self._batches()])
+    def judge(self, top: Tensor, bootstrap: Bootstrap) -> tuple[dict[str, Estimate], pd.DataFrame]:
+        """Estimates over users, and per-user metrics indexed by user_id, of the lists (U, k)."""
         ids = self.features.users.ids[self.users].numpy()
         per_user = ranking_metrics(top, self.relevant, self.ks)
         estimates = bootstrap.user_means(per_user) if len(per_user) else {}
-        k = 10 if 10 in self.ks else self.ks[-1]
+        k = list_length(self.ks)
         lists = top[:, :k]
-        genres = torch.zeros(len(self.features.items), self.features.genre_count.shape[1], dtype=torch.bool)
-        genres = genres.scatter(1, self.features.items.bag, True)[:, 1:]
         for name, values in (
             (f"novelty_at_{k}", novelty(lists, self.item_users, self.n_users)),
-            (f"diversity_at_{k}", diversity(lists, genres)),
+            (f"diversity_at_{k}", diversity(lists, item_genres(self.features))),
         ):
             if len(values):
                 estimates |= bootstrap.user_means({name: values})
         share = coverage(lists, len(self.features.items))
         estimates[f"coverage_at_{k}"] = Estimate(share, share, share, len(lists))
-        return estimates, per_user.set_index(ids[per_user.index]), top.numpy()
+        return estimates, per_user.set_index(ids[per_user.index])
 
-    def _batches(self) -> Iterable[tuple[int, int]]:
-        size = max(1, CHUNK // len(self.features.items))
-        return [(start, min(start + size, len(self.users))) for start in range(0, len(self.users), size)]
-
-    def _top(self, score: Score, start: int, stop: int) -> Tensor:
+    def top(self, rankings: dict[str, Score]) -> dict[str, Tensor]:
+        """The items of every user by each ranking, best first: name -> (U, k) int64. All share one look at history."""
         n_items = len(self.features.items)
-        user = self.users[start:stop].repeat_interleave(n_items)
-        item = torch.arange(n_items).repeat(stop - start)
-        history = self.features.frozen_history(user, item, self.asked_at[start:stop].repeat_interleave(n_items))
-        scores = score(user, item, history).view(stop - start, n_items)
-        return top_items(scores, self.exclude.batch(start, stop), max(self.ks))
+        found: dict[str, list[Tensor]] = {name: [] for name in rankings}
+        size = max(1, CHUNK // n_items)
+        for start in range(0, len(self.users), size):
+            stop = min(start + size, len(self.users))
+            user = self.users[start:stop].repeat_interleave(n_items)
+            item = torch.arange(n_items).repeat(stop - start)
+            history = self.features.frozen_history(user, item, self.asked_at[start:stop].repeat_interleave(n_items))
+            for name, score in rankings.items():
+                scores = score(user, item, history).view(stop - start, n_items)
+                found[name].append(top_items(scores, self.exclude.batch(start, stop), max(self.ks)))
+        return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def list_length(ks: Iterable[int]) -> int:
+    """The cut-off of the headline: 10 if it is one of them, else the longest."""
+    return 10 if 10 in ks else max(ks)
+
+
+def relevant_from(features: Features, params: EvaluateParams) -> float:
+    """The rating from which a test item is relevant."""
+    low, high = features.spec.rating_scale
+    return low + 0.75 * (high - low) if params.relevant_rating is None else params.relevant_rating
 
 
 def _put(metrics: dict[str, Any], name: str, task: str, knowledge: str, estimates: dict[str, Estimate]) -> None:
     where = metrics if name == MODEL else metrics["baselines"].setdefault(name, {})
-    # Six decimals: the last bits differ from processor to processor and mean nothing.
     rounded = {
-        metric: {key: round(value, 6) for key, value in estimate.as_dict().items()}
+        metric: {key: round(value, DECIMALS) for key, value in estimate.as_dict().items()}
         for metric, estimate in sorted(estimates.items())
     }
     where.setdefault(task, {})[knowledge] = rounded
-
-
-def _by_k(estimates: dict[str, Estimate], ks: Iterable[int]) -> pd.DataFrame:
-    rows = []
-    for metric in ("precision", "recall", "f1", "ndcg", "map", "mrr", "hit_rate"):
-        for k in ks:
-            if (estimate := estimates.get(f"{metric}_at_{k}")) is not None:
-                rows.append({"metric": metric, "k": k} | estimate.as_dict())
-    return pd.DataFrame(rows, columns=["metric", "k", "value", "low", "high", "n"])
-
-
-def _curves(
-    features: Features, predictions: dict[str, NDArray[np.float64]], bootstrap: Bootstrap
-) -> dict[str, pd.DataFrame]:
-    """Calibration of the model, and RMSE of every model by slice."""
-    test = features.splits[TEST]
-    genres = torch.zeros(len(features.items), features.genre_count.shape[1], dtype=torch.bool)
-    names = features.spec.of_kind("bag")[0].values or ()
-    groups = [
-        slices.by_user_activity(features.users.count[test.user].long()),
-        slices.by_item_popularity(features.items.count[test.item].long()),
-        slices.by_genre(test.item, genres.scatter(1, features.items.bag, True)[:, 1:], names),
-    ]
-    if test.timestamp.any():
-        groups.append(slices.by_month(test.timestamp))
-    user = features.users.ids[test.user]
-    table = slices.slice_metrics(groups, user, test.rating, predictions, bootstrap).round(6)
-    by_slice = {f"rmse_by_{name}": part.drop(columns="slice") for name, part in table.groupby("slice", sort=False)}
-    return {"calibration": calibration(predictions[MODEL], test.rating).round(6), **by_slice}

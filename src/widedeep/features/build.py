@@ -13,7 +13,17 @@ from widedeep.columns import GENRES, ITEM, RATING, SPLIT, TIMESTAMP, TRAIN, USER
 from widedeep.errors import UserError
 from widedeep.features import history
 from widedeep.features.encode import encode_entities
-from widedeep.features.spec import OPTIONAL_FIELDS, Cross, Field, Spec, cross_of
+from widedeep.features.spec import (
+    OPTIONAL_FIELDS,
+    UNIT,
+    Cross,
+    Damping,
+    Field,
+    Kind,
+    Spec,
+    cross_of,
+    history_columns,
+)
 from widedeep.params import FeaturizeParams
 
 _RESERVED = ("user_index", "item_index")
@@ -24,7 +34,7 @@ class FeatureTables:
     """What the featurize stage writes.
 
     rows, in the order of the ratings: user and item (int32, row of `users` and `items`), rating, timestamp, split and
-    `history.COLUMNS` (null where a row's history is only that of the training cut-off). users and items: id, index
+    `history_columns` (null where a row's history is only that of the training cut-off). users and items: id, index
     (0 unseen), encoded columns and, as history_*, what the training rows leave behind of each.
     """
 
@@ -56,17 +66,21 @@ def build_features(
     """
     training = ratings.filter(pc.equal(ratings[SPLIT], TRAIN))
     crossed = {name for names in params.crosses for name in names}
-    encoded_users, user_fields = encode_entities(users, USER, np.unique(training[USER].to_numpy()), crossed)
-    encoded_items, item_fields = encode_entities(items, ITEM, np.unique(training[ITEM].to_numpy()), crossed)
+    encoded_users, user_fields = encode_entities(
+        users, USER, np.unique(training[USER].to_numpy()), crossed, params.buckets
+    )
+    encoded_items, item_fields = encode_entities(
+        items, ITEM, np.unique(training[ITEM].to_numpy()), crossed, params.buckets
+    )
     fields = [*user_fields, *item_fields]
     _check_names(fields)
     crosses, left_out = _crosses(fields, params)
 
     timed = ratings[TIMESTAMP].null_count == 0
-    kind: history.Kind = "point_in_time" if timed and split in ("temporal", "leave_last_out") else "out_of_fold"
+    kind: Kind = "point_in_time" if timed and split in ("temporal", "leave_last_out") else "out_of_fold"
     online = split == "temporal"
-    damping = history.Damping(params.user_damping, params.item_damping, params.genre_damping)
-    mean = round(float(pc.sum(pc.round(pc.multiply(training[RATING], history.UNIT))).as_py())) / history.UNIT
+    damping = Damping(params.user_damping, params.item_damping, params.genre_damping)
+    mean = round(float(pc.sum(pc.round(pc.multiply(training[RATING], UNIT))).as_py())) / UNIT
     mean /= training.num_rows
 
     con = ibis.duckdb.connect()
@@ -77,21 +91,25 @@ def build_features(
     genres = encoded_items[[ITEM, GENRES]].explode(GENRES).dropna().astype({GENRES: np.int64})
     item_genres = con.create_table("item_genres", pa.table({ITEM: genres[ITEM], "genre": genres[GENRES]}))
     before = con.create_table(
-        "history", history.history(con.create_table("seen", seen), item_genres, mean, damping, kind)
+        "history", history.history(con.create_table("seen", seen), item_genres, mean, damping, kind, params.recent)
     )
 
     n_genres = next(field.cardinality or 0 for field in item_fields if field.name == GENRES)
     user_state = _aligned(users[USER], history.user_state(before).to_pandas(), USER)
     item_state = _aligned(items[ITEM], history.item_state(before).to_pandas(), ITEM)
     by_genre = history.user_genre_state(before, item_genres).to_pandas()
-    history_fields = [_history_field(name) for name in history.COLUMNS if timed or "recency" not in name]
-    if kind == "out_of_fold":
-        history_fields = [field for field in history_fields if "recency" not in field.name]
+    user_table = _entity_table(encoded_users, user_state)
+    for value in ("count", "total"):
+        matrix = _by_genre(users[USER], by_genre, value, n_genres)
+        user_table = user_table.append_column(f"history_genre_{value}", matrix)
+    for size in params.recent if kind == "point_in_time" else ():
+        recent = _aligned(users[USER], history.user_recent_state(before, size).to_pandas(), USER)
+        for value in ("count", "total"):
+            user_table = user_table.append_column(f"history_recent_{size}_{value}", pa.array(recent[value].to_numpy()))
+    columns = history_columns(kind, params.recent)
     return FeatureTables(
-        rows=_rows(ratings, users, items, before),
-        users=_entity_table(encoded_users, user_state)
-        .append_column("history_genre_count", _by_genre(users[USER], by_genre, "count", n_genres))
-        .append_column("history_genre_total", _by_genre(users[USER], by_genre, "total", n_genres)),
+        rows=_rows(ratings, users, items, before, columns),
+        users=user_table,
         items=_entity_table(encoded_items, item_state),
         spec=Spec(
             dataset,
@@ -100,7 +118,9 @@ def build_features(
             kind,
             online,
             damping,
-            (*fields, *history_fields),
+            params.recent,
+            params.recency_cap,
+            (*fields, *map(_history_field, columns)),
             crosses,
             left_out,
         ),
@@ -108,7 +128,7 @@ def build_features(
 
 
 def _check_names(fields: list[Field]) -> None:
-    taken = dict.fromkeys(history.COLUMNS, "a history feature")
+    taken = dict.fromkeys(history_columns("point_in_time", ()), "a history feature")
     for field in fields:
         if field.name in taken or field.name in _RESERVED or field.name.startswith("history_"):
             raise UserError(
@@ -146,8 +166,10 @@ def _history_field(name: str) -> Field:
     return Field(name, "user" if entity == "user" else "item", "history", "ratings before the row")
 
 
-def _rows(ratings: pa.Table, users: pd.DataFrame, items: pd.DataFrame, before: ibis.Table) -> pa.Table:
-    known = before.select(history.ROW, *history.COLUMNS).order_by(history.ROW).to_pyarrow()
+def _rows(
+    ratings: pa.Table, users: pd.DataFrame, items: pd.DataFrame, before: ibis.Table, names: tuple[str, ...]
+) -> pa.Table:
+    known = before.select(history.ROW, *names).order_by(history.ROW).to_pyarrow()
     columns = {
         "user": pa.array(np.searchsorted(users[USER].to_numpy(), ratings[USER].to_numpy()), pa.int32()),
         "item": pa.array(np.searchsorted(items[ITEM].to_numpy(), ratings[ITEM].to_numpy()), pa.int32()),
@@ -158,7 +180,7 @@ def _rows(ratings: pa.Table, users: pd.DataFrame, items: pd.DataFrame, before: i
     place = np.full(ratings.num_rows, -1)
     place[known[history.ROW].to_numpy()] = np.arange(known.num_rows)
     index = pa.array(place, mask=place < 0)
-    for name in history.COLUMNS:
+    for name in names:
         dtype = pa.float32() if name.endswith(("mean", "genre_count")) else pa.int64()
         columns[name] = known[name].combine_chunks().cast(dtype, safe=False).take(index)
     return pa.table(columns)
@@ -167,7 +189,7 @@ def _rows(ratings: pa.Table, users: pd.DataFrame, items: pd.DataFrame, before: i
 def _aligned(ids: pd.Series, state: pd.DataFrame, key: str) -> pd.DataFrame:
     """State in the order of `ids`: an entity without training rows has count 0, total 0 and last -1."""
     whole = state.set_index(key).reindex(ids)
-    return whole.assign(last=whole["last"].fillna(-1)).fillna(0).astype(np.int64)
+    return whole.fillna({"last": -1}).fillna(0).astype(np.int64)
 
 
 def _entity_table(encoded: pd.DataFrame, state: pd.DataFrame) -> pa.Table:

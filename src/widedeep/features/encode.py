@@ -7,10 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from widedeep.columns import GENRES, TITLE, USER
+from widedeep.columns import GENRES, TITLE, USER, YEAR
 from widedeep.features.spec import Field
-
-BUCKETS = 10  # of a number that a cross names, by quantiles
 
 
 def encode_ids(ids: pd.Series, training_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
@@ -21,11 +19,12 @@ def encode_ids(ids: pd.Series, training_ids: npt.NDArray[np.int64]) -> npt.NDArr
 
 
 def encode_entities(
-    table: pd.DataFrame, key: str, training_ids: npt.NDArray[np.int64], crossed: set[str]
+    table: pd.DataFrame, key: str, training_ids: npt.NDArray[np.int64], crossed: set[str], buckets: int
 ) -> tuple[pd.DataFrame, list[Field]]:
     """Encode an entity table: ids and text to indices, genres to lists of indices, numbers to float32.
 
-    A number whose name is in `crossed` gets a second field with suffix "_bucket": its decile among training entities.
+    A number whose name is in `crossed` gets a second field with suffix "_bucket": which of `buckets` quantile ranges
+    of the training entities it is in. The year is only bucketed.
     Returns the encoded table, one row per entity in the order of `table`, and its fields.
     """
     name: Literal["user", "item"] = "user" if key == USER else "item"
@@ -42,16 +41,14 @@ def encode_entities(
         elif pd.api.types.is_numeric_dtype(values):
             if not values[seen].notna().any():
                 continue
-            # Year is the one number that preprocess leaves as it is, with its gaps.
-            filled = values.astype("float64").fillna(round(float(values[seen].mean()), 6))
-            encoded[column] = filled.astype(np.float32)
-            fields.append(Field(column, name, "number", source))
-            if column in crossed:
-                edges = np.unique(np.quantile(filled[seen], np.linspace(0, 1, BUCKETS + 1)[1:-1]))
-                bucket = np.searchsorted(edges, filled, side="right") + 1
-                encoded[f"{column}_bucket"] = np.where(values.isna(), 0, bucket).astype(np.int32)
-                labels = _bucket_labels(edges)
-                fields.append(Field(f"{column}_bucket", name, "category", source, len(labels) + 1, labels))
+            if column != YEAR:
+                encoded[column] = values.astype(np.float32)
+                fields.append(Field(column, name, "number", source))
+            if column == YEAR or column in crossed:
+                # A year never enters as a number: a slope learned on the past runs off the scale on newer items.
+                bucketed = column if column == YEAR else f"{column}_bucket"
+                encoded[bucketed], labels = _bucketed(values, seen, buckets)
+                fields.append(Field(bucketed, name, "category", source, len(labels) + 1, labels))
         else:
             texts = sorted(values[seen].dropna().unique())
             if not texts:
@@ -62,6 +59,11 @@ def encode_entities(
     return encoded, fields
 
 
-def _bucket_labels(edges: npt.NDArray[np.float64]) -> tuple[str, ...]:
+def _bucketed(
+    values: pd.Series, seen: npt.NDArray[np.bool_], buckets: int
+) -> tuple[npt.NDArray[np.int32], tuple[str, ...]]:
+    numbers = values.astype("float64").to_numpy(na_value=np.nan)
+    edges = np.unique(np.nanquantile(numbers[seen], np.linspace(0, 1, buckets + 1)[1:-1], method="higher"))
+    index = np.where(np.isnan(numbers), 0, np.searchsorted(edges, numbers, side="right") + 1)
     bounds = ["", *(f"{edge:g}" for edge in edges), ""]
-    return tuple(f"[{low}, {high})" for low, high in pairwise(bounds))
+    return index.astype(np.int32), tuple(f"[{low}, {high})" for low, high in pairwise(bounds))

@@ -5,6 +5,7 @@ towards 0, so that one rating does not count as much as a hundred (Koren 2010, "
 
     item_mean       b_i = sum(r - mu) / (n_i + item_damping)
     user_mean       b_u = sum(r - mu - b_i) / (n_u + user_damping)
+    user_recent_k_mean  b_u over the ratings of the last k seconds in which the user rated: taste and mood drift
     user_genre_mean mean over the item's genres g of sum(r - mu - b_i - b_u) / (n_ug + genre_damping)
 
 where the sums run over the ratings that the row may see, each residual is the one at the time of its own rating, and
@@ -13,49 +14,26 @@ label; there user_genre_mean takes the b_u of the row instead. Residuals are kep
 point), whose sums do not depend on the order of the rows or the number of threads.
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
 import ibis
 import ibis.expr.types as ir
 
 from widedeep.columns import ITEM, RATING, SPLIT, TIMESTAMP, TRAIN, USER
+from widedeep.features.spec import UNIT, Damping, Kind, history_columns
 
-UNIT = 2**16
-
-Kind = Literal["point_in_time", "out_of_fold"]
-
-# The columns of a row, in the order of the model's input. Recency is seconds since the last visible rating, -1: none.
-COLUMNS = (
-    "user_count",
-    "user_mean",
-    "user_recency",
-    "user_genre_count",
-    "user_genre_mean",
-    "item_count",
-    "item_mean",
-    "item_recency",
-)
 ROW = "row"
 FOLD = "fold"
 
 
-@dataclass(frozen=True)
-class Damping:
-    """Ratings' worth of "no difference" that each mean is mixed with, >= 0."""
-
-    user: float
-    item: float
-    genre: float
-
-
-def history(ratings: ir.Table, item_genres: ir.Table, mean: float, damping: Damping, kind: Kind) -> ir.Table:
+def history(
+    ratings: ir.Table, item_genres: ir.Table, mean: float, damping: Damping, kind: Kind, recent: tuple[int, ...]
+) -> ir.Table:
     """History of every row of `ratings`, which has the columns row, user_id, item_id, rating, timestamp (and fold).
 
     `item_genres` has a row per (item_id, genre). With kind "point_in_time" a row sees the ratings strictly before its
-    own second; with "out_of_fold" the ratings of the other folds, and recency is -1.
+    own second; with "out_of_fold" the ratings of the other folds. Recency is seconds since the last visible rating, -1
+    where there is none.
 
-    Returns a table with row, user_id, item_id, timestamp, split, `COLUMNS`, and the row's own `item_residual`
+    Returns a table with row, user_id, item_id, timestamp, split, `history_columns`, and the row's own `item_residual`
     (r - mu), `user_residual` (r - mu - b_i) and `genre_residual` (r - mu - b_i - b_u), in units of 1 / `UNIT`.
     """
     table = ratings.mutate(item_residual=_integer((ratings[RATING].cast("float64") - mean) * UNIT))
@@ -65,7 +43,9 @@ def history(ratings: ir.Table, item_genres: ir.Table, mean: float, damping: Damp
     count, total = _visible(table, [USER], table.user_residual, kind)
     table = table.mutate(user_count=count, user_mean=_damped(total, count, damping.user))
     table = table.mutate(genre_residual=table.user_residual - _integer(table.user_mean * UNIT))
-    table = table.mutate(user_recency=_recency(table, USER, kind), item_recency=_recency(table, ITEM, kind))
+    if kind == "point_in_time":
+        table = table.mutate(user_recency=_recency(table, USER), item_recency=_recency(table, ITEM))
+        table = _with_recent_means(table, recent, damping.user)
 
     summed = "genre_residual" if kind == "point_in_time" else "user_residual"
     by_genre = table.select(ROW, USER, ITEM, TIMESTAMP, FOLD, summed, "user_mean").join(item_genres, ITEM)
@@ -81,7 +61,8 @@ def history(ratings: ir.Table, item_genres: ir.Table, mean: float, damping: Damp
     table = table.mutate(
         user_genre_count=table.user_genre_count.fill_null(0.0), user_genre_mean=table.user_genre_mean.fill_null(0.0)
     )
-    return table.select(ROW, USER, ITEM, TIMESTAMP, SPLIT, *COLUMNS, "item_residual", "user_residual", "genre_residual")
+    residuals = ("item_residual", "user_residual", "genre_residual")
+    return table.select(ROW, USER, ITEM, TIMESTAMP, SPLIT, *history_columns(kind, recent), *residuals)
 
 
 def user_state(rows: ir.Table) -> ir.Table:
@@ -106,6 +87,16 @@ def user_genre_state(rows: ir.Table, item_genres: ir.Table) -> ir.Table:
     return rows.group_by([USER, "genre"]).aggregate(count=rows.count(), total=rows.genre_residual.sum().cast("int64"))
 
 
+def user_recent_state(rows: ir.Table, size: int) -> ir.Table:
+    """Count and total of residuals of each user in the last `size` seconds in which the user rated in training."""
+    moments = _moments(rows.filter(rows[SPLIT] == TRAIN))
+    place = ibis.row_number().over(group_by=USER, order_by=ibis.desc(TIMESTAMP))
+    last = moments.mutate(place=place).filter(lambda t: t.place < size)
+    return last.group_by(USER).aggregate(
+        count=last["count"].sum().cast("int64"), total=last["total"].sum().cast("int64")
+    )
+
+
 def _visible(
     table: ir.Table, keys: list[str], value: ir.IntegerColumn, kind: Kind
 ) -> tuple[ir.IntegerColumn, ir.IntegerColumn]:
@@ -120,9 +111,26 @@ def _visible(
     return count.cast("int64"), total.fill_null(0).cast("int64")
 
 
-def _recency(table: ir.Table, key: str, kind: Kind) -> ir.IntegerColumn:
-    if kind != "point_in_time":
-        return ibis.literal(-1, type="int64")
+def _with_recent_means(table: ir.Table, recent: tuple[int, ...], damping: float) -> ir.Table:
+    moments = _moments(table)
+    means = {}
+    for size in recent:
+        last = ibis.window(group_by=USER, order_by=TIMESTAMP, preceding=(size, 1))
+        count = moments["count"].sum().over(last).fill_null(0)
+        means[f"user_recent_{size}_mean"] = _damped(moments["total"].sum().over(last).fill_null(0), count, damping)
+    means_at = moments.select(USER, TIMESTAMP, **means)
+    return table.left_join(means_at, [USER, TIMESTAMP]).drop(f"{USER}_right", f"{TIMESTAMP}_right")
+
+
+def _moments(table: ir.Table) -> ir.Table:
+    """The seconds in which each user rated, with count and total of the residuals: ratings of a second go together,
+    so that none is visible to another."""
+    return table.group_by([USER, TIMESTAMP]).aggregate(
+        count=table.count(), total=table.user_residual.sum().cast("int64")
+    )
+
+
+def _recency(table: ir.Table, key: str) -> ir.IntegerColumn:
     earlier = ibis.range_window(group_by=key, order_by=TIMESTAMP, preceding=(None, 1))
     return (table[TIMESTAMP] - table[TIMESTAMP].max().over(earlier)).fill_null(-1)
 

@@ -5,8 +5,38 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from widedeep.features.history import Damping, Kind
 from widedeep.files import read_json
+
+UNIT = 2**16  # of a residual kept as an integer: parts of a rating point
+
+Kind = Literal["point_in_time", "out_of_fold"]
+
+
+@dataclass(frozen=True)
+class Damping:
+    """Ratings' worth of "no difference" that each mean is mixed with, >= 0."""
+
+    user: float
+    item: float
+    genre: float
+
+
+def history_columns(kind: Kind, recent: tuple[int, ...]) -> tuple[str, ...]:
+    """The history of a row, in the order of the model's input; only a line of time has recency and recent means."""
+    if kind == "out_of_fold":
+        return ("user_count", "user_mean", "user_genre_count", "user_genre_mean", "item_count", "item_mean")
+    return (
+        "user_count",
+        "user_mean",
+        *(f"user_recent_{moments}_mean" for moments in recent),
+        "user_recency",
+        "user_genre_count",
+        "user_genre_mean",
+        "item_count",
+        "item_mean",
+        "item_recency",
+    )
+
 
 # Demographics and item columns that the shipped data sets have. A cross on one that this data set lacks is left out;
 # on any other unknown name it is a mistake.
@@ -65,6 +95,8 @@ class Spec:
     history: Kind
     online: bool
     damping: Damping
+    recent: tuple[int, ...]
+    recency_cap: int
     fields: tuple[Field, ...]
     crosses: tuple[Cross, ...]
     crosses_left_out: tuple[tuple[str, ...], ...]
@@ -79,6 +111,7 @@ class Spec:
     def load(cls, path: Path) -> "Spec":
         raw = read_json(path)
         raw["rating_scale"] = tuple(raw["rating_scale"])
+        raw["recent"] = tuple(raw["recent"])
         raw["damping"] = Damping(**raw["damping"])
         raw["fields"] = tuple(
             Field(**(field | {"values": None if field["values"] is None else tuple(field["values"])}))

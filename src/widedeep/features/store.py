@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from widedeep.columns import GENRES, RATING, SPLIT, TIMESTAMP
-from widedeep.features.history import UNIT
-from widedeep.features.spec import Field, Spec
+from widedeep.features.spec import UNIT, Spec
 
 
 class Inputs(NamedTuple):
@@ -68,13 +67,16 @@ class Rows:
 
 @dataclass(frozen=True)
 class Features:
-    """Everything of a features folder. `genre_count` and `genre_total` are (users, genres) float32."""
+    """Everything of a features folder. `genre_count` and `genre_total` are (users, genres) float32, `recent_count` and
+    `recent_total` (users, windows): what the training rows leave behind of each user."""
 
     spec: Spec
     users: Entities
     items: Entities
     genre_count: Tensor
     genre_total: Tensor
+    recent_count: Tensor
+    recent_total: Tensor
     splits: dict[str, Rows]
 
     @classmethod
@@ -89,6 +91,8 @@ class Features:
             _entities(items, spec, "item"),
             _matrix(users["history_genre_count"]),
             _matrix(users["history_genre_total"]),
+            _recent(users, spec, "count"),
+            _recent(users, spec, "total"),
             {},
         )
         for split in splits:
@@ -103,6 +107,8 @@ class Features:
             self.items.to(device),
             self.genre_count.to(device),
             self.genre_total.to(device),
+            self.recent_count.to(device),
+            self.recent_total.to(device),
             {name: rows.to(device) for name, rows in self.splits.items()},
         )
 
@@ -131,7 +137,10 @@ class Features:
             "item_mean": _damped(self.items.total[item], self.items.count[item], damping.item),
             "item_recency": _since(self.items.last[item], timestamp),
         }
-        return history_numbers(self.spec.of_kind("history"), columns)
+        for place, size in enumerate(self.spec.recent if self.recent_count.shape[1] else ()):
+            count, total = self.recent_count[user, place], self.recent_total[user, place]
+            columns[f"user_recent_{size}_mean"] = _damped(total, count, damping.user)
+        return history_numbers(self.spec, columns)
 
     def _rows(self, table: pa.Table) -> Rows:
         user, item = _int64(table["user"]), _int64(table["item"])
@@ -140,18 +149,23 @@ class Features:
         if len(table) and table[fields[0].name].null_count:
             history = self.frozen_history(user, item, timestamp)
         else:
-            history = history_numbers(fields, {field.name: _float(table[field.name]) for field in fields})
+            history = history_numbers(self.spec, {field.name: _float(table[field.name]) for field in fields})
         return Rows(user, item, _float(table[RATING]), timestamp, history)
 
 
-def history_numbers(fields: tuple[Field, ...], columns: dict[str, Tensor]) -> Tensor:
+def history_numbers(spec: Spec, columns: dict[str, Tensor]) -> Tensor:
     """The history columns (B,) as a model sees them, (B, H): means in rating points; log(1 + x) of counts and seconds,
-    0 where there is none."""
-    numbers = [
-        columns[field.name] if field.name.endswith("mean") else torch.log1p(columns[field.name].clamp(min=0).float())
-        for field in fields
-    ]
-    return torch.stack(numbers, 1).float()
+    0 where there is none.
+
+    Seconds are capped: a model deployed once meets longer and longer absences, of which it has seen few in training.
+    """
+    numbers = []
+    for field in spec.of_kind("history"):
+        number = columns[field.name].float()
+        if field.name.endswith("recency"):
+            number = number.clamp(max=spec.recency_cap)
+        numbers.append(number if field.name.endswith("mean") else torch.log1p(number.clamp(min=0)))
+    return torch.stack(numbers, 1)
 
 
 def _damped(total: Tensor, count: Tensor, damping: float) -> Tensor:
@@ -189,6 +203,12 @@ def _float(column: pa.ChunkedArray) -> Tensor:
 def _matrix(column: pa.ChunkedArray) -> Tensor:
     flat = column.combine_chunks().flatten().to_numpy()
     return torch.from_numpy(flat.reshape(len(column), -1).astype(np.float32))
+
+
+def _recent(users: pa.Table, spec: Spec, value: str) -> Tensor:
+    names = [f"history_recent_{size}_{value}" for size in spec.recent]
+    known = [_float(users[name]) for name in names if name in users.column_names]
+    return torch.stack(known, 1) if known else torch.zeros(len(users), 0)
 
 
 def _padded(column: pa.ChunkedArray) -> Tensor:

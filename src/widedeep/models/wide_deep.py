@@ -35,7 +35,8 @@ class Standardize(nn.Module):
         self.scale.copy_(torch.where(deviation > 1e-6, 1 / deviation.clamp(min=1e-6), 0))
 
     def forward(self, numbers: Tensor) -> Tensor:
-        return (numbers - self.mean) * self.scale
+        standardized: Tensor = (numbers - self.mean) * self.scale
+        return standardized
 
 
 class Wide(nn.Module):
@@ -127,7 +128,8 @@ class Deep(nn.Module):
         if self.bag is not None:
             slots = (inputs.bag > 0).sum(1, keepdim=True).clamp(min=1)
             parts.append(self.bag(inputs.bag).sum(1) / slots)  # (B, E)
-        return self.mlp(torch.cat(parts, 1))[:, 0]
+        output: Tensor = self.mlp(torch.cat(parts, 1))[:, 0]
+        return output
 
 
 class WideDeep(nn.Module):
@@ -151,9 +153,9 @@ class WideDeep(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:  # -> (B,)
         numbers = self.standardize(inputs.numbers)
-        score = self.start + self.wide(inputs, numbers) + self.deep(inputs, numbers)
+        score: Tensor = self.start + self.wide(inputs, numbers) + self.deep(inputs, numbers)
         if self.bounded:
-            return self.low + (self.high - self.low) * torch.sigmoid(score)
+            score = self.low + (self.high - self.low) * torch.sigmoid(score)
         return score
 
 

@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 from torch import Tensor
 
-from widedeep.training.module import TRAIN_RMSE, VALIDATION_RMSE
+from widedeep.training.module import TRAIN_RMSE, VALIDATION_RMSE, RatingModule
 
 Row = dict[str, float]
 
@@ -25,7 +25,8 @@ class BestWeights(pl.Callback):
         if rmse is None or float(rmse) < self.rmse:
             self.rmse = self.rmse if rmse is None else float(rmse)
             self.epoch = trainer.current_epoch
-            self.weights = {name: value.detach().cpu().clone() for name, value in module.model.state_dict().items()}
+            weights = cast(RatingModule, module).model.state_dict()
+            self.weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
 
     def state_dict(self) -> dict[str, Any]:
         return {"rmse": self.rmse, "epoch": self.epoch, "weights": self.weights}

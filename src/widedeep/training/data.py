@@ -1,5 +1,6 @@
 """Batches as slices of permuted tensors that already lie on the device: no per-row Python, no collate."""
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ class RatingRows(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: Tensor) -> Batch:  # type: ignore[override]
+    def __getitem__(self, index: Tensor) -> Batch:
         rows = self.rows
         inputs = self.features.inputs(rows.user[index], rows.item[index], rows.history[index])
         return Batch(inputs, rows.rating[index])
@@ -60,7 +61,7 @@ class Slices(Sampler[Tensor]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-(-(-self.rows // self.processes)) // self.batch_size)
+        return math.ceil(math.ceil(self.rows / self.processes) / self.batch_size)
 
     def __iter__(self) -> Iterator[Tensor]:
         if self.seed is None:
@@ -71,7 +72,7 @@ class Slices(Sampler[Tensor]):
         if self.processes > 1:
             missing = -self.rows % self.processes
             order = torch.cat([order, order[:missing]])[self.process :: self.processes]
-        yield from order.to(self.device).split(self.batch_size)
+        yield from torch.split(order.to(self.device), self.batch_size)
 
 
 class RatingData(pl.LightningDataModule):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import UserError
@@ -77,7 +78,7 @@ def fit(
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )
-    except (pl.utilities.exceptions.MisconfigurationException, RuntimeError) as error:
+    except (MisconfigurationException, RuntimeError) as error:
         raise UserError(
             f"train.accelerator: {params.accelerator} with train.devices: {params.devices} cannot be had on this "
             f"machine ({error}). Set train.accelerator to auto."

@@ -26,13 +26,8 @@ class RatingModule(pl.LightningModule):
         super().__init__()
         self.model = model
         self.params = params
-        categories = [field.name for field in spec.of_kind("category")]
-        numbers = [*spec.of_kind("number"), *spec.of_kind("history")]
-        self.id_slots = [categories.index("user_id"), categories.index("item_id")]
-        self.history_slots = [
-            [slot for slot, field in enumerate(numbers) if field.kind == "history" and field.entity == entity]
-            for entity in ("user", "item")
-        ]
+        names = [field.name for field in spec.of_kind("category")]
+        self.id_slots = [names.index("user_id"), names.index("item_id")]
         self.train_rmse = MeanSquaredError(squared=False)
         self.validation_rmse = MeanSquaredError(squared=False)
 
@@ -51,7 +46,7 @@ class RatingModule(pl.LightningModule):
             torch.manual_seed(self.params.seed * 1_000_003 + self.current_epoch)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        predicted = self.model(self._with_unknown(batch.inputs))
+        predicted = self.model(self._with_unseen(batch.inputs))
         self.train_rmse(predicted.detach(), batch.rating)
         self.log(TRAIN_RMSE, self.train_rmse, on_step=False, on_epoch=True, batch_size=len(batch.rating))
         return nn.functional.mse_loss(predicted, batch.rating)
@@ -60,16 +55,11 @@ class RatingModule(pl.LightningModule):
         self.validation_rmse(self.model(batch.inputs), batch.rating)
         self.log(VALIDATION_RMSE, self.validation_rmse, on_epoch=True, prog_bar=True, batch_size=len(batch.rating))
 
-    def _with_unknown(self, inputs: Inputs) -> Inputs:
-        """Show a share of the rows as if their user, or item, or both were new (DropoutNet, Volkovs et al. 2017).
-
-        Without it the model leans on ids, which new users and items do not have, and hardly ever sees a user of whom
-        nothing is known, though most users are new in a temporal split. `cold_rate` of the rows lose the id and the
-        history of the one, `unseen_rate` at least the id.
-        """
-        categories, numbers = inputs.categories.clone(), inputs.numbers.clone()
-        for id_slot, history_slots in zip(self.id_slots, self.history_slots, strict=True):
-            drawn = torch.rand(len(categories), device=categories.device)
-            categories[:, id_slot].masked_fill_(drawn < max(self.params.unseen_rate, self.params.cold_rate), 0)
-            numbers[:, history_slots] *= (drawn >= self.params.cold_rate)[:, None]
-        return inputs._replace(categories=categories, numbers=numbers)
+    def _with_unseen(self, inputs: Inputs) -> Inputs:
+        """Hide the id of the user and of the item of a share of the rows, each by itself (as in DropoutNet, Volkovs et
+        al. 2017): without it the model leans on ids, which new users and items do not have."""
+        categories = inputs.categories.clone()
+        for slot in self.id_slots:
+            hidden = torch.rand(len(categories), device=categories.device) < self.params.unseen_rate
+            categories[:, slot].masked_fill_(hidden, 0)
+        return inputs._replace(categories=categories)
