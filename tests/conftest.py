@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytest_plugins = ["tests.small_data"]
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # Small and fast; what the tests prove does not depend on how good the model is.
@@ -91,11 +93,11 @@ class Project:
 def unrun_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The repository as it is now, uncommitted changes included, with fast params and without any result."""
     home = tmp_path_factory.mktemp("home")
-    # Nothing of the machine must leak in: no tracking server, no git hook's GIT_DIR, no DVC settings.
+    # Nothing of the machine must leak in: no tracking server, no GIT_DIR of a git hook, no MAKELEVEL of `make test`.
     environment = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("MLFLOW_", "GIT_", "DVC_", "PYTHONPATH", "PYTHONSAFEPATH"))
+        if not name.startswith(("MLFLOW_", "GIT_", "DVC_", "MAKE", "MFLAGS", "PYTHONPATH", "PYTHONSAFEPATH"))
     } | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "GIT_CONFIG_GLOBAL": str(home / "gitconfig"),

@@ -5,23 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 import torch
 
+from tests.small_data import written
 from widedeep.features.build import FeatureTables
 from widedeep.features.spec import Spec
 from widedeep.features.store import Features
-from widedeep.files import write_json
 
 Featurize = Callable[..., FeatureTables]
-
-
-def written(tables: FeatureTables, folder: Path) -> Path:
-    for name in ("rows", "users", "items"):
-        pq.write_table(getattr(tables, name), folder / f"{name}.parquet")
-    write_json(folder / "features.json", tables.spec.as_dict())
-    return folder
 
 
 def columns(features: Features, history: torch.Tensor) -> dict[str, list[float]]:

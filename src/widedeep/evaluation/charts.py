@@ -11,6 +11,8 @@ from html import escape
 from typing import NamedTuple
 
 WIDTH = 360
+LETTER = 6.9  # about the width of a letter, in the wide fonts
+MANY = 40  # points: a curve with more has no markers
 FEW = 10  # users: a group with fewer is drawn hollow
 _CORNERS: dict[str, tuple[tuple[float, float], ...]] = {
     "square": ((-3, -3), (3, -3), (3, 3), (-3, 3)),
@@ -80,8 +82,8 @@ class _Scale:
 def dot_chart(rows: Sequence[Row], axis: Axis, remarks: str, alt: str, span: Sequence[float] = ()) -> str:
     """Dots with intervals, a row per group, the best reading direction for many labels. `span`: values that the axis
     must reach, so that two charts can share it. `remarks` names the column at the right."""
-    left = 12 + 6.2 * max(len(row.label) for row in rows)
-    right = WIDTH - 14 - 6.2 * max(len(remarks), *(len(row.remark) for row in rows))
+    left = 12 + LETTER * max(len(row.label) for row in rows)
+    right = WIDTH - 14 - LETTER * max(len(remarks), *(len(row.remark) for row in rows))
     step = 7 * max(len(row.points) for row in rows) + 12
     top, bottom = 18, 18 + step * len(rows)
     reach = [*span, *(bound for row in rows for point in row.points for bound in (point.low, point.high, point.value))]
@@ -117,7 +119,7 @@ def line_chart(
         xs = ys = xs + ys
     top, bottom = 20, 200
     y_scale = _fitted(ys, bottom, top)
-    left = 14 + 6.2 * max(len(label) for _, label in y_scale.ticks)
+    left = 10 + LETTER * max(len(label) for _, label in y_scale.ticks)
     x_scale = _fitted(xs, left + 8, WIDTH - 12)
     if x_axis.ticks is not None:
         x_scale = _Scale(min(xs), max(max(xs), min(xs) + 1e-9), left + 8, WIDTH - 12, list(x_axis.ticks))
@@ -175,11 +177,11 @@ def _curve(line: Line, x_scale: _Scale, y_scale: _Scale) -> list[str]:
     path = " ".join(f"{x:.1f},{y_scale(point.value):.1f}" for x, point in zip(xs, line.points, strict=True))
     parts = []
     if upper != lower:
-        parts.append(f'<polygon points="{" ".join(upper + lower[::-1])}" fill="{color}" fill-opacity="0.14"/>')
+        parts.append(f'<polygon points="{" ".join(upper + lower[::-1])}" fill="{color}" fill-opacity="0.12"/>')
     parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.8"/>')
-    parts += [
-        _marker(x, y_scale(point.value), point.series, point.hollow) for x, point in zip(xs, line.points, strict=True)
-    ]
+    if len(xs) <= MANY:
+        heights = [y_scale(point.value) for point in line.points]
+        parts += [_marker(x, y, p.series, p.hollow) for x, y, p in zip(xs, heights, line.points, strict=True)]
     return parts
 
 

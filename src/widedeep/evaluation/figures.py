@@ -27,13 +27,12 @@ RMSE = "RMSE (rating points)"
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with its finding as title, a caption, and the numbers behind it (for `details`)."""
+    """A picture with its finding as title, what it shows, and the numbers behind it."""
 
     title: str
     svg: Markup
-    caption: str = ""
-    table: Sequence[Mapping[str, Any]] = ()
     name: str = ""
+    table: Sequence[Mapping[str, Any]] = ()
 
 
 def by_model(metrics: Mapping[str, Any], task: str, knowledge: str) -> dict[str, Mapping[str, Any]]:
@@ -43,17 +42,19 @@ def by_model(metrics: Mapping[str, Any], task: str, knowledge: str) -> dict[str,
 
 
 def headline_charts(metrics: Mapping[str, Any]) -> list[Figure]:
+    """RMSE of every model, a chart per knowledge, on one scale."""
     by_knowledge = {knowledge: by_model(metrics, "rating", knowledge) for knowledge in metrics["rating"]}
-    every = [estimates["rmse"] for by_model in by_knowledge.values() for estimates in by_model.values()]
+    every = [estimates["rmse"] for of_model in by_knowledge.values() for estimates in of_model.values()]
     span = [min(estimate["low"] for estimate in every), max(estimate["high"] for estimate in every)]
     figures = []
-    for knowledge, by_model in by_knowledge.items():
+    for knowledge, of_model in by_knowledge.items():
         rows = [
             Row(LOOKS[name].label, number(e["rmse"]["value"]), [_point(LOOKS[name], e["rmse"])])
-            for name, e in by_model.items()
+            for name, e in of_model.items()
         ]
         alt = f"RMSE {knowledge} with 95 % intervals: " + ", ".join(f"{row.label} {row.remark}" for row in rows)
-        figures.append(Figure(knowledge, Markup(charts.dot_chart(rows, Axis(RMSE), "RMSE", alt, span))))
+        title = findings.knowledge_finding(metrics, knowledge)
+        figures.append(Figure(title, Markup(charts.dot_chart(rows, Axis(RMSE), "RMSE", alt, span)), knowledge))
     return figures
 
 
@@ -86,9 +87,9 @@ def slices(curves: Mapping[str, pd.DataFrame]) -> list[Figure]:
     shown = []
     for name, heading, groups in (
         ("user_activity", "By training ratings of the user", "groups of users"),
+        ("genre", "By genre", "genres"),
         ("item_popularity", "By training ratings of the item", "groups of items"),
         ("month", "By month of the rating", "months"),
-        ("genre", "By genre", "genres"),
     ):
         table = curves[f"rmse_by_{name}"]
         if table.empty:
@@ -99,7 +100,7 @@ def slices(curves: Mapping[str, pd.DataFrame]) -> list[Figure]:
             {"group": group, "n": part["n"].iloc[0], "users": part["users"].iloc[0], "models": _indexed(part)}
             for group, part in table.groupby("group", sort=False)
         ]
-        shown.append(Figure(title, Markup(draw(table, f"{heading}: {title}")), heading, rows, name))
+        shown.append(Figure(title, Markup(draw(table, f"{heading}: {title}")), heading, rows))
     return shown
 
 

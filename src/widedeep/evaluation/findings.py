@@ -27,17 +27,37 @@ def count(value: float) -> str:
 
 def rating_finding(metrics: Mapping[str, Any], knowledge: str) -> str:
     """How the model's RMSE compares with that of the best baseline under the same knowledge."""
-    own = metrics["rating"][knowledge]
-    rmse = {name: tasks["rating"][knowledge]["rmse"]["value"] for name, tasks in metrics["baselines"].items()}
-    best = min(rmse, key=lambda name: rmse[name])
-    difference = own[f"rmse_minus_{best}"]
+    best, rmse, difference = _against_best(metrics, knowledge)
+    own = number(metrics["rating"][knowledge]["rmse"]["value"])
     interval = f"95 % interval of the difference {number(difference['low'])} to {number(difference['high'])}"
-    start = f"Wide & Deep predicts unseen ratings with RMSE {number(own['rmse']['value'])} {knowledge}"
+    first = knowledge == next(iter(metrics["rating"]))
+    start = (
+        f"Wide & Deep predicts unseen ratings with RMSE {own} {knowledge}"
+        if first
+        else f"Its {knowledge} RMSE is {own}"
+    )
     other = f"the {LABELS[best]} baseline"
     if difference["low"] <= 0 <= difference["high"]:
-        return f"{start}: no evidence of a difference from {other} ({number(rmse[best])}; {interval})."
-    share = f"{number(100 * abs(difference['value']) / rmse[best], 1)} %" if rmse[best] > 0 else "clearly"
-    return f"{start}, {share} {'below' if difference['high'] < 0 else 'above'} {other} ({interval})."
+        return f"{start}: no evidence of a difference from {other} ({number(rmse)}; {interval})."
+    word = "below" if difference["high"] < 0 else "above"
+    share = f"{number(100 * abs(difference['value']) / rmse, 1)} % {word}" if rmse > 0 else word
+    return f"{start}, {share} {other} ({interval})."
+
+
+def knowledge_finding(metrics: Mapping[str, Any], knowledge: str) -> str:
+    """The same as the title of a picture."""
+    best, _, difference = _against_best(metrics, knowledge)
+    if difference["low"] <= 0 <= difference["high"]:
+        return f"{knowledge.capitalize()}, Wide & Deep and {LABELS[best]} cannot be told apart"
+    lower, higher = (LABELS[MODEL], LABELS[best]) if difference["high"] < 0 else (LABELS[best], LABELS[MODEL])
+    return f"{knowledge.capitalize()}, {lower} has a lower RMSE than {higher}"
+
+
+def _against_best(metrics: Mapping[str, Any], knowledge: str) -> tuple[str, float, Estimate]:
+    """The baseline with the lowest RMSE, that RMSE, and the model's RMSE minus it."""
+    rmse = {name: tasks["rating"][knowledge]["rmse"]["value"] for name, tasks in metrics["baselines"].items()}
+    best = min(rmse, key=lambda name: rmse[name])
+    return best, rmse[best], metrics["rating"][knowledge][f"rmse_minus_{best}"]
 
 
 def ranking_finding(metrics: Mapping[str, Any], k: int) -> str:
@@ -52,7 +72,7 @@ def ranking_finding(metrics: Mapping[str, Any], k: int) -> str:
     }
     best = max(others, key=lambda name: others[name]["value"])
     other = others[best]
-    start = f"Its top-{k} lists reach NDCG {number(own['value'])}"
+    start = f"Its top-{k} lists reach an NDCG of {number(own['value'])}"
     if own["low"] <= other["high"] and other["low"] <= own["high"]:
         return f"{start}, {LABELS[best]} {number(other['value'])}: the 95 % intervals overlap."
     word = "above" if own["value"] > other["value"] else "below"
@@ -80,8 +100,10 @@ def slice_finding(table: pd.DataFrame, groups: str) -> str:
     """In how many groups the model's RMSE is the lower one: a count of points, said as such."""
     rmse = table.pivot(index="group", columns="model", values="rmse")
     lower = int((rmse[MODEL] < rmse["bias"]).sum())
-    word = {0: "none", len(rmse): "all"}.get(lower, str(lower))
-    return f"Lower RMSE than the bias baseline in {word} of {len(rmse)} {groups if len(rmse) != 1 else groups[:-1]}"
+    if len(rmse) == 1:
+        return f"{'Lower' if lower else 'No lower'} RMSE than the bias baseline"
+    of = {0: f"none of {len(rmse)}", len(rmse): f"all {len(rmse)}"}.get(lower, f"{lower} of {len(rmse)}")
+    return f"Lower RMSE than the bias baseline in {of} {groups}"
 
 
 def by_k_finding(table: pd.DataFrame, metric: str) -> str:

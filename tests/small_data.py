@@ -1,15 +1,18 @@
 """A small random data set, hard where it matters: ties in time, several genres per item, items without any."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from widedeep.columns import RATINGS_SCHEMA
 from widedeep.features.build import FeatureTables, build_features
+from widedeep.files import write_json
 from widedeep.params import FeaturizeParams
 
 DEFAULTS: dict[str, Any] = {
@@ -78,3 +81,11 @@ def featurize(ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame) -
         return build_features(arrow, tables["items"], tables["users"], "csv", split, (0.5, 5.0), params)
 
     return build
+
+
+def written(tables: FeatureTables, folder: Path) -> Path:
+    """The features folder that the stage would write."""
+    for name in ("rows", "users", "items"):
+        pq.write_table(getattr(tables, name), folder / f"{name}.parquet")
+    write_json(folder / "features.json", tables.spec.as_dict())
+    return folder
