@@ -59,9 +59,23 @@ def test_weights_are_those_of_the_best_epoch(features: Features, params: TrainPa
     assert trained.epoch == best["epoch"]
     assert trained.validation_rmse == best["validation_rmse"]
     rows = features.splits["validation"]
-    with torch.no_grad():
-        error = trained.model(features.inputs(rows.user, rows.item, rows.history)) - rows.rating
-    assert error.square().mean().sqrt().item() == pytest.approx(best["validation_rmse"], abs=1e-5)
+    errors = {}
+    for name, known in (("online", rows), ("frozen", features.frozen(rows))):
+        with torch.no_grad():
+            errors[name] = trained.model(features.inputs(rows.user, rows.item, known.history)) - rows.rating
+        rmse = errors[name].square().mean().sqrt().item()
+        assert rmse == pytest.approx(best[f"validation_{name}_rmse"], abs=1e-5)
+    pooled = torch.cat(list(errors.values())).square().mean().sqrt().item()
+    assert pooled == pytest.approx(best["validation_rmse"], abs=1e-5)
+
+
+def test_a_random_split_validates_on_the_frozen_history_alone(
+    featurize: Featurize, params: TrainParams, tmp_path: Path
+) -> None:
+    features = Features.load(written(featurize("random"), tmp_path), "train", "validation")
+    row = fit(features, params.model_copy(update={"epochs": 1}), tmp_path / "c").curves[0]
+    assert row["validation_rmse"] == row["validation_frozen_rmse"]
+    assert "validation_online_rmse" not in row
 
 
 def test_training_stops_when_validation_no_longer_improves(

@@ -51,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Line:
-    """A curve through `points` at the positions `x`, with a band of their intervals where these have a width."""
+    """A curve through `points` at the positions `x`."""
 
     x: Sequence[float]
     points: Sequence[Point]
@@ -110,9 +110,10 @@ def line_chart(
     alt: str,
     mark: tuple[float, str] | None = None,
     diagonal: bool = False,
+    whiskers: bool = False,
 ) -> str:
-    """Curves with bands. `mark`: a vertical line at a position, with its name. `diagonal`: also draw y = x, and give
-    both axes the same range."""
+    """Curves with bands, or with `whiskers`, of their intervals where these have a width. `mark`: a vertical line at
+    a position, with its name. `diagonal`: also draw y = x, and give both axes the same range."""
     xs = [x for line in lines for x in line.x]
     ys = [bound for line in lines for point in line.points for bound in (point.low, point.high, point.value)]
     if diagonal:
@@ -122,9 +123,8 @@ def line_chart(
     left = 10 + LETTER * max(len(label) for _, label in y_scale.ticks)
     x_scale = _fitted(xs, left + 8, WIDTH - 12)
     if x_axis.ticks is not None:
-        x_scale = _Scale(min(xs), max(max(xs), min(xs) + 1e-9), left + 8, WIDTH - 12, list(x_axis.ticks))
-        if min(xs) == max(xs):
-            x_scale = _Scale(min(xs) - 1, max(xs) + 1, left + 8, WIDTH - 12, list(x_axis.ticks))
+        alone = 1 if min(xs) == max(xs) else 0  # a single point stands in the middle
+        x_scale = _Scale(min(xs) - alone, max(xs) + alone, left + 8, WIDTH - 12, list(x_axis.ticks))
     parts = [_text(2, 11, y_axis.label, "start", INK)]
     parts += [_line(left, y_scale(at), WIDTH - 4, y_scale(at), GRID) for at, _ in y_scale.ticks]
     parts += [_text(left - 6, y_scale(at) + 4, label, "end", MUTED) for at, label in y_scale.ticks]
@@ -139,8 +139,11 @@ def line_chart(
         parts.append(_line(at, top, at, bottom, MUTED, 1, "4 3"))
         late = at > (left + WIDTH) / 2
         parts.append(_text(at + (-5 if late else 5), top + 10, mark[1], "end" if late else "start", INK))
-    for line in lines:
-        parts += _curve(line, x_scale, y_scale)
+    # Few points get whiskers, side by side; of many only a band can be read.
+    dodged = whiskers and max(len(line.x) for line in lines) <= MANY
+    for place, line in enumerate(lines):
+        xs = [x_scale(x) + (3.2 * (place - (len(lines) - 1) / 2) if dodged else 0) for x in line.x]
+        parts += _curve(line.points, xs, y_scale, dodged)
     return _svg(parts, bottom + 38, alt)
 
 
@@ -169,19 +172,21 @@ def _fitted(values: Iterable[float], start: float, end: float) -> _Scale:
     return _Scale(ticks[0][0], ticks[-1][0], start, end, ticks)
 
 
-def _curve(line: Line, x_scale: _Scale, y_scale: _Scale) -> list[str]:
-    xs = [x_scale(x) for x in line.x]
-    color = line.points[0].series.color
-    upper = [f"{x:.1f},{y_scale(point.high):.1f}" for x, point in zip(xs, line.points, strict=True)]
-    lower = [f"{x:.1f},{y_scale(point.low):.1f}" for x, point in zip(xs, line.points, strict=True)]
-    path = " ".join(f"{x:.1f},{y_scale(point.value):.1f}" for x, point in zip(xs, line.points, strict=True))
+def _curve(points: Sequence[Point], xs: Sequence[float], y_scale: _Scale, whiskers: bool) -> list[str]:
+    look = points[0].series
+    heights = [(y_scale(point.low), y_scale(point.value), y_scale(point.high)) for point in points]
     parts = []
-    if upper != lower:
-        parts.append(f'<polygon points="{" ".join(upper + lower[::-1])}" fill="{color}" fill-opacity="0.12"/>')
-    parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.8"/>')
+    if whiskers:
+        parts += [_line(x, low, x, high, look.color, 1.2) for x, (low, _, high) in zip(xs, heights, strict=True)]
+    elif any(low != high for low, _, high in heights):
+        upper = [f"{x:.1f},{high:.1f}" for x, (_, _, high) in zip(xs, heights, strict=True)]
+        lower = [f"{x:.1f},{low:.1f}" for x, (low, _, _) in zip(xs, heights, strict=True)]
+        parts.append(f'<polygon points="{" ".join(upper + lower[::-1])}" fill="{look.color}" fill-opacity="0.12"/>')
+    path = " ".join(f"{x:.1f},{middle:.1f}" for x, (_, middle, _) in zip(xs, heights, strict=True))
+    parts.append(f'<polyline points="{path}" fill="none" stroke="{look.color}" stroke-width="1.8"/>')
     if len(xs) <= MANY:
-        heights = [y_scale(point.value) for point in line.points]
-        parts += [_marker(x, y, p.series, p.hollow) for x, y, p in zip(xs, heights, line.points, strict=True)]
+        middles = [middle for _, middle, _ in heights]
+        parts += [_marker(x, y, look, point.hollow) for x, y, point in zip(xs, middles, points, strict=True)]
     return parts
 
 

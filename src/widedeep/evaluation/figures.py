@@ -150,7 +150,7 @@ def _month_chart(table: pd.DataFrame, alt: str) -> str:
         x = [position[month] for month in own["group"]]
         lines.append(Line(x, [_point(LOOKS[name], row) for row in _records(own, "rmse")]))
     ticks = _thinned([(position[month], month) for month in months], 5)
-    return charts.line_chart(lines, Axis("month (UTC)", ticks), Axis(RMSE), alt)
+    return charts.line_chart(lines, Axis("month (UTC)", ticks), Axis(RMSE), alt, whiskers=True)
 
 
 def _indexed(part: pd.DataFrame, value: str = "rmse") -> dict[str, Mapping[str, Any]]:

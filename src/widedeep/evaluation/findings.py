@@ -12,6 +12,7 @@ LABELS = {
     "global_mean": "global mean",
 }
 MODEL = "wide_deep"
+PERCENT = "\N{NO-BREAK SPACE}%"
 Estimate = Mapping[str, float]  # value, low, high, n, as in metrics.json
 
 
@@ -29,7 +30,7 @@ def rating_finding(metrics: Mapping[str, Any], knowledge: str) -> str:
     """How the model's RMSE compares with that of the best baseline under the same knowledge."""
     best, rmse, difference = _against_best(metrics, knowledge)
     own = number(metrics["rating"][knowledge]["rmse"]["value"])
-    interval = f"95 % interval of the difference {number(difference['low'])} to {number(difference['high'])}"
+    interval = f"95{PERCENT} interval of the difference {number(difference['low'])} to {number(difference['high'])}"
     first = knowledge == next(iter(metrics["rating"]))
     start = (
         f"Wide & Deep predicts unseen ratings with RMSE {own} {knowledge}"
@@ -40,7 +41,7 @@ def rating_finding(metrics: Mapping[str, Any], knowledge: str) -> str:
     if difference["low"] <= 0 <= difference["high"]:
         return f"{start}: no evidence of a difference from {other} ({number(rmse)}; {interval})."
     word = "below" if difference["high"] < 0 else "above"
-    share = f"{number(100 * abs(difference['value']) / rmse, 1)} % {word}" if rmse > 0 else word
+    share = f"{number(100 * abs(difference['value']) / rmse, 1)}{PERCENT} {word}" if rmse > 0 else word
     return f"{start}, {share} {other} ({interval})."
 
 
@@ -74,9 +75,9 @@ def ranking_finding(metrics: Mapping[str, Any], k: int) -> str:
     other = others[best]
     start = f"Its top-{k} lists reach an NDCG of {number(own['value'])}"
     if own["low"] <= other["high"] and other["low"] <= own["high"]:
-        return f"{start}, {LABELS[best]} {number(other['value'])}: the 95 % intervals overlap."
+        return f"{start}, {LABELS[best]} {number(other['value'])}: the 95{PERCENT} intervals overlap."
     word = "above" if own["value"] > other["value"] else "below"
-    return f"{start}, {word} the {number(other['value'])} of {LABELS[best]} (the 95 % intervals do not overlap)."
+    return f"{start}, {word} the {number(other['value'])} of {LABELS[best]} (the 95{PERCENT} intervals do not overlap)."
 
 
 def learning_finding(curves: pd.DataFrame, best: int) -> str:

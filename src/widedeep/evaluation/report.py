@@ -22,7 +22,7 @@ from widedeep.params import EvaluateParams
 KNOWLEDGE = {
     ONLINE: "Each rating is predicted with all that happened before it, earlier test ratings included, while the "
     "weights stay as trained: a model behind a live feature store.",
-    FROZEN: "Nothing after the training cut-off is known: a model deployed once.",
+    FROZEN: "Only the training ratings are known, nothing later: a model deployed once.",
 }
 
 

@@ -1,6 +1,6 @@
 """The features in memory, on the device where they are used: entities stored once and looked up per batch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -119,6 +119,10 @@ class Features:
             self.items.bag[item],
             torch.cat([self.users.numbers[user], self.items.numbers[item], history], 1),
         )
+
+    def frozen(self, rows: Rows) -> Rows:
+        """The same rows with the history as of the training cut-off."""
+        return replace(rows, history=self.frozen_history(rows.user, rows.item, rows.timestamp))
 
     def frozen_history(self, user: Tensor, item: Tensor, timestamp: Tensor) -> Tensor:
         """History (B, H) as of the training cut-off: what a model deployed once knows at `timestamp` (B,)."""

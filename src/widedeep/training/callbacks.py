@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytorch_lightning as pl
 from torch import Tensor
 
-from widedeep.training.module import TRAIN_RMSE, VALIDATION_RMSE, RatingModule
+from widedeep.training.module import BY_KNOWLEDGE, TRAIN_RMSE, VALIDATION_RMSE, RatingModule
 
 Row = dict[str, float]
 
@@ -43,12 +43,9 @@ class Curves(pl.Callback):
         self.listener = listener
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        row: Row = {"epoch": trainer.current_epoch}
-        row |= {
-            name: float(trainer.callback_metrics[name])
-            for name in (TRAIN_RMSE, VALIDATION_RMSE)
-            if name in trainer.callback_metrics
-        }
+        names = (TRAIN_RMSE, VALIDATION_RMSE, *BY_KNOWLEDGE)
+        measured = {name: float(trainer.callback_metrics[name]) for name in names if name in trainer.callback_metrics}
+        row: Row = {"epoch": trainer.current_epoch, **measured}
         self.rows.append(row)
         if trainer.is_global_zero:
             self.listener(row)

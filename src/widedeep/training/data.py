@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from widedeep.columns import TRAIN, VALIDATION
-from widedeep.features.store import Features, Inputs
+from widedeep.features.store import Features, Inputs, Rows
 
 
 class Batch(NamedTuple):
@@ -21,11 +21,11 @@ class Batch(NamedTuple):
 
 
 class RatingRows(Dataset[Batch]):
-    """The rows of one split; indexed by a tensor of row numbers (B,), answers with a whole `Batch`."""
+    """Rows that, indexed by a tensor of row numbers (B,), answer with a whole `Batch`."""
 
-    def __init__(self, features: Features, split: str) -> None:
+    def __init__(self, features: Features, rows: Rows) -> None:
         self.features = features
-        self.rows = features.splits[split]
+        self.rows = rows
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -76,7 +76,10 @@ class Slices(Sampler[Tensor]):
 
 
 class RatingData(pl.LightningDataModule):
-    """Training and validation rows of a features folder; put on the trainer's device once, in `setup`."""
+    """Training and validation rows of a features folder; put on the trainer's device once, in `setup`.
+
+    Validation rows come as the frozen model will meet them and, in a temporal split, also as the online one will.
+    """
 
     def __init__(self, features: Features, batch_size: int, seed: int) -> None:
         super().__init__()
@@ -89,15 +92,17 @@ class RatingData(pl.LightningDataModule):
         self.features = self.features.to(self.device)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        return self._loader(TRAIN, self.batch_size, self.seed)
+        return self._loader(self.features.splits[TRAIN], self.batch_size, self.seed)
 
-    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        if not len(self.features.splits[VALIDATION]):
+    def val_dataloader(self) -> list[DataLoader[Batch]]:
+        rows = self.features.splits[VALIDATION]
+        if not len(rows):
             return []
-        return self._loader(VALIDATION, 8 * self.batch_size, None)
+        known = [self.features.frozen(rows), rows] if self.features.spec.online else [rows]
+        return [self._loader(part, 8 * self.batch_size, None) for part in known]
 
-    def _loader(self, split: str, batch_size: int, seed: int | None) -> DataLoader[Batch]:
+    def _loader(self, rows: Rows, batch_size: int, seed: int | None) -> DataLoader[Batch]:
         assert self.trainer is not None
-        rows = RatingRows(self.features, split)
-        slices = Slices(len(rows), batch_size, self.device, seed, self.trainer.global_rank, self.trainer.world_size)
-        return DataLoader(rows, batch_size=None, sampler=slices)
+        process, processes = self.trainer.global_rank, self.trainer.world_size
+        slices = Slices(len(rows), batch_size, self.device, seed, process, processes)
+        return DataLoader(RatingRows(self.features, rows), batch_size=None, sampler=slices)

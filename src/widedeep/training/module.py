@@ -12,7 +12,8 @@ from widedeep.params import TrainParams
 from widedeep.training.data import Batch
 
 TRAIN_RMSE = "train_rmse"
-VALIDATION_RMSE = "validation_rmse"
+VALIDATION_RMSE = "validation_rmse"  # over all validation rows under every knowledge
+BY_KNOWLEDGE = ("validation_frozen_rmse", "validation_online_rmse")  # in the order of the validation loaders
 
 
 class RatingModule(pl.LightningModule):
@@ -30,6 +31,9 @@ class RatingModule(pl.LightningModule):
         self.id_slots = [names.index("user_id"), names.index("item_id")]
         self.train_rmse = MeanSquaredError(squared=False)
         self.validation_rmse = MeanSquaredError(squared=False)
+        self.validation_frozen_rmse = MeanSquaredError(squared=False)
+        self.validation_online_rmse = MeanSquaredError(squared=False)
+        self.by_knowledge = (self.validation_frozen_rmse, self.validation_online_rmse)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         params = self.params
@@ -51,9 +55,16 @@ class RatingModule(pl.LightningModule):
         self.log(TRAIN_RMSE, self.train_rmse, on_step=False, on_epoch=True, batch_size=len(batch.rating))
         return nn.functional.mse_loss(predicted, batch.rating)
 
-    def validation_step(self, batch: Batch, batch_index: int) -> None:
-        self.validation_rmse(self.model(batch.inputs), batch.rating)
-        self.log(VALIDATION_RMSE, self.validation_rmse, on_epoch=True, prog_bar=True, batch_size=len(batch.rating))
+    def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
+        predicted = self.model(batch.inputs)
+        for metric in (self.validation_rmse, self.by_knowledge[dataloader_idx]):
+            metric(predicted, batch.rating)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log(VALIDATION_RMSE, self.validation_rmse, prog_bar=True)
+        for name, metric in zip(BY_KNOWLEDGE, self.by_knowledge, strict=True):
+            if metric.update_called:
+                self.log(name, metric)
 
     def _with_unseen(self, inputs: Inputs) -> Inputs:
         """Hide the id of the user and of the item of a share of the rows, each by itself (as in DropoutNet, Volkovs et
