@@ -10,10 +10,10 @@ from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import exit_on_user_error
 from widedeep.features.store import Features
 from widedeep.files import replacing
-from widedeep.params import load_params
-from widedeep.training.fit import fingerprint, fit
-from widedeep.tracking import Tracker, sha256
 from widedeep.models.weights import WEIGHTS, save_model
+from widedeep.params import load_params
+from widedeep.tracking import Tracker, sha256
+from widedeep.training.fit import fingerprint, fit, is_first_process
 
 
 def main() -> None:
@@ -27,8 +27,11 @@ def main() -> None:
 
     params = load_params(args.params).train
     features = Features.load(args.features, TRAIN, VALIDATION)
-    tracker = Tracker(params.model_dump(), args.features)
     checkpoints = args.checkpoints / fingerprint(params.model_dump_json(), sha256(args.features))
+    if not is_first_process():  # with several devices Lightning runs this script once for each
+        fit(features, params, checkpoints)
+        return
+    tracker = Tracker(params.model_dump(), args.features)
     trained = fit(features, params, checkpoints, tracker.log)
     with replacing(args.out) as out:
         out.mkdir()

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Small and fast; what the tests prove does not depend on how good the model is.
 FAST = {
     "train.epochs": 2,
+    "train.learning_rate": 0.001,
     "train.batch_size": 8192,
     "train.embedding_size": 8,
     "train.hidden": [16],

@@ -8,12 +8,14 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mlflow.entities import Metric
     from mlflow.tracking import MlflowClient
 
 EXPERIMENT = "widedeep"
@@ -27,13 +29,15 @@ class Tracker:
     def __init__(self, params: Mapping[str, object], features: Path) -> None:
         self.run_id: str | None = None
         with _never_fatal():
+            from mlflow.entities import Param
+
             self.client = _client()
             experiment = self.client.get_experiment_by_name(EXPERIMENT)
             experiment_id = experiment.experiment_id if experiment else self.client.create_experiment(EXPERIMENT)
             tags = {FEATURES_HASH: sha256(features), **_commit()}
-            self.run_id = self.client.create_run(experiment_id, tags=tags).info.run_id
-            for name, value in params.items():
-                self.client.log_param(self.run_id, name, value)
+            run_id = self.client.create_run(experiment_id, tags=tags).info.run_id
+            self.client.log_batch(run_id, params=[Param(name, str(value)) for name, value in params.items()])
+            self.run_id = run_id
 
     def log(self, row: Mapping[str, float]) -> None:
         """Log one epoch: its metrics at step row["epoch"]."""
@@ -42,9 +46,8 @@ class Tracker:
         run_id = self.run_id
         self.run_id = None  # a store that fails once is left alone
         with _never_fatal():
-            for name, value in row.items():
-                if name != "epoch":
-                    self.client.log_metric(run_id, name, value, step=int(row["epoch"]))
+            measured = {name: value for name, value in row.items() if name != "epoch"}
+            self.client.log_batch(run_id, _metrics(measured, int(row["epoch"])))
             self.run_id = run_id
 
     def finish(self, model: Path) -> None:
@@ -64,8 +67,14 @@ def log_metrics(model: Path, metrics: Mapping[str, float]) -> None:
             return
         query = f"tags.{MODEL_HASH} = '{sha256(model)}'"
         for run in client.search_runs([experiment.experiment_id], query, max_results=1):
-            for name, value in metrics.items():
-                client.log_metric(run.info.run_id, name, value)
+            client.log_batch(run.info.run_id, _metrics(metrics))
+
+
+def _metrics(values: Mapping[str, float], step: int = 0) -> "list[Metric]":
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    return [Metric(name, value, now, step) for name, value in values.items()]
 
 
 def sha256(path: Path) -> str:
@@ -101,5 +110,5 @@ def _commit() -> dict[str, str]:
 def _never_fatal() -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - whatever the store raises, the model must not be lost
+    except Exception as error:
         print(f"warning: MLflow did not record this: {str(error).splitlines()[0]}", file=sys.stderr)

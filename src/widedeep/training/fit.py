@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.utilities import rank_zero_only
 
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import UserError
@@ -96,6 +98,11 @@ def fit(
         )
     model.load_state_dict(best.weights)
     return Fit(model.cpu().eval(), curves.rows, best.epoch, best.rmse if best.rmse < float("inf") else None)
+
+
+def is_first_process() -> bool:
+    """Whether this process keeps the record of a training run; others only help with the work."""
+    return bool(cast(Any, rank_zero_only).rank == 0)
 
 
 def fingerprint(*parts: str) -> str:

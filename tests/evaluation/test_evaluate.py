@@ -1,0 +1,155 @@
+"""evaluate(): a model and the baselines on the small data set, against numpy and pandas."""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests.evaluation.conftest import Judged
+from widedeep.errors import UserError
+from widedeep.evaluation.evaluate import evaluate
+from widedeep.features.build import FeatureTables
+from widedeep.features.store import Features
+
+Judge = Callable[..., Judged]
+CURVES = {"calibration", "ranking_by_k", "rmse_by_user_activity", "rmse_by_item_popularity", "rmse_by_genre",
+          "rmse_by_month"}  # fmt: skip
+
+
+def rmse(predicted: Any, rating: Any) -> float:
+    return float(np.sqrt(np.mean((np.clip(predicted, 0.5, 5) - rating) ** 2)))
+
+
+def numbers(value: Any) -> Iterator[float]:
+    for part in value.values() if isinstance(value, dict) else [value]:
+        yield from numbers(part) if isinstance(part, dict) else [part]
+
+
+def test_rmse_of_a_constant_model_by_hand(judge: Judge, ratings: pd.DataFrame) -> None:
+    judged = judge(constant=True)
+    test = ratings.loc[ratings["split"] == "test", "rating"]
+    mean = ratings.loc[ratings["split"] == "train", "rating"].mean()
+    for knowledge in ("online", "frozen"):
+        found = judged.evaluation.metrics["rating"][knowledge]
+        assert found["rmse"]["value"] == pytest.approx(rmse(mean, test), abs=1e-5)
+        assert found["mae"]["value"] == pytest.approx((test - mean).abs().mean(), abs=1e-5)
+        assert found["rmse"]["n"] == len(test)
+
+
+def test_bias_baseline_online_by_hand(
+    judge: Judge, featurize: Callable[..., FeatureTables], ratings: pd.DataFrame
+) -> None:
+    tables = featurize()
+    rows = tables.rows.to_pandas()
+    rows = rows[rows["split"] == "test"]
+    expected = rmse(tables.spec.mean + rows["user_mean"] + rows["item_mean"], rows["rating"])
+    metrics = judge().evaluation.metrics
+    assert metrics["baselines"]["bias"]["rating"]["online"]["rmse"]["value"] == pytest.approx(expected, abs=1e-5)
+    difference = metrics["rating"]["online"]["rmse"]["value"] - expected
+    assert metrics["rating"]["online"]["rmse_minus_bias"]["value"] == pytest.approx(difference, abs=1e-5)
+
+
+def test_bias_baseline_frozen_by_hand(judge: Judge, ratings: pd.DataFrame) -> None:
+    judged = judge()
+    train, test = (ratings[ratings["split"] == split] for split in ("train", "test"))
+    rows = judged.features.splits["test"]
+    frozen = judged.features.frozen_history(rows.user, rows.item, rows.timestamp)
+    names = [field.name for field in judged.features.spec.of_kind("history")]
+    mean = train["rating"].mean()
+    of_item = (train["rating"] - mean).groupby(train["item_id"]).agg(["sum", "count"])
+    item_mean = (of_item["sum"] / (of_item["count"] + 5)).reindex(test["item_id"]).fillna(0)
+    np.testing.assert_allclose(frozen[:, names.index("item_mean")], item_mean, atol=1e-4)
+    expected = rmse(mean + frozen[:, names.index("user_mean")].numpy() + item_mean.to_numpy(), test["rating"])
+    found = judged.evaluation.metrics["baselines"]["bias"]["rating"]["frozen"]["rmse"]["value"]
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_global_mean_is_the_running_one_online_and_that_of_training_frozen(judge: Judge, ratings: pd.DataFrame) -> None:
+    found = judge().evaluation.metrics["baselines"]["global_mean"]["rating"]
+    test = ratings[ratings["split"] == "test"]
+    running = [ratings.loc[ratings["timestamp"] < second, "rating"].mean() for second in test["timestamp"]]
+    mean = ratings.loc[ratings["split"] == "train", "rating"].mean()
+    assert found["online"]["rmse"]["value"] == pytest.approx(rmse(running, test["rating"]), abs=1e-5)
+    assert found["frozen"]["rmse"]["value"] == pytest.approx(rmse(mean, test["rating"]), abs=1e-5)
+
+
+@pytest.mark.parametrize(("split", "expected"), [("temporal", ["online", "frozen"]), ("random", ["frozen"])])
+def test_online_knowledge_is_that_of_a_temporal_split_only(judge: Judge, split: str, expected: list[str]) -> None:
+    metrics = judge(split).evaluation.metrics
+    assert list(metrics["rating"]) == expected
+    for baseline in metrics["baselines"].values():
+        assert list(baseline["rating"]) == expected
+
+
+def test_sums_per_user_make_the_global_metrics(judge: Judge) -> None:
+    evaluation = judge().evaluation
+    table = evaluation.per_user
+    for knowledge in ("online", "frozen"):
+        found = evaluation.metrics["rating"][knowledge]
+        squared, absolute = (table[f"{knowledge}_{name}"].sum() for name in ("squared_error", "absolute_error"))
+        assert found["rmse"]["value"] == pytest.approx(math.sqrt(squared / table["n"].sum()), abs=1e-6)
+        assert found["mae"]["value"] == pytest.approx(absolute / table["n"].sum(), abs=1e-6)
+    mean = table["frozen_ndcg_at_5"].mean()
+    assert evaluation.metrics["ranking"]["frozen"]["ndcg_at_5"]["value"] == pytest.approx(mean, abs=1e-6)
+
+
+def test_lists_hold_every_item_but_those_of_training_best_first(judge: Judge, ratings: pd.DataFrame) -> None:
+    judged = judge(ks=(31,))
+    features, (users, asked_at, items) = judged.features, judged.evaluation.recommended
+    train = ratings[ratings["split"] == "train"]
+    for place, user in enumerate(users.tolist()):
+        listed = items[place][items[place] >= 0]
+        seen = set(train.loc[train["user_id"] == int(features.users.ids[user]), "item_id"])
+        assert sorted(features.items.ids[listed].tolist()) == sorted(set(features.items.ids.tolist()) - seen)
+        owner = torch.full_like(listed, user)
+        history = features.frozen_history(owner, listed, asked_at[place].expand(len(listed)))
+        with torch.no_grad():
+            scores = judged.model(features.inputs(owner, listed, history))
+        assert (scores.diff() <= 1e-5).all()
+
+
+def test_metrics_are_finite_rounded_and_json(judge: Judge) -> None:
+    metrics = judge().evaluation.metrics
+    assert all(math.isfinite(value) and round(value, 6) == value for value in numbers(metrics))
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+
+
+@pytest.mark.parametrize("split", ["temporal", "random"])
+def test_every_curve_is_there_and_repeats_to_the_last_digit(judge: Judge, split: str) -> None:
+    first, second = judge(split).evaluation, judge(split).evaluation
+    assert set(first.curves) == CURVES
+    assert first.metrics == second.metrics
+    for name, table in first.curves.items():
+        assert table.to_csv() == second.curves[name].to_csv()
+
+
+def test_without_timestamps_and_genres_these_curves_have_columns_but_no_rows(
+    judge: Judge, ratings: pd.DataFrame, items: pd.DataFrame
+) -> None:
+    untimed = ratings.assign(timestamp=pd.array([None] * len(ratings), "Int64"))
+    plain = items.assign(genres=[[] for _ in range(len(items))])
+    curves = judge("random", ratings=untimed, items=plain, crosses=()).evaluation.curves
+    for name in ("rmse_by_month", "rmse_by_genre"):
+        assert curves[name].to_csv(index=False) == "group,model,n,users,rmse,low,high\n"
+
+
+def test_no_relevant_test_item_leaves_ratings_and_beyond_accuracy(judge: Judge) -> None:
+    evaluation = judge(relevant_rating=6.0).evaluation
+    assert set(evaluation.metrics["ranking"]["frozen"]) <= {"coverage_at_5", "novelty_at_5", "diversity_at_5"}
+    assert evaluation.curves["ranking_by_k"].empty
+    assert evaluation.metrics["rating"]["online"]["rmse"]["n"] > 0
+
+
+def test_no_test_row_is_an_error(judge: Judge) -> None:
+    judged = judge()
+    rows = judged.features.splits["test"]
+    none = type(rows)(**{name: value[:0] for name, value in vars(rows).items()})
+    splits = judged.features.splits | {"test": none}
+    features = Features(**(vars(judged.features) | {"splits": splits}))
+    with pytest.raises(UserError, match="There is no test row"):
+        evaluate(features, judged.model, judged.params)

@@ -1,0 +1,66 @@
+"""The train stage as its own process: what it writes, alone and with several processes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.small_data import written
+from widedeep.features.build import FeatureTables
+from widedeep.features.store import Features
+from widedeep.models.weights import load_model
+
+FAST = {"epochs": 2, "batch_size": 32, "embedding_size": 4, "hidden": [8], "accelerator": "cpu"}
+
+
+@pytest.fixture
+def train(root: Path, tmp_path: Path, featurize: Callable[..., FeatureTables]) -> Callable[..., str]:
+    """Run the stage in `tmp_path` on the small data set, with other train params; what it prints."""
+    (tmp_path / "features").mkdir()
+    written(featurize(), tmp_path / "features")
+
+    def run(**changes: Any) -> str:
+        params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+        params["train"] |= FAST | changes
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+        command = [
+            sys.executable, "-m", "stages.train", "--params", "params.yaml", "--features", "features",
+            "--out", "models", "--curves", "curves.csv", "--checkpoints", "checkpoints",
+        ]  # fmt: skip
+        store = {"MLFLOW_TRACKING_URI": "sqlite:///runs.db", "PYTHONPATH": str(root)}
+        done = subprocess.run(
+            command, cwd=tmp_path, env=os.environ | store, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            check=True,
+        )  # fmt: skip
+        return done.stdout
+
+    return run
+
+
+def test_outputs_are_a_model_and_a_row_per_epoch(train: Callable[..., str], tmp_path: Path) -> None:
+    train()
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["model.json", "model.safetensors"]
+    assert pd.read_csv(tmp_path / "curves.csv")["epoch"].tolist() == [0, 1]
+    features = Features.load(tmp_path / "features", "test")
+    assert load_model(tmp_path / "models", features.spec) is not None
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_without_a_terminal_there_is_a_plain_line_per_epoch(train: Callable[..., str]) -> None:
+    lines = [line for line in train().splitlines() if line.startswith("epoch")]
+    assert len(lines) == 2
+    assert "validation_rmse" in lines[0]
+
+
+def test_several_processes_train_one_model(train: Callable[..., str], tmp_path: Path) -> None:
+    printed = train(devices=2)
+    assert "MEMBER: 2/2" in printed
+    assert printed.count("epoch  1") == 1
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["model.json", "model.safetensors"]
+    assert len(pd.read_csv(tmp_path / "curves.csv")) == 2
