@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
             about = {
                 "dataset": source.name,
                 "rating_scale": list(tables.rating_scale),
-                "split": params.split,
+                "split": tables.split,
                 "fitted": tables.fitted,
             }
             write_json(out / "tables.json", about)

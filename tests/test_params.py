@@ -141,7 +141,7 @@ def test_same_cross_in_another_order_is_refused(load: Load) -> None:
 
 def test_wrong_option_names_the_nearest(load: Load) -> None:
     text = message(load, {"preprocess.split": "temporl"})
-    assert "'preprocess.split': must be 'temporal', 'random'" in text
+    assert "'preprocess.split': must be 'auto', 'temporal', 'random'" in text
     assert text.endswith("Got 'temporl' instead. Did you mean 'temporal'?")
 
 

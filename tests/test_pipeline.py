@@ -168,20 +168,19 @@ def test_full_disk_is_a_clear_error_and_keeps_earlier_outputs(project: Project, 
 
 
 @pytest.mark.parametrize(
-    ("dataset", "file", "more"),
+    ("dataset", "file"),
     [
-        ("ml-100k", "ml-100k.zip", {}),
-        ("ml-latest-small", "ml-latest-small.zip", {}),
-        ("ml-1m", "ml-1m.zip", {}),
-        # Its ratings have no timestamps.
-        ("myanimelist-2023", "myanimelist-2023-sample.zip", {"preprocess.split": "random"}),
+        ("ml-100k", "ml-100k.zip"),
+        ("ml-latest-small", "ml-latest-small.zip"),
+        ("ml-1m", "ml-1m.zip"),
+        ("myanimelist-2023", "myanimelist-2023-sample.zip"),
     ],
 )
 def test_data_set_runs_end_to_end_by_changing_its_name_and_source(
-    unrun_project: Project, shared_data: Path, tmp_path: Path, dataset: str, file: str, more: dict[str, Any]
+    unrun_project: Project, shared_data: Path, tmp_path: Path, dataset: str, file: str
 ) -> None:
     project = unrun_project.clone(tmp_path / "repo")
-    project.set({"download.dataset": dataset, "download.source": str(shared_data / file), "train.epochs": 1, **more})
+    project.set({"download.dataset": dataset, "download.source": str(shared_data / file), "train.epochs": 1})
     project.run("dvc", "repro")
     metrics = json.loads((project.path / "reports/metrics.json").read_text(encoding="utf-8"))
     assert metrics["rating"]["frozen"]["rmse"]["n"] > 0

@@ -22,7 +22,7 @@ def exit_on_user_error() -> Iterator[None]:
     except UserError as error:
         message = str(error)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS):
             raise
         message = f"{error.strerror}: {error.filename or 'while writing an output'}. Earlier outputs are as they were."
     else:

@@ -1,7 +1,6 @@
 """Writing outputs whole or not at all: to a temporary name, then renamed."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,15 +27,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
             # A folder cannot be replaced in one step: move the old one aside so that a failed rename can undo it.
             old = path.with_name(path.name + ".old" + PARTIAL)
             remove(old)
-            os.replace(path, old)
+            path.replace(old)
             try:
-                os.replace(partial, path)
+                partial.replace(path)
             except OSError:
-                os.replace(old, path)
+                old.replace(path)
                 raise
             remove(old)
         else:
-            os.replace(partial, path)
+            partial.replace(path)
     except BaseException:
         remove(partial)
         raise

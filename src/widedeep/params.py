@@ -129,7 +129,7 @@ class PreprocessParams(Section):
     rating_scale: tuple[Float, Float] | None
     min_ratings_per_user: Count
     min_ratings_per_item: Count
-    split: Literal["temporal", "random", "leave_last_out", "predefined"]
+    split: Literal["auto", "temporal", "random", "leave_last_out", "predefined"]
     fold: str
     validation_fraction: Fraction
     test_fraction: Annotated[Float, Gt(0), Lt(1)]

@@ -89,8 +89,11 @@ def sha256(path: Path) -> str:
 def _client() -> "MlflowClient":
     from mlflow.tracking import MlflowClient  # takes a second to import
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # A server that does not answer would hold up every call for minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is told in one line of ours
     # `dvc exp run --temp` works in a copy that is thrown away; DVC names the original in DVC_ROOT.
     local = f"sqlite:///{Path(os.environ.get('DVC_ROOT', '.')).resolve()}/mlflow.db"
     return MlflowClient(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or local)
@@ -111,4 +114,5 @@ def _never_fatal() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        print(f"warning: MLflow did not record this: {str(error).splitlines()[0]}", file=sys.stderr)
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        print(f"warning: MLflow did not record this: {reason}", file=sys.stderr)

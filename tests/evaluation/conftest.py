@@ -33,7 +33,13 @@ def judge(featurize: Callable[..., FeatureTables], tmp_path: Path) -> Callable[.
         params = EvaluateParams(**(own | {name: changes.pop(name) for name in own if name in changes}))
         features = Features.load(written(featurize(split, **changes), tmp_path), "train", "validation", "test")
         torch.manual_seed(0)
-        shape = {"hidden": (4,), "activation": "relu", "dropout": 0.0, "batch_norm": False, "bounded_output": False}
+        shape: dict[str, Any] = {
+            "hidden": (4,),
+            "activation": "relu",
+            "dropout": 0.0,
+            "batch_norm": False,
+            "bounded_output": False,
+        }
         model = WideDeep(features.spec, WideDeepParams(embedding_size=2, embedding_deviation=0.5, **shape)).eval()
         if constant:
             for weights in model.parameters():

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.small_data import written
 from widedeep.features.build import FeatureTables
@@ -42,7 +43,7 @@ def random_model(features: Features, params: WideDeepParams = PARAMS) -> WideDee
     torch.manual_seed(0)
     model = WideDeep(features.spec, params).eval()
     for parameter in model.wide.parameters():
-        torch.nn.init.normal_(parameter)
+        nn.init.normal_(parameter)
     with torch.no_grad():
         model.wide.table.weight[0] = 0
     return model
@@ -135,16 +136,22 @@ def test_deep_part_by_hand(features: Features) -> None:
         mean = torch.stack(genres).mean(0) if genres else torch.zeros(4)
         hidden = torch.cat([*parts, numbers[row], mean])
         for layer in (0, 3, 6):
-            hidden = deep.mlp[layer].weight @ hidden + deep.mlp[layer].bias
+            linear = cast(nn.Linear, deep.mlp[layer])
+            hidden = linear.weight @ hidden + linear.bias
             hidden = hidden.relu() if layer < 6 else hidden
         expected.append(hidden[0])
     torch.testing.assert_close(deep(inputs, numbers), torch.stack(expected))
 
 
+def silence(model: WideDeep) -> None:
+    """Make the deep part 0."""
+    for parameter in cast(nn.Linear, model.deep.mlp[-1]).parameters():
+        nn.init.zeros_(parameter)
+
+
 def test_prediction_is_the_training_mean_before_any_step(features: Features) -> None:
     model = WideDeep(features.spec, PARAMS).eval()
-    torch.nn.init.zeros_(model.deep.mlp[-1].weight)
-    torch.nn.init.zeros_(model.deep.mlp[-1].bias)
+    silence(model)
     predicted = model(inputs_of(features, "test"))
     torch.testing.assert_close(predicted, torch.full_like(predicted, features.spec.mean))
 
@@ -158,8 +165,7 @@ def test_bounded_output_stays_inside_the_rating_scale_and_starts_at_the_mean(fea
     assert predicted.min() >= 0.5
     assert predicted.max() <= 5
     fresh = WideDeep(features.spec, params).eval()
-    torch.nn.init.zeros_(fresh.deep.mlp[-1].weight)
-    torch.nn.init.zeros_(fresh.deep.mlp[-1].bias)
+    silence(fresh)
     assert fresh(inputs_of(features, "test"))[0].item() == pytest.approx(features.spec.mean, abs=1e-5)
 
 

@@ -87,6 +87,15 @@ def test_split_by_time_needs_timestamps(build: Build, csv: Csv, split: str) -> N
         build(text, split=split)
 
 
+def test_auto_follows_time_where_there_is_any(build: Build, csv: Csv) -> None:
+    rows = random_rows(200, 9)
+    timed = build(csv(*rows), split="auto")
+    assert timed.split == "temporal"
+    assert timed.ratings.equals(build(csv(*rows), split="temporal").ratings)
+    untimed = build(csv(*[row[:3] for row in rows], header="user_id,item_id,rating"), split="auto")
+    assert untimed.split == "random"
+
+
 def test_random_fractions_are_exact(build: Build, csv: Csv) -> None:
     tables = build(csv(*random_rows(200, 9)), split="random", validation_fraction=0.1, test_fraction=0.3)
     assert Counter(split_of(tables).values()) == {"train": 120, "validation": 20, "test": 60}

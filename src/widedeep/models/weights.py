@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from widedeep.features.spec import Spec
 from widedeep.files import read_json, write_json
@@ -18,7 +18,8 @@ def save_model(
 ) -> None:
     """Write model.safetensors and model.json into an existing folder."""
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-    save_file(weights, folder / WEIGHTS)
+    # Through Python's own write, whose errors (a full disk) are told apart; safetensors has one error for all.
+    (folder / WEIGHTS).write_bytes(save(weights))
     about = {
         "model": "wide_deep",
         "dataset": spec.dataset,

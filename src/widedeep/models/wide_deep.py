@@ -73,7 +73,8 @@ class Wide(nn.Module):
         for index, start in groups:
             weight = self.table(torch.where(index > 0, index + start, 0))[..., 0]
             total = total + ((weight * share).sum(1) if weight.ndim == 2 else weight)
-        return total + self.numbers(numbers)[:, 0]
+        output: Tensor = total + self.numbers(numbers)[:, 0]
+        return output
 
     def _cross(self, cross: Cross, inputs: Inputs) -> Tensor:
         """Index of each row's combination: (B,), or (B, G) if the genres are one of the fields; 0 unseen."""

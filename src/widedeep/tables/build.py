@@ -27,13 +27,15 @@ class Tables:
     ratings: `RATINGS_SCHEMA`, ordered by (timestamp, user_id, item_id).
     items: item_id, title, year (Int64), genres (list of str), numeric columns (float64 in [0, 1]) and categorical
     ones (str or None), ordered by item_id. users: user_id and such columns, ordered by user_id.
-    rating_scale: lowest and highest rating. report: counts of rows, by what became of them, for the reports.
+    split: how the ratings were split. rating_scale: lowest and highest rating. report: counts of rows, by what became of
+    them, for the reports.
     fitted: imputation and scaling of the numeric columns, per table.
     """
 
     ratings: pa.Table
     items: pd.DataFrame
     users: pd.DataFrame
+    split: str
     rating_scale: tuple[float, float]
     report: Mapping[str, Any]
     fitted: Mapping[str, Any]
@@ -55,6 +57,9 @@ def build_tables(source: Source, raw: Path, params: PreprocessParams) -> Tables:
         )
     items = source.items(raw)
     users = source.users(raw)
+    if params.split == "auto":
+        timed = TIMESTAMP in source.ratings(raw).fields
+        params = params.model_copy(update={"split": "temporal" if timed else "random"})
     layouts = _layouts(source, raw, params)
     listed = items.table[ITEM].tolist() if source.items_complete and len(items.table) else None
 
@@ -87,7 +92,7 @@ def build_tables(source: Source, raw: Path, params: PreprocessParams) -> Tables:
             "rated_but_not_listed": len(np.setdiff1d(ratings[ITEM].unique().to_numpy(), items.table[ITEM].to_numpy())),
         },
     }
-    return Tables(ratings, tables["items"], tables["users"], scale, report, fitted)
+    return Tables(ratings, tables["items"], tables["users"], params.split, scale, report, fitted)
 
 
 def _layouts(source: Source, raw: Path, params: PreprocessParams) -> list[Any]:

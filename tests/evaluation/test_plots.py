@@ -1,0 +1,77 @@
+"""`dvc plots` draws every table of the evaluation: a real call, and a look into the pictures it makes."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.evaluation.conftest import Judged
+
+DVC = [sys.executable, "-m", "dvc"]
+
+
+@pytest.fixture
+def show(root: Path, judge: Callable[..., Judged], tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """The Vega specification by plot, from an evaluation and the `plots` section of dvc.yaml."""
+    folder = tmp_path / "repo"
+    shutil.copytree(root / ".dvc" / "plots", folder / ".dvc" / "plots")
+    plots = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["plots"]
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"plots": plots}), encoding="utf-8")
+    (folder / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n", encoding="utf-8")
+
+    def run(**changes: Any) -> dict[str, Any]:
+        curves = judge(**changes).evaluation.curves
+        curves["learning_curves"] = pd.DataFrame({"epoch": [0, 1], "train_rmse": [1, 0.9], "validation_rmse": [1, 0.8]})
+        (folder / "reports" / "plots").mkdir(parents=True)
+        for name, table in curves.items():
+            table.to_csv(folder / "reports" / "plots" / f"{name}.csv", index=False)
+        done = subprocess.run([*DVC, "plots", "show"], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "WARNING" not in done.stderr
+        page = (folder / "dvc_plots" / "index.html").read_text(encoding="utf-8")
+        found = re.findall(r'<div id = "(.+?)">.*?var spec = (\{.*?\});\n', page, re.DOTALL)
+        return {name: json.loads(spec) for name, spec in found}
+
+    return run
+
+
+def test_every_plot_has_its_rows_of_every_model(show: Callable[..., dict[str, Any]]) -> None:
+    specs = show()
+    assert list(specs) == [
+        "learning_curves", "calibration", "rmse_by_month", "rmse_by_user_activity", "rmse_by_item_popularity",
+        "rmse_by_genre", "ranking_by_k",
+    ]  # fmt: skip
+    for name, spec in specs.items():
+        rows = spec["data"]["values"]
+        assert rows
+        assert "<DVC_METRIC" not in json.dumps(spec)
+        if name.startswith("rmse_by"):
+            assert {row["model"] for row in rows} == {"wide_deep", "bias", "popularity", "global_mean"}
+            assert spec["encoding"]["y"]["field"] == "group"
+            assert [layer["encoding"]["x"]["field"] for layer in spec["layer"]] == ["low", "rmse"]
+            assert {"group", "rmse", "low", "high"} <= set(rows[0])
+    ranking = specs["ranking_by_k"]
+    assert {row["model"] for row in ranking["data"]["values"]} == {"wide_deep", "bias", "popularity"}
+    assert ranking["spec"]["encoding"]["x"]["field"] == "k"
+    learning = specs["learning_curves"]["data"]["values"]
+    assert {row["field"] for row in learning} == {"train_rmse", "validation_rmse"}
+
+
+def test_tables_without_rows_leave_their_plots_empty(
+    show: Callable[..., dict[str, Any]], ratings: pd.DataFrame, items: pd.DataFrame
+) -> None:
+    specs = show(
+        split="random",
+        ratings=ratings.assign(timestamp=pd.array([None] * len(ratings), "Int64")),
+        items=items.assign(genres=[[] for _ in range(len(items))]),
+        crosses=(),
+    )
+    assert [name for name, spec in specs.items() if not spec] == ["rmse_by_month", "rmse_by_genre"]

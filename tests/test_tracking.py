@@ -1,0 +1,148 @@
+"""What MLflow gets from a run of train and evaluate, and that a store that fails costs nothing but its record."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from stages import evaluate, train
+from tests.conftest import FAST
+from tests.small_data import written
+from widedeep.features.build import FeatureTables
+from widedeep.files import write_json
+from widedeep.tables.entities import to_arrow
+from widedeep.tracking import EXPERIMENT, FEATURES_HASH, MODEL_HASH, Tracker, log_metrics, sha256
+
+# In a folder that cannot be, no store at all, and a server that is not there (port 9 is that of "discard").
+BROKEN = ["sqlite:///params.yaml/x.db", "no-such-scheme://somewhere", "http://127.0.0.1:9"]
+
+
+@pytest.fixture
+def run(
+    root: Path, featurize: Callable[..., FeatureTables], items: pd.DataFrame, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[str], Path]:  # fmt: skip
+    """Run train and evaluate on the small data set with this tracking store; the folder of their outputs."""
+    params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    for name, value in FAST.items():
+        section, key = name.split(".")
+        params[section][key] = value
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    for folder in ("features", "tables"):
+        (tmp_path / folder).mkdir()
+    written(featurize(), tmp_path / "features")
+    pq.write_table(to_arrow(items), tmp_path / "tables" / "items.parquet")
+    write_json(tmp_path / "tables" / "tables.json", {"split": "temporal"})
+    rows = {"read": 240, "bad_rows": {}, "duplicates": 0, "filtered": 0}
+    splits = {"kept": 240, "train": 144, "validation": 48, "test": 48}
+    entities = {"rated": 1, "listed": 1}
+    write_json(tmp_path / "data.json", {"rows": rows, "ratings": splits, "users": entities, "items": entities})
+
+    def both(store: str) -> Path:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+        monkeypatch.chdir(tmp_path)
+        common = ["--params", "params.yaml", "--features", "features", "--curves", "curves.csv"]
+        monkeypatch.setattr(sys, "argv", ["train", *common, "--out", "models", "--checkpoints", "checkpoints"])
+        train.main()
+        own = ["--tables", "tables", "--data-report", "data.json", "--model", "models", "--out", "reports"]
+        monkeypatch.setattr(sys, "argv", ["evaluate", *common, *own])
+        evaluate.main()
+        return tmp_path
+
+    return both
+
+
+def test_store_has_parameters_curves_tags_and_final_metrics(run: Callable[[str], Path], tmp_path: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+    folder = run(store)
+    client = MlflowClient(tracking_uri=store)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    (found,) = client.search_runs([experiment.experiment_id])
+
+    params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))["train"]
+    assert found.data.params.keys() == params.keys()
+    assert found.data.params["epochs"] == "2"
+    assert found.info.status == "FINISHED"
+    assert found.data.tags[MODEL_HASH] == sha256(folder / "models" / "model.safetensors")
+    assert found.data.tags[FEATURES_HASH] == sha256(folder / "features")
+
+    curves = pd.read_csv(folder / "curves.csv")
+    for name in ("train_rmse", "validation_rmse"):
+        history = client.get_metric_history(found.info.run_id, name)
+        assert {one.step: one.value for one in history} == pytest.approx(dict(enumerate(curves[name])))
+
+    metrics = json.loads((folder / "reports" / "metrics.json").read_text(encoding="utf-8"))
+    assert found.data.metrics["rating.online.rmse"] == metrics["rating"]["online"]["rmse"]["value"]
+    assert found.data.metrics["ranking.frozen.ndcg_at_10"] == metrics["ranking"]["frozen"]["ndcg_at_10"]["value"]
+    bias = metrics["baselines"]["bias"]["rating"]["frozen"]["mae"]["value"]
+    assert found.data.metrics["bias.rating.frozen.mae"] == bias
+
+
+def test_commit_and_whether_it_is_all_are_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/.git/mlflow.db")
+    git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    (tmp_path / "features").write_text("some")
+    for command in (["init", "-q"], ["add", "features"], ["commit", "-q", "-m", "State"]):
+        subprocess.run([*git, *command], check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    for dirty in ("False", "True"):
+        tracker = Tracker({"epochs": 1}, tmp_path / "features")
+        assert tracker.run_id is not None
+        tags = tracker.client.get_run(tracker.run_id).data.tags
+        assert (tags["mlflow.source.git.commit"], tags["dirty"]) == (head, dirty)
+        (tmp_path / "features").write_text("other")
+
+
+@pytest.mark.parametrize("store", BROKEN)
+def test_broken_store_costs_a_line_and_no_output(
+    run: Callable[[str], Path], store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run(store)
+    for output in ("models/model.safetensors", "models/model.json", "curves.csv", "reports/metrics.json",
+                   "reports/report.html", "reports/per_user.parquet"):  # fmt: skip
+        assert (folder / output).stat().st_size > 0
+    said = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert len(said) == 2  # one of train, one of evaluate
+    assert all(line.startswith("warning: MLflow did not record this: ") for line in said)
+
+
+def test_store_that_fails_in_the_middle_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    (tmp_path / "features").write_text("some")
+    tracker = Tracker({}, tmp_path / "features")
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise RuntimeError  # without a message
+
+    monkeypatch.setattr(tracker.client, "log_batch", fail)
+    for epoch in range(3):
+        tracker.log({"epoch": epoch, "train_rmse": 1.0})
+    tracker.finish(tmp_path / "features")
+    assert capsys.readouterr().err == "warning: MLflow did not record this: RuntimeError\n"
+
+
+def test_metrics_of_a_model_that_no_run_made_are_not_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    (tmp_path / "model").write_text("one")
+    log_metrics(tmp_path / "model", {"rmse": 1.0})
+    tracker = Tracker({}, tmp_path / "model")
+    tracker.finish(tmp_path / "model")
+    (tmp_path / "model").write_text("another")
+    log_metrics(tmp_path / "model", {"rmse": 1.0})
+    assert tracker.run_id is not None
+    assert tracker.client.get_run(tracker.run_id).data.metrics == {}
+    assert capsys.readouterr().err == ""
