@@ -27,9 +27,8 @@ class Tables:
     ratings: `RATINGS_SCHEMA`, ordered by (timestamp, user_id, item_id).
     items: item_id, title, year (Int64), genres (list of str), numeric columns (float64 in [0, 1]) and categorical
     ones (str or None), ordered by item_id. users: user_id and such columns, ordered by user_id.
-    split: how the ratings were split. rating_scale: lowest and highest rating. report: counts of rows, by what became of
-    them, for the reports.
-    fitted: imputation and scaling of the numeric columns, per table.
+    split: how the ratings were split. rating_scale: lowest and highest rating. report: counts of rows, by what became
+    of them, for the reports. fitted: imputation and scaling of the numeric columns, per table.
     """
 
     ratings: pa.Table
