@@ -125,6 +125,14 @@ def test_page_is_one_small_file_with_the_same_bytes_every_time(render: Render) -
     assert not re.findall(r"<script|https?://|@import|<link(?! rel=\"icon\" href=\"data:,\")|\bsrc=", page)
 
 
+def test_validation_curves_by_knowledge_are_drawn_where_there_are_two(render: Render) -> None:
+    frozen = CURVES.assign(validation_frozen_rmse=[1.1, 0.95, 0.97])
+    assert "online and frozen together" not in text(render(curves=frozen))
+    both = text(render(curves=frozen.assign(validation_online_rmse=[1.0, 0.85, 0.87])))
+    assert "training validation validation, frozen validation, online" in both
+    assert "online and frozen together" in both
+
+
 def test_pictures_and_tables_are_named(render: Render) -> None:
     page = render()
     drawn = re.findall(r"<svg class=\"chart\"[^>]*>", page)

@@ -18,8 +18,13 @@ LOOKS = {
     "popularity": Series(LABELS["popularity"], "#009E73", "triangle"),
     "global_mean": Series(LABELS["global_mean"], "#6B7280", "diamond"),
 }
-TRAINING = Series("training", "#6B7280", "diamond")
-VALIDATION = Series("validation", "#0072B2", "circle")
+# Columns of the learning curves. The two by knowledge are there in a temporal split, where `validation` is over both.
+LEARNING = {
+    "train_rmse": Series("training", "#6B7280", "diamond"),
+    "validation_rmse": Series("validation", "#0072B2", "circle"),
+    "validation_frozen_rmse": Series("validation, frozen", "#CC79A7", "square"),
+    "validation_online_rmse": Series("validation, online", "#E69F00", "triangle"),
+}
 COMPARED = (MODEL, "bias")  # in the slices
 RANKED = (MODEL, "bias", "popularity")
 RMSE = "RMSE (rating points)"
@@ -63,13 +68,20 @@ def learning(curves: pd.DataFrame) -> Figure:
     best = int(curves["epoch"][curves["validation_rmse"].argmin()] if measured else curves["epoch"].iloc[-1])
     lines = [
         Line(curves["epoch"].tolist(), [Point(look, value, value, value) for value in curves[column]])
-        for column, look in (("train_rmse", TRAINING), ("validation_rmse", VALIDATION))
-        if column in curves
+        for column, look in learning_looks(curves).items()
     ]
     title = findings.learning_finding(curves, best)
     ticks = _thinned([(epoch, str(epoch)) for epoch in curves["epoch"]], 10)
     svg = charts.line_chart(lines, Axis("epoch", ticks), Axis(RMSE), title, (best, f"epoch {best} is kept"))
     return Figure(title, Markup(svg))
+
+
+def learning_looks(curves: pd.DataFrame) -> dict[str, Series]:
+    """How the columns of the learning curves look; those by knowledge only where there are both."""
+    shown = [column for column in LEARNING if column in curves]
+    if "validation_online_rmse" not in shown:
+        shown = [column for column in shown if column != "validation_frozen_rmse"]
+    return {column: LEARNING[column] for column in shown}
 
 
 def calibration(table: pd.DataFrame) -> Figure:

@@ -78,7 +78,7 @@ def render_report(
         looks=LOOKS,
         compared=[LOOKS[name] for name in figures.COMPARED],
         ranked=[LOOKS[name] for name in RANKED],
-        learning_looks=(figures.TRAINING, figures.VALIDATION),
+        learning_looks=figures.learning_looks(sources.curves),
         key=lambda series: Markup(charts.key(series)),
         few=charts.FEW,
     )
