@@ -9,6 +9,7 @@ from widedeep.columns import TEST, TRAIN, VALIDATION
 from widedeep.errors import exit_on_user_error
 from widedeep.evaluation.evaluate import evaluate, list_length
 from widedeep.evaluation.report import Sources, headline, render_report
+from widedeep.evaluation.summary import render_summary
 from widedeep.features.store import Features
 from widedeep.files import read_json, replacing, write_json
 from widedeep.models.weights import WEIGHTS, load_model
@@ -33,6 +34,7 @@ def main() -> None:
         curves=pd.read_csv(args.curves),
         data=read_json(args.data_report),
     )
+    summary = render_summary(evaluation.metrics, features.spec.dataset, list_length(params.ks))
     report = render_report(evaluation, features, model, params, sources)
     for name, table in evaluation.curves.items():
         with replacing(args.out / "plots" / f"{name}.csv") as out:
@@ -41,6 +43,8 @@ def main() -> None:
         evaluation.per_user.to_parquet(out, index=False)
     with replacing(args.out / "report.html") as out:
         out.write_text(report, encoding="utf-8")
+    with replacing(args.out / "summary.md") as out:
+        out.write_text(summary, encoding="utf-8")
     write_json(args.out / "metrics.json", evaluation.metrics)
     log_metrics(args.model / WEIGHTS, headline(evaluation.metrics, list_length(params.ks)))
 

@@ -29,8 +29,9 @@ def main(arguments: list[str] | None = None) -> None:
             rating_scale=tuple(about["rating_scale"]),
             params=load_params(args.params).featurize,
         )
-        for names in features.spec.crosses_left_out:
-            print(f"cross {list(names)} is left out: {about['dataset']} lacks one of its fields")
+        if left_out := features.spec.crosses_left_out:
+            crosses = ", ".join(" x ".join(names) for names in left_out)
+            print(f"crosses left out, since {about['dataset']} lacks one of their fields: {crosses}")
         with replacing(args.out) as out:
             out.mkdir()
             for name in ("rows", "users", "items"):

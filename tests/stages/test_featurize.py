@@ -62,7 +62,7 @@ def test_repeated_run_writes_the_same_bytes(run: Run) -> None:
 
 def test_cross_that_is_left_out_is_told(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run(crosses=[["country", "genres"]])
-    assert "cross ['country', 'genres'] is left out: csv lacks one of its fields" in capsys.readouterr().out
+    assert "crosses left out, since csv lacks one of their fields: country x genres" in capsys.readouterr().out
 
 
 def test_mistake_in_a_cross_is_one_line_and_keeps_the_earlier_output(
