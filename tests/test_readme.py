@@ -5,9 +5,11 @@ import re
 import shlex
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.conftest import ROOT, Project
+from widedeep.files import read_json
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
@@ -20,7 +22,7 @@ of_dvc = [words for words in COMMANDS if words[0] == "dvc"]
 
 def test_readme_shows_commands_of_these_programs_only() -> None:
     assert COMMANDS
-    assert {words[0] for words in COMMANDS} <= {"make", "dvc", "source"}
+    assert {words[0] for words in COMMANDS} <= {"make", "dvc", "source", "cat"}
 
 
 def test_make_targets_exist_and_have_a_sentence(unrun_project: Project) -> None:
@@ -57,6 +59,16 @@ def test_parameters_of_the_commands_exist(project: Project) -> None:
 def test_drawing_of_the_stages_is_that_of_dvc(session_project: Project) -> None:
     drawn = [line.rstrip() for line in session_project.run("dvc", "dag").splitlines()]
     assert "\n".join(drawn).strip("\n") in README
+
+
+def test_results_are_those_of_the_committed_run() -> None:
+    assert (ROOT / "reports/summary.md").read_text(encoding="utf-8") in README
+    epochs = pd.read_csv(ROOT / "reports/plots/learning_curves.csv")
+    for row in (epochs.iloc[0], epochs.iloc[-1]):
+        shown = [f"epoch {row['epoch']:2.0f}", *(f"{name} {value:.4f}" for name, value in row.iloc[1:].items())]
+        assert "  ".join(shown) in README
+    data = read_json(ROOT / "reports/data.json")
+    assert f"{data['rows']['read']:,} ratings of MovieLens" in README
 
 
 def test_links_lead_somewhere() -> None:
