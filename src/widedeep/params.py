@@ -190,6 +190,7 @@ class TrainParams(WideDeepParams):
 class EvaluateParams(Section):
     ks: Annotated[tuple[Count, ...], Len(1), AfterValidator(_increasing)]
     relevant_rating: Float | None
+    ranked_users: Count
     bootstrap_replicates: Annotated[Int, Ge(100)]
     examples: Annotated[Int, Ge(0)]
     seed: Seed

@@ -29,7 +29,8 @@ def judge(featurize: Callable[..., FeatureTables], tmp_path: Path) -> Callable[.
     """Evaluate an untrained model on the small data set; with `constant` it predicts the training mean everywhere."""
 
     def run(split: str = "temporal", constant: bool = False, **changes: Any) -> Judged:
-        own = {"ks": (1, 5), "relevant_rating": None, "bootstrap_replicates": 100, "examples": 3, "seed": 0}
+        own: dict[str, Any] = {"ks": (1, 5), "relevant_rating": None, "ranked_users": 100}
+        own |= {"bootstrap_replicates": 100, "examples": 3, "seed": 0}
         params = EvaluateParams(**(own | {name: changes.pop(name) for name in own if name in changes}))
         features = Features.load(written(featurize(split, **changes), tmp_path), "train", "validation", "test")
         torch.manual_seed(0)

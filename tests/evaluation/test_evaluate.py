@@ -113,6 +113,17 @@ def test_lists_hold_every_item_but_those_of_training_best_first(judge: Judge, ra
         assert (scores.diff() <= 1e-5).all()
 
 
+def test_of_too_many_users_a_seeded_few_are_ranked_as_among_all(judge: Judge) -> None:
+    whole, part = judge(), judge(ranked_users=3)
+    assert part.evaluation.metrics["rating"] == whole.evaluation.metrics["rating"]
+    assert part.evaluation.metrics["ranking"]["frozen"]["ndcg_at_5"]["n"] <= 3
+    assert len(part.evaluation.recommended.users) == 3
+    users = part.evaluation.recommended.users.tolist()
+    place = [whole.evaluation.recommended.users.tolist().index(user) for user in users]
+    assert torch.equal(part.evaluation.recommended.items, whole.evaluation.recommended.items[place])
+    assert judge(ranked_users=3).evaluation.recommended.users.tolist() == users
+
+
 def test_metrics_are_finite_rounded_and_json(judge: Judge) -> None:
     metrics = judge().evaluation.metrics
     assert all(math.isfinite(value) and round(value, 6) == value for value in numbers(metrics))

@@ -3,10 +3,10 @@
 Every mean is of residuals, so that a user's mean is not that of the items the user happened to rate, and is damped
 towards 0, so that one rating does not count as much as a hundred (Koren 2010, "Factor in the Neighbors", sec. 2.1):
 
-    item_mean       b_i = sum(r - mu) / (n_i + item_damping)
-    user_mean       b_u = sum(r - mu - b_i) / (n_u + user_damping)
+    item_mean           b_i = sum(r - mu) / (n_i + item_damping)
+    user_mean           b_u = sum(r - mu - b_i) / (n_u + user_damping)
     user_recent_k_mean  b_u over the ratings of the last k seconds in which the user rated: taste and mood drift
-    user_genre_mean mean over the item's genres g of sum(r - mu - b_i - b_u) / (n_ug + genre_damping)
+    user_genre_mean     mean over the item's genres g of sum(r - mu - b_i - b_u) / (n_ug + genre_damping)
 
 where the sums run over the ratings that the row may see, each residual is the one at the time of its own rating, and
 mu is the mean of the training ratings. Out of fold, the b_u that another rating of the user saw holds the row's own
