@@ -94,22 +94,11 @@ def build_features(
         "history", history.history(con.create_table("seen", seen), item_genres, mean, damping, kind, params.recent)
     )
 
-    n_genres = next(field.cardinality or 0 for field in item_fields if field.name == GENRES)
-    user_state = _aligned(users[USER], history.user_state(before).to_pandas(), USER)
     item_state = _aligned(items[ITEM], history.item_state(before).to_pandas(), ITEM)
-    by_genre = history.user_genre_state(before, item_genres).to_pandas()
-    user_table = _entity_table(encoded_users, user_state)
-    for value in ("count", "total"):
-        matrix = _by_genre(users[USER], by_genre, value, n_genres)
-        user_table = user_table.append_column(f"history_genre_{value}", matrix)
-    for size in params.recent if kind == "point_in_time" else ():
-        recent = _aligned(users[USER], history.user_recent_state(before, size).to_pandas(), USER)
-        for value in ("count", "total"):
-            user_table = user_table.append_column(f"history_recent_{size}_{value}", pa.array(recent[value].to_numpy()))
     columns = history_columns(kind, params.recent)
     return FeatureTables(
         rows=_rows(ratings, users, items, before, columns),
-        users=user_table,
+        users=_user_table(encoded_users, before, item_genres, fields, params.recent if kind == "point_in_time" else ()),
         items=_entity_table(encoded_items, item_state),
         spec=Spec(
             dataset,
@@ -125,6 +114,23 @@ def build_features(
             left_out,
         ),
     )
+
+
+def _user_table(
+    encoded: pd.DataFrame, before: ibis.Table, item_genres: ibis.Table, fields: list[Field], recent: tuple[int, ...]
+) -> pa.Table:
+    """Encoded users with what the training rows leave behind of each: overall, by genre, and of the last moments."""
+    ids = encoded[USER]
+    table = _entity_table(encoded, _aligned(ids, history.user_state(before).to_pandas(), USER))
+    n_genres = next(field.cardinality or 0 for field in fields if field.name == GENRES)
+    by_genre = history.user_genre_state(before, item_genres).to_pandas()
+    for value in ("count", "total"):
+        table = table.append_column(f"history_genre_{value}", _by_genre(ids, by_genre, value, n_genres))
+    for size in recent:
+        state = _aligned(ids, history.user_recent_state(before, size).to_pandas(), USER)
+        for value in ("count", "total"):
+            table = table.append_column(f"history_recent_{size}_{value}", pa.array(state[value].to_numpy()))
+    return table
 
 
 def _check_names(fields: list[Field]) -> None:
