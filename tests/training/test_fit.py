@@ -135,6 +135,11 @@ def test_accelerator_that_is_not_there_is_a_clear_error(
         fit(features, params.model_copy(update={"accelerator": "gpu"}), tmp_path / "c")
 
 
+def test_more_processes_than_cores_is_a_clear_error(features: Features, params: TrainParams, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"train.devices: 999 cannot be had .* CPU cores .* train.devices to 1"):
+        fit(features, params.model_copy(update={"devices": 999}), tmp_path / "c")
+
+
 def test_loss_that_blows_up_is_a_clear_error(features: Features, params: TrainParams, tmp_path: Path) -> None:
     wild = params.model_copy(update={"learning_rate": 1e30, "wide_learning_rate": 1e30, "gradient_clip": 0.0})
     with pytest.raises(UserError, match=r"Lower train.learning_rate"):

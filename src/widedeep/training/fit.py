@@ -1,6 +1,7 @@
 """The loop around a model, from features to the weights of its best epoch."""
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any, cast
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -80,10 +82,13 @@ def fit(
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )
+        # Lightning would start as many processes, on however few cores.
+        if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > (os.cpu_count() or 1):
+            raise MisconfigurationException(f"it has {os.cpu_count()} CPU cores and no other device was found")
     except (MisconfigurationException, RuntimeError) as error:
         raise UserError(
             f"train.accelerator: {params.accelerator} with train.devices: {params.devices} cannot be had on this "
-            f"machine ({error}). Set train.accelerator to auto."
+            f"machine ({error}). Set train.accelerator to auto and train.devices to 1."
         ) from None
     module = RatingModule(model, features.spec, params)
     last = checkpoints / "last.ckpt"
