@@ -1,6 +1,7 @@
 """Evaluate: the trained model and the baselines on the test rows; metrics, plots and a report."""
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
@@ -36,16 +37,17 @@ def main() -> None:
     )
     summary = render_summary(evaluation.metrics, features.spec.dataset, list_length(params.ks))
     report = render_report(evaluation, features, model, params, sources)
-    for name, table in evaluation.curves.items():
-        with replacing(args.out / "plots" / f"{name}.csv") as out:
-            table.to_csv(out, index=False)
-    with replacing(args.out / "per_user.parquet") as out:
-        evaluation.per_user.to_parquet(out, index=False)
-    with replacing(args.out / "report.html") as out:
-        out.write_text(report, encoding="utf-8")
-    with replacing(args.out / "summary.md") as out:
-        out.write_text(summary, encoding="utf-8")
-    write_json(args.out / "metrics.json", evaluation.metrics)
+    with ExitStack() as outputs:  # renamed together, after all are written
+
+        def output(name: str) -> Path:
+            return outputs.enter_context(replacing(args.out / name))
+
+        for name, table in evaluation.curves.items():
+            table.to_csv(output(f"plots/{name}.csv"), index=False)
+        evaluation.per_user.to_parquet(output("per_user.parquet"), index=False)
+        output("report.html").write_text(report, encoding="utf-8")
+        output("summary.md").write_text(summary, encoding="utf-8")
+        write_json(output("metrics.json"), evaluation.metrics)
     log_metrics(args.model / WEIGHTS, headline(evaluation.metrics, list_length(params.ks)))
 
 

@@ -24,7 +24,8 @@ def main(arguments: list[str] | None = None) -> None:
         params = load_params(args.params).preprocess
         source = SOURCES[read_json(args.raw / "dataset.json")["dataset"]]
         tables = build_tables(source, args.raw, params)
-        with replacing(args.out) as out:
+        with replacing(args.report) as report, replacing(args.out) as out:
+            write_json(report, tables.report)
             out.mkdir()
             pq.write_table(tables.ratings, out / "ratings.parquet")
             for name, table in (("items", tables.items), ("users", tables.users)):
@@ -36,7 +37,6 @@ def main(arguments: list[str] | None = None) -> None:
                 "fitted": tables.fitted,
             }
             write_json(out / "tables.json", about)
-        write_json(args.report, tables.report)
 
 
 if __name__ == "__main__":

@@ -27,17 +27,16 @@ def main() -> None:
 
     params = load_params(args.params).train
     features = Features.load(args.features, TRAIN, VALIDATION)
-    checkpoints = args.checkpoints / fingerprint(params.model_dump_json(), sha256(args.features))
+    checkpoints = args.checkpoints / fingerprint(params, sha256(args.features))
     if not is_first_process():  # with several devices Lightning runs this script once for each
         fit(features, params, checkpoints)
         return
     tracker = Tracker(params.model_dump(), args.features)
     trained = fit(features, params, checkpoints, tracker.log)
-    with replacing(args.out) as out:
+    with replacing(args.curves) as curves, replacing(args.out) as out:
+        pd.DataFrame(trained.curves).to_csv(curves, index=False)
         out.mkdir()
         save_model(out, trained.model, features.spec, params, trained.epoch, trained.validation_rmse)
-    with replacing(args.curves) as out:
-        pd.DataFrame(trained.curves).to_csv(out, index=False)
     tracker.finish(args.out / WEIGHTS)
     shutil.rmtree(checkpoints)
 

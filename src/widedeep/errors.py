@@ -16,11 +16,13 @@ class UserError(Exception):
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Turn a `UserError`, a full disk or a refused file into one line on stderr and exit status 1."""
+    """Turn a `UserError`, a full disk, a missing or a refused file into one line on stderr and exit status 1."""
     try:
         yield
     except UserError as error:
         message = str(error)
+    except FileNotFoundError as error:
+        message = f"{error.filename} does not exist. `dvc repro` makes what a stage needs."
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS):
             raise

@@ -15,7 +15,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends without an exception.
 
     The block may make a file or a folder there. On an exception the temporary path is removed and what stood at
-    `path` before is untouched. A leftover of a killed process is cleared at the next try.
+    `path` before is untouched. A leftover of a killed process is cleared at the next try. Several outputs that belong
+    together are entered in one `with` (or ExitStack): none is renamed before all are written.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,10 +50,9 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON in a stable form. NaN and infinity are refused (`ValueError`)."""
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: str | Path) -> Any:

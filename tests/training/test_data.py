@@ -30,6 +30,11 @@ def test_without_a_seed_rows_come_in_order() -> None:
     assert rows_of(Slices(5, 2, CPU, seed=None)) == [0, 1, 2, 3, 4]
 
 
+def test_a_single_row_left_over_joins_the_batch_before() -> None:
+    assert [len(batch) for batch in Slices(9, 4, CPU, seed=0)] == [4, 5]
+    assert [len(batch) for batch in Slices(1, 4, CPU, seed=0)] == [1]
+
+
 @pytest.mark.parametrize(("rows", "batch_size"), [(10, 4), (8, 4), (3, 8)])
 def test_length_is_the_number_of_batches(rows: int, batch_size: int) -> None:
     slices = Slices(rows, batch_size, CPU, seed=0)

@@ -15,7 +15,7 @@ from widedeep.features.store import Features
 from widedeep.models.wide_deep import WideDeep
 from widedeep.params import TrainParams, load_params
 from widedeep.training.callbacks import Row
-from widedeep.training.fit import Fit, fit
+from widedeep.training.fit import Fit, fingerprint, fit
 from widedeep.training.module import RatingModule
 
 Featurize = Callable[..., FeatureTables]
@@ -144,6 +144,28 @@ def test_loss_that_blows_up_is_a_clear_error(features: Features, params: TrainPa
     wild = params.model_copy(update={"learning_rate": 1e30, "wide_learning_rate": 1e30, "gradient_clip": 0.0})
     with pytest.raises(UserError, match=r"Lower train.learning_rate"):
         fit(features, wild, tmp_path / "c")
+
+
+def test_weights_that_blow_up_without_validation_rows_are_a_clear_error(
+    featurize: Featurize, ratings: pd.DataFrame, params: TrainParams, tmp_path: Path
+) -> None:
+    table = ratings.assign(split=ratings["split"].replace("validation", "train"))
+    features = Features.load(written(featurize(ratings=table), tmp_path), "train", "validation")
+    wild = params.model_copy(update={"learning_rate": 1e30, "wide_learning_rate": 1e30, "gradient_clip": 0.0})
+    with pytest.raises(UserError, match=r"Lower train.learning_rate"):
+        fit(features, wild, tmp_path / "c")
+
+
+def test_only_the_same_params_features_and_code_are_resumed(
+    params: TrainParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = fingerprint(params, "a")
+    assert fingerprint(params, "a") == name
+    assert fingerprint(params, "b") != name
+    assert fingerprint(params.model_copy(update={"seed": 7}), "a") != name
+    (tmp_path / "other.py").write_text("changed = True\n", encoding="utf-8")
+    monkeypatch.setattr("widedeep.__file__", str(tmp_path / "__init__.py"))
+    assert fingerprint(params, "a") != name
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.5, 1.0])

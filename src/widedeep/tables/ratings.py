@@ -113,7 +113,7 @@ def with_enough_ratings(con: ibis.BaseBackend, ratings: ir.Table, per_user: int,
 def _parse(con: ibis.BaseBackend, path: Path, layout: RatingsFile, position: int) -> ir.Table:
     """One row per line after the header; fields that do not parse are null."""
     if not path.exists():
-        raise UserError(f"{path} is missing. Run the download stage again: dvc repro download")
+        raise UserError(f"{path} is missing. Run `dvc repro -f download`, or name another download.source.")
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes). Check the file or the download.")
     name = f"lines_{position}"

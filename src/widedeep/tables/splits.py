@@ -1,5 +1,7 @@
 """Which ratings train, validate and test. Every rating gets exactly one split."""
 
+import math
+
 import ibis
 import ibis.expr.types as ir
 import numpy as np
@@ -30,7 +32,7 @@ def temporal(ratings: ir.Table, validation_fraction: float, test_fraction: float
     rows = int(ratings.count().execute())
 
     def cut_off(fraction: float) -> int:
-        position = min(int(np.ceil(rows * (1 - fraction))), rows - 1)
+        position = min(rows - math.floor(rows * fraction + 1e-9), rows - 1)
         return int(ratings.select(TIMESTAMP).order_by(TIMESTAMP).limit(1, offset=position).execute().iloc[0, 0])
 
     test_from = cut_off(test_fraction)

@@ -61,7 +61,8 @@ class Slices(Sampler[Tensor]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return math.ceil(math.ceil(self.rows / self.processes) / self.batch_size)
+        rows = math.ceil(self.rows / self.processes)
+        return max(1, math.ceil((rows - 1) / self.batch_size))
 
     def __iter__(self) -> Iterator[Tensor]:
         if self.seed is None:
@@ -72,7 +73,9 @@ class Slices(Sampler[Tensor]):
         if self.processes > 1:
             missing = -self.rows % self.processes
             order = torch.cat([order, order[:missing]])[self.process :: self.processes]
-        yield from torch.split(order.to(self.device), self.batch_size)
+        # A single row left over joins the batch before: batch normalisation cannot train on one.
+        sizes = [self.batch_size] * (len(self) - 1)
+        yield from torch.split(order.to(self.device), [*sizes, len(order) - sum(sizes)])
 
 
 class RatingData(pl.LightningDataModule):

@@ -17,6 +17,7 @@ from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 
+import widedeep
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import UserError
 from widedeep.features.store import Features
@@ -44,7 +45,7 @@ def fit(
     """Train a `WideDeep` on the training rows; stop when the validation RMSE has not improved for `patience` epochs.
 
     A run that was killed goes on from its last epoch, kept in the folder `checkpoints`, if parameters and features
-    are still the same; its weights are those of a run that was not killed.
+    are still the same (see `fingerprint`); its weights are those of a run that was not killed.
 
     Raises
     ------
@@ -97,9 +98,9 @@ def fit(
         datamodule=RatingData(features, params.batch_size, params.seed),
         ckpt_path=last if last.exists() else None,
     )
-    if not best.weights:
+    if not best.weights or not all(bool(torch.isfinite(weight).all()) for weight in best.weights.values()):
         raise UserError(
-            "Training gave no finite validation RMSE. Lower train.learning_rate or set train.gradient_clip."
+            "Training gave no finite weights or validation RMSE. Lower train.learning_rate or set train.gradient_clip."
         )
     model.load_state_dict(best.weights)
     return Fit(model.cpu().eval(), curves.rows, best.epoch, best.rmse if best.rmse < float("inf") else None)
@@ -110,9 +111,11 @@ def is_first_process() -> bool:
     return bool(cast(Any, rank_zero_only).rank == 0)
 
 
-def fingerprint(*parts: str) -> str:
-    """Names the checkpoints of one set of parameters and features."""
-    return sha256("\n".join(parts).encode()).hexdigest()[:16]
+def fingerprint(params: TrainParams, features: str) -> str:
+    """Names the checkpoints of one set of parameters, features (their hash) and code: only these may be resumed."""
+    package = Path(widedeep.__file__).parent
+    code = [path.read_text(encoding="utf-8") for path in sorted(package.rglob("*.py"))]
+    return sha256("\n".join([params.model_dump_json(), features, torch.__version__, *code]).encode()).hexdigest()[:16]
 
 
 def _quiet() -> None:
