@@ -154,7 +154,7 @@ def test_missing_column_of_the_header_is_named(raw: Path) -> None:
 
 def test_missing_file_says_which_stage_to_run(raw: Path) -> None:
     (raw / "movies.csv").write_text("movieId,title,genres\n1,A (1990),Drama\n")
-    with pytest.raises(UserError, match=r"ratings\.csv is missing\. Run the download stage again"):
+    with pytest.raises(UserError, match=r"ratings\.csv is missing\. Run `dvc repro -f download`"):
         build_tables(SOURCES["ml-latest-small"], raw, params())
 
 
