@@ -124,7 +124,7 @@ def _rankings(features: Features, model: WideDeep) -> dict[str, Score]:
     bias, popularity = Bias(features.spec), Popularity(features)
     return {
         MODEL: _by_model(features, model),
-        bias.name: lambda user, item, history: bias.predict(Known(history, history[:, 0])),
+        bias.name: lambda user, item, history: bias.score(history),
         popularity.name: lambda user, item, history: popularity.score(history),
     }
 

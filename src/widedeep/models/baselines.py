@@ -49,7 +49,10 @@ class Bias:
         self.user, self.item = (_column(spec, name) for name in ("user_mean", "item_mean"))
 
     def predict(self, known: Known) -> Tensor:
-        return self.mean + known.history[:, self.user] + known.history[:, self.item]
+        return self.score(known.history)
+
+    def score(self, history: Tensor) -> Tensor:
+        return self.mean + history[:, self.user] + history[:, self.item]
 
 
 class Popularity:
