@@ -56,4 +56,4 @@ mlflow: install
 ## Remove caches, checkpoints and the built documentation; data, models, reports and .venv stay
 clean:
 	rm -rf .mypy_cache .pytest_cache .ruff_cache docs/api checkpoints
-	find src stages tests -name __pycache__ -prune -exec rm -rf {} +
+	find src stages benchmarks studies tests -name __pycache__ -prune -exec rm -rf {} +

@@ -27,8 +27,8 @@ def main() -> None:
 
     params = load_params(args.params).evaluate
     features = Features.load(args.features, TRAIN, VALIDATION, TEST)
-    model = load_model(args.model, features.spec)
-    evaluation = evaluate(features, model, params)
+    model, about = load_model(args.model, features.spec)
+    evaluation = evaluate(features, model, about, params)
     sources = Sources(
         items=pd.read_parquet(args.tables / "items.parquet"),
         split=read_json(args.tables / "tables.json")["split"],

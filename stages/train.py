@@ -1,4 +1,4 @@
-"""Train: features to the weights of a Wide & Deep model and its learning curves."""
+"""Train: features to the weights of a model and its learning curves."""
 
 import argparse
 import shutil
@@ -36,9 +36,9 @@ def main() -> None:
     with replacing(args.curves) as curves, replacing(args.out) as out:
         pd.DataFrame(trained.curves).to_csv(curves, index=False)
         out.mkdir()
-        save_model(out, trained.model, features.spec, params, trained.epoch, trained.validation_rmse)
+        save_model(out, trained.model, features.spec, params, trained.epoch, trained.validation)
     tracker.finish(args.out / WEIGHTS)
-    shutil.rmtree(checkpoints)
+    shutil.rmtree(checkpoints, ignore_errors=True)  # a model without epochs has none
 
 
 if __name__ == "__main__":

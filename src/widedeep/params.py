@@ -93,6 +93,7 @@ Positive = Annotated[Float, Gt(0)]
 NonNegative = Annotated[Float, Ge(0)]
 Fraction = Annotated[Float, Ge(0), Lt(1)]
 Count = Annotated[Int, Ge(1)]
+Size = Annotated[Int, Ge(0)]
 Seed = Annotated[Int, Ge(0), Lt(2**32)]
 AutoOrCount = Annotated[Literal["auto"] | int, PlainValidator(_auto_or_count)]
 
@@ -160,23 +161,57 @@ class FeaturizeParams(Section):
     seed: Seed
 
 
-class WideDeepParams(Section):
+class ModelParams(Section):
+    model: Literal[
+        "global_mean",
+        "popularity",
+        "bias",
+        "item_knn",
+        "ease",
+        "dot",
+        "bias_dot",
+        "dense",
+        "genre_dense",
+        "cnn",
+        "wide_deep",
+    ]
+    objective: Literal["rating", "ranking", "joint"]
+    positive_rating: Float | None
+    rating_weight: NonNegative
+    members: Count
     embedding_size: Count
     embedding_deviation: Positive
-    hidden: Annotated[tuple[Count, ...], Len(1)]
+    hidden: tuple[Count, ...]
     activation: Literal["relu", "gelu", "silu", "tanh"]
     dropout: Fraction
     batch_norm: bool
     bounded_output: bool
+    factors: Size
+    user_items: Size
+    item_users: Size
+    time: bool
+    wide_l2: NonNegative
+    factors_l2: NonNegative
+    channels: Count
+    neighbours: Count
+    shrinkage: NonNegative
+    ease_l2: Positive
 
 
-class TrainParams(WideDeepParams):
+class TrainParams(ModelParams):
     epochs: Count
     batch_size: Count
+    user_batch_size: Count
+    ranking_loss: Literal["softmax", "bpr"]
+    negatives: Size
+    ranking_weight: Positive
+    optimizer: Literal["adamw", "adagrad"]
     learning_rate: Positive
-    wide_learning_rate: Positive
     weight_decay: NonNegative
+    wide_optimizer: Literal["adamw", "ftrl"]
+    wide_learning_rate: Positive
     wide_weight_decay: NonNegative
+    wide_l1: NonNegative
     unseen_rate: Annotated[Float, Ge(0), Le(1)]
     patience: Count
     gradient_clip: NonNegative
@@ -185,6 +220,14 @@ class TrainParams(WideDeepParams):
     nodes: Count
     precision: Literal["32-true", "16-mixed", "bf16-mixed"]
     seed: Seed
+
+    @model_validator(mode="after")
+    def _check(self) -> "TrainParams":
+        if self.ranking_loss == "bpr" and not self.negatives:
+            raise ValueError("negatives must be at least 1 for ranking_loss: bpr. Got 0 instead.")
+        if self.wide_l1 and self.wide_optimizer != "ftrl":
+            raise ValueError(f"wide_l1 must be 0 unless wide_optimizer is ftrl. Got {self.wide_l1} instead.")
+        return self
 
 
 class EvaluateParams(Section):

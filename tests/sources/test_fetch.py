@@ -139,6 +139,22 @@ def test_missing_file_names_what_is_missing_and_what_was_found(tmp_path: Path, o
         fetch(SOURCES["ml-100k"], str(archive), out)
 
 
+def test_train_and_test_files_may_replace_the_ratings(tmp_path: Path, out: Path) -> None:
+    members = {"x/train.csv": RATINGS, "x/test.csv": RATINGS, "x/items.csv": ITEMS}
+    fetch(CSV, str(make_zip(tmp_path / "a.zip", members)), out)
+    assert sorted(content(out)) == ["dataset.json", "items.csv", "test.csv", "train.csv"]
+
+
+@pytest.mark.parametrize(
+    ("found", "missing"), [("train.csv", "test.csv"), ("test.csv", "train.csv"), ("items.csv", "ratings.csv")]
+)
+def test_missing_part_of_ones_own_split_is_named(tmp_path: Path, out: Path, found: str, missing: str) -> None:
+    (tmp_path / found).write_text(RATINGS)
+    message = rf"csv needs ratings\.csv \(train\.csv and test\.csv may replace .*missing: {missing}\. Found {found}\."
+    with pytest.raises(UserError, match=message):
+        fetch(CSV, str(tmp_path), out)
+
+
 def test_empty_file_is_a_user_error(tmp_path: Path, out: Path) -> None:
     (tmp_path / "ratings.csv").touch()
     with pytest.raises(UserError, match=r"ratings\.csv of csv is empty"):

@@ -166,7 +166,7 @@ def test_kaggle_archive_gives_the_needed_files(tmp_path: Path, monkeypatch: pyte
 
 
 def test_without_client_or_token_the_error_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    by_hand = r"put anime-dataset-2023\.csv, users-score-2023\.csv .* in a folder and set download\.source"
+    by_hand = r"put users-score-2023\.csv, anime-dataset-2023\.csv .* in a folder and set download\.source"
     with monkeypatch.context() as patched:
         patched.setitem(sys.modules, "kaggle", None)
         with pytest.raises(UserError, match=rf"pip install 'widedeep\[kaggle\]'.*{by_hand}"):

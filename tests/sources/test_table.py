@@ -7,6 +7,7 @@ import pytest
 from widedeep.errors import UserError
 from widedeep.sources import SOURCES
 from widedeep.sources.source import RatingsFile
+from widedeep.sources.table import given_fold
 
 CSV = SOURCES["csv"]
 
@@ -26,6 +27,16 @@ def test_ratings_with_another_header(tmp_path: Path) -> None:
     (tmp_path / "ratings.csv").write_text("user,item,rating\n1,2,3\n")
     with pytest.raises(UserError, match=r"line 1: the header must be user_id,item_id,rating or .*Got 'user,item,rat"):
         CSV.ratings(tmp_path)
+
+
+def test_given_fold_has_the_header_of_its_training_file(tmp_path: Path) -> None:
+    header = "user_id,item_id,rating"
+    for name in ("train.csv", "test.csv"):
+        (tmp_path / name).write_text(f"{header}\n1,2,3\n")
+    fields = {"user_id": 0, "item_id": 1, "rating": 2}
+    train, test = given_fold(tmp_path)
+    assert train == RatingsFile("train.csv", ",", 3, fields, header)
+    assert test == RatingsFile("test.csv", ",", 3, fields, header)
 
 
 def test_without_items_and_users(tmp_path: Path) -> None:

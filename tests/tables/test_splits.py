@@ -2,15 +2,18 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.tables.conftest import DEFAULTS
 from widedeep.errors import UserError
 from widedeep.params import PreprocessParams
+from widedeep.sources import SOURCES
 from widedeep.tables import splits
-from widedeep.tables.build import Tables
+from widedeep.tables.build import Tables, build_tables
 
 Build = Callable[..., Tables]
 Csv = Callable[..., str]
@@ -165,3 +168,57 @@ def test_order_of_the_lines_does_not_matter(build: Build, csv: Csv, split: str) 
     tables = build(csv(*rows), split=split)
     again = build(csv(*rows[::-1]), split=split)
     assert tables.ratings.equals(again.ratings)
+
+
+@pytest.fixture
+def given(raw: Path) -> Callable[..., Tables]:
+    """Tables of train.csv and test.csv without a ratings.csv."""
+
+    def build(train: str, test: str, split: str = "predefined", fold: str = "given", **changes: Any) -> Tables:
+        (raw / "train.csv").write_text(train, encoding="utf-8")
+        (raw / "test.csv").write_text(test, encoding="utf-8")
+        return build_tables(
+            SOURCES["csv"], raw, PreprocessParams(**(DEFAULTS | changes | {"split": split, "fold": fold}))
+        )
+
+    return build
+
+
+def test_given_split_tests_its_test_file_and_validates_a_part_of_its_training_file(
+    given: Callable[..., Tables], csv: Csv
+) -> None:
+    rows = [(1, item, 3, 100 + item) for item in range(12)]
+    by_pair = split_of(given(csv(*rows[2:]), csv(*rows[:2])))
+    assert {pair for pair, split in by_pair.items() if split == "test"} == {(1, 0), (1, 1)}
+    assert Counter(by_pair.values()) == {"train": 8, "validation": 2, "test": 2}
+
+
+def test_given_split_counts_a_pair_of_both_files_once(given: Callable[..., Tables], csv: Csv) -> None:
+    tables = given(csv((1, 1, 3, 5), (1, 2, 3, 5)), csv((1, 2, 4, 5), (1, 3, 4, 5)), validation_fraction=0)
+    assert split_of(tables) == {(1, 1): "train", (1, 2): "test", (1, 3): "test"}
+    assert tables.report["rows"]["duplicates"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"split": "auto"}, "preprocess.split must be predefined, and preprocess.fold given, for .*Got split 'auto'"),
+        ({"split": "random"}, "Got split 'random' instead"),
+        ({"fold": "u1"}, "the data set 'csv' has no fold 'u1'. It has: given."),
+    ],
+)
+def test_given_split_under_another_name_is_an_error_that_names_it(
+    given: Callable[..., Tables], csv: Csv, changes: dict[str, str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        given(csv((1, 1, 3, 5)), csv((1, 2, 3, 5)), **changes)
+
+
+def test_given_split_with_two_kinds_of_header_is_an_error(given: Callable[..., Tables], csv: Csv) -> None:
+    with pytest.raises(UserError, match=r"test\.csv, line 1: the header must be 'user_id,item_id,rating,timestamp'"):
+        given(csv((1, 1, 3, 5)), "user_id,item_id,rating\n1,2,3\n")
+
+
+def test_given_split_without_its_files_is_an_error(build: Build, csv: Csv) -> None:
+    with pytest.raises(UserError, match=r"train\.csv is missing: preprocess\.fold: given takes"):
+        build(csv((1, 1, 3, 5)), split="predefined", fold="given")

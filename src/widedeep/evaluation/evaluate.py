@@ -1,6 +1,6 @@
 """The judgement of a trained model: its metrics beside those of the baselines, on the same rows, knowing the same."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,15 +17,14 @@ from widedeep.evaluation.curves import DECIMALS, item_genres, ranking_curves, ra
 from widedeep.evaluation.ranking import UserItems, coverage, diversity, novelty, ranking_metrics, top_items
 from widedeep.evaluation.rating import per_user_errors, rating_metrics, rmse_difference
 from widedeep.features.store import Features
-from widedeep.models.baselines import Bias, GlobalMean, Known, Popularity, running_mean
-from widedeep.models.wide_deep import WideDeep
-from widedeep.params import EvaluateParams
+from widedeep.models.family import BASELINES
+from widedeep.models.model import Model
+from widedeep.params import EvaluateParams, ModelParams
 
-MODEL = "wide_deep"
+COMPARED = ("global_mean", "bias", "popularity")  # the baselines that every model is judged beside
+UNRANKED = ("global_mean",)  # all items are the same to it
 FROZEN, ONLINE = "frozen", "online"
 CHUNK = 2**18  # rows scored at a time
-
-Score = Callable[[Tensor, Tensor, Tensor], Tensor]  # users (B,), items (B,), history (B, H) -> (B,)
 
 
 class Recommended(NamedTuple):
@@ -39,9 +38,10 @@ class Recommended(NamedTuple):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """metrics: nested, finite numbers for reports/metrics.json. per_user: a row per test user. curves: the tables of
-    the plots by name (see `curves`). recommended: the lists of the model."""
+    """model: its name. metrics: nested, finite numbers for reports/metrics.json. per_user: a row per test user. curves:
+    the tables of the plots by name (see `curves`). recommended: the lists of the model."""
 
+    model: str
     metrics: dict[str, Any]
     per_user: pd.DataFrame
     curves: dict[str, pd.DataFrame]
@@ -49,8 +49,9 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(features: Features, model: WideDeep, params: EvaluateParams) -> Evaluation:
-    """Score the test rows under each knowledge and rank the catalogue for each test user.
+def evaluate(features: Features, model: Model, about: ModelParams, params: EvaluateParams) -> Evaluation:
+    """Score the test rows under each knowledge and rank the catalogue for each test user, by the trained model, of
+    which `about` tells the name, and by the baselines of `COMPARED`.
 
     Rating: `frozen` knows the history up to the training cut-off, `online` (temporal split) up to each event; all
     predictions are clipped to the rating scale. Ranking, `frozen` only: every item of the catalogue but those the user
@@ -66,33 +67,37 @@ def evaluate(features: Features, model: WideDeep, params: EvaluateParams) -> Eva
     if not len(test):
         raise UserError("There is no test row to evaluate on. Raise preprocess.test_fraction in params.yaml.")
     bootstrap = Bootstrap(params.bootstrap_replicates, params.seed)
-    predictions = {knowledge: _predictions(features, model, knowledge) for knowledge in knowledges(features)}
+    name = about.model
+    models = {name: model} | {other: BASELINES[other](features.spec, about) for other in COMPARED if other != name}
+    for other in set(models) - {name}:
+        models[other].fit(features)
+    predictions = {knowledge: _predictions(features, models, model, knowledge) for knowledge in knowledges(features)}
     user = features.users.ids[test.user].numpy()
 
     metrics: dict[str, Any] = {"rating": {}, "ranking": {}, "baselines": {}}
     per_user: dict[str, pd.Series] = {}
     for knowledge, by_model in predictions.items():
         errors = {name: per_user_errors(user, test.rating, values) for name, values in by_model.items()}
-        for name, table in errors.items():
+        for of, table in errors.items():
             estimates = rating_metrics(table, bootstrap)
-            if name == MODEL:
-                for baseline in set(errors) - {MODEL}:
+            if of == name:
+                for baseline in set(errors) - {name}:
                     estimates[f"rmse_minus_{baseline}"] = rmse_difference(table, errors[baseline], bootstrap)
-            _put(metrics, name, "rating", knowledge, estimates)
-        own = errors[MODEL].set_index(USER)
+            _put(_of(metrics, of, name), "rating", knowledge, estimates)
+        own = errors[name].set_index(USER)
         per_user |= {"n": own["n"]} | {f"{knowledge}_{column}": own[column] for column in own.columns if column != "n"}
 
     ranker = _Ranker(features, params)
-    tops = ranker.top(_rankings(features, model))
-    judged = {name: ranker.judge(top, bootstrap) for name, top in tops.items()}
-    for name, (estimates, ranked) in judged.items():
-        _put(metrics, name, "ranking", FROZEN, estimates)
-        if name == MODEL:
+    tops = ranker.top({of: other for of, other in models.items() if of == name or of not in UNRANKED}, model)
+    judged = {of: ranker.judge(top, bootstrap) for of, top in tops.items()}
+    for of, (estimates, ranked) in judged.items():
+        _put(_of(metrics, of, name), "ranking", FROZEN, estimates)
+        if of == name:
             per_user |= {f"frozen_{column}": ranked[column] for column in ranked.columns}
-    curves = rating_curves(features, MODEL, next(iter(predictions.values())), bootstrap)
-    curves["ranking_by_k"] = ranking_curves({name: estimates for name, (estimates, _) in judged.items()}, params.ks)
+    curves = rating_curves(features, name, next(iter(predictions.values())), bootstrap)
+    curves["ranking_by_k"] = ranking_curves({of: estimates for of, (estimates, _) in judged.items()}, params.ks)
     table = pd.DataFrame(per_user).rename_axis(USER).reset_index()
-    return Evaluation(metrics, table, curves, Recommended(ranker.users, ranker.asked_at, tops[MODEL]))
+    return Evaluation(name, metrics, table, curves, Recommended(ranker.users, ranker.asked_at, tops[name]))
 
 
 def knowledges(features: Features) -> tuple[str, ...]:
@@ -100,33 +105,20 @@ def knowledges(features: Features) -> tuple[str, ...]:
     return (ONLINE, FROZEN) if features.spec.online else (FROZEN,)
 
 
-def _predictions(features: Features, model: WideDeep, knowledge: str) -> dict[str, NDArray[np.float64]]:
-    """Clipped predictions of the model and each baseline for the test rows: name -> (N,)."""
+def _predictions(
+    features: Features, models: Mapping[str, Model], model: Model, knowledge: str
+) -> dict[str, NDArray[np.float64]]:
+    """Clipped predictions of each model for the test rows: name -> (N,)."""
     rows = features.splits[TEST]
-    if knowledge == ONLINE:
-        known = Known(rows.history, running_mean(features, rows.timestamp))
-    else:
-        history = features.frozen_history(rows.user, rows.item, rows.timestamp)
-        known = Known(history, torch.full((len(rows),), features.spec.mean))
-    score = _by_model(features, model)
-    chunks = torch.split(torch.arange(len(rows)), CHUNK)
-    predicted = {MODEL: torch.cat([score(rows.user[c], rows.item[c], known.history[c]) for c in chunks])}
-    for baseline in (GlobalMean(), Bias(features.spec), Popularity(features)):
-        predicted[baseline.name] = baseline.predict(known)
-    return {name: values.clamp(*features.spec.rating_scale).double().numpy() for name, values in predicted.items()}
-
-
-def _by_model(features: Features, model: WideDeep) -> Score:
-    return lambda user, item, history: model(features.inputs(user, item, history))
-
-
-def _rankings(features: Features, model: WideDeep) -> dict[str, Score]:
-    bias, popularity = Bias(features.spec), Popularity(features)
-    return {
-        MODEL: _by_model(features, model),
-        bias.name: lambda user, item, history: bias.score(history),
-        popularity.name: lambda user, item, history: popularity.score(history),
-    }
+    if knowledge == FROZEN:
+        rows = features.frozen(rows)
+    predicted: dict[str, list[Tensor]] = {name: [] for name in models}
+    for part in rows.parts(CHUNK):
+        inputs = features.inputs(part, model.reads)
+        for name, other in models.items():
+            predicted[name].append(other(inputs).rating)
+    low, high = features.spec.rating_scale
+    return {name: torch.cat(parts).clamp(low, high).double().numpy() for name, parts in predicted.items()}
 
 
 class _Ranker:
@@ -166,18 +158,18 @@ class _Ranker:
         estimates[f"coverage_at_{k}"] = Estimate(share, share, share, len(lists))
         return estimates, per_user.set_index(ids[per_user.index])
 
-    def top(self, rankings: dict[str, Score]) -> dict[str, Tensor]:
-        """The items of every user by each ranking, best first: name -> (U, k) int64. All share one look at history."""
-        n_items = len(self.features.items)
-        found: dict[str, list[Tensor]] = {name: [] for name in rankings}
-        size = max(1, CHUNK // n_items)
+    def top(self, models: Mapping[str, Model], model: Model) -> dict[str, Tensor]:
+        """The items of every user by each model, best first: name -> (U, k) int64. All share one look at history."""
+        catalogue = torch.arange(len(self.features.items))
+        found: dict[str, list[Tensor]] = {name: [] for name in models}
+        size = max(1, CHUNK // len(catalogue))
         for start in range(0, len(self.users), size):
             stop = min(start + size, len(self.users))
-            user = self.users[start:stop].repeat_interleave(n_items)
-            item = torch.arange(n_items).repeat(stop - start)
-            history = self.features.frozen_history(user, item, self.asked_at[start:stop].repeat_interleave(n_items))
-            for name, score in rankings.items():
-                scores = score(user, item, history).view(stop - start, n_items)
+            user, asked_at = self.users[start:stop], self.asked_at[start:stop]
+            inputs = self.features.grid(user, catalogue, asked_at, model.reads, with_history=True)
+            for name, other in models.items():
+                scores = other(inputs if other.ranks_with_history else inputs._replace(history=None)).ranking
+                scores = scores.expand(len(user), len(catalogue))
                 found[name].append(top_items(scores, self.exclude.batch(start, stop), max(self.ks)))
         return {name: torch.cat(parts) for name, parts in found.items()}
 
@@ -202,8 +194,15 @@ def relevant_from(features: Features, params: EvaluateParams) -> float:
     return low + 0.75 * (high - low) if params.relevant_rating is None else params.relevant_rating
 
 
-def _put(metrics: dict[str, Any], name: str, task: str, knowledge: str, estimates: dict[str, Estimate]) -> None:
-    where = metrics if name == MODEL else metrics["baselines"].setdefault(name, {})
+def _of(metrics: dict[str, Any], name: str, model: str) -> dict[str, Any]:
+    """Where the metrics of a model belong: those of the trained one stand above those of the baselines."""
+    if name == model:
+        return metrics
+    of_baseline: dict[str, Any] = metrics["baselines"].setdefault(name, {})
+    return of_baseline
+
+
+def _put(where: dict[str, Any], task: str, knowledge: str, estimates: dict[str, Estimate]) -> None:
     rounded = {
         metric: {key: round(value, DECIMALS) for key, value in estimate.as_dict().items()}
         for metric, estimate in sorted(estimates.items())

@@ -12,7 +12,7 @@ from widedeep.columns import GENRES, ITEM, TEST, TITLE, TRAIN, YEAR
 from widedeep.evaluation.evaluate import Recommended, relevant_from
 from widedeep.evaluation.ranking import PAD
 from widedeep.features.store import Features, Rows
-from widedeep.models.wide_deep import WideDeep
+from widedeep.models.model import Model
 from widedeep.params import EvaluateParams
 
 SHOWN = 10
@@ -57,7 +57,7 @@ def choose(features: Features, users: Tensor, params: EvaluateParams) -> list[in
 
 @torch.no_grad()
 def examples(
-    features: Features, model: WideDeep, recommended: Recommended, items: pd.DataFrame, params: EvaluateParams
+    features: Features, model: Model, recommended: Recommended, items: pd.DataFrame, params: EvaluateParams
 ) -> list[Example]:
     """`items` is the canonical table. A missing title becomes "item 123"."""
     titles = items.set_index(ITEM).reindex(features.items.ids.numpy())
@@ -69,9 +69,8 @@ def examples(
         best = sorted(train, key=lambda item: (-train[item], item))[:SHOWN]
         top = recommended.items[place]
         top = top[top != PAD][:SHOWN]
-        owner = user.expand(len(top))
-        history = features.frozen_history(owner, top, recommended.asked_at[place].expand(len(top)))
-        predicted = model(features.inputs(owner, top, history)).clamp(*features.spec.rating_scale).tolist()
+        inputs = features.grid(user[None], top, recommended.asked_at[place][None], model.reads, with_history=True)
+        predicted = model(inputs).rating.expand(1, len(top))[0].clamp(*features.spec.rating_scale).tolist()
         found.append(
             Example(
                 user_id=int(features.users.ids[user]),

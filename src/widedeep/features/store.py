@@ -1,8 +1,9 @@
 """The features in memory, on the device where they are used: entities stored once and looked up per batch."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -11,20 +12,12 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from widedeep.columns import GENRES, RATING, SPLIT, TIMESTAMP
+from widedeep.columns import GENRES, ITEM, RATING, SPLIT, TIMESTAMP, TRAIN, USER
+from widedeep.features.inputs import Inputs, Interactions, Pairs, Reads, Side
 from widedeep.features.spec import UNIT, Spec
 
-
-class Inputs(NamedTuple):
-    """What a model sees of B rows.
-
-    categories: (B, F) int64, index of each category field, 0 unseen. bag: (B, G) int64, genre indices padded with 0.
-    numbers: (B, N) float32, the number fields, then the history fields.
-    """
-
-    categories: Tensor
-    bag: Tensor
-    numbers: Tensor
+DAY = 86400
+ID = 0  # the place of the id among the categories of an entity
 
 
 @dataclass(frozen=True)
@@ -50,16 +43,83 @@ class Entities:
 @dataclass(frozen=True)
 class Rows:
     """N ratings: `user` and `item` (N,) int64 are positions in the entity tables, `rating` (N,) float32, `timestamp`
-    (N,) int64 seconds (0 where there are none), `history` (N, H) float32 numbers as of each row's own event."""
+    (N,) int64 seconds (0 where there are none), `history` (N, H) float32 numbers as of each row's own event, and
+    `user_seen`, `item_seen` (N,) int64: how many interactions of the user and the item the row may see, the first."""
 
     user: Tensor
     item: Tensor
     rating: Tensor
     timestamp: Tensor
     history: Tensor
+    user_seen: Tensor
+    item_seen: Tensor
 
     def __len__(self) -> int:
         return len(self.rating)
+
+    def __getitem__(self, index: Tensor | slice) -> Self:
+        return type(self)(**{name: value[index] for name, value in vars(self).items()})
+
+    def parts(self, size: int) -> Iterator[Self]:
+        """The rows in order, at most `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self[start : start + size]
+
+    def to(self, device: torch.device | str) -> Self:
+        return type(self)(**{name: value.to(device) for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Log:
+    """The interactions of each user (or item) in order of time, compressed by row: those of entity e lie at
+    `start[e]:start[e + 1]`. `other` (M,) int64 position of the other side, `rating` (M,) float32, `timestamp` (M,)
+    int64. `pair` (M,) int64, sorted, is user * items + item of all ratings, `place` (M,) where in its entity's list
+    each stands."""
+
+    start: Tensor
+    other: Tensor
+    rating: Tensor
+    timestamp: Tensor
+    pair: Tensor
+    place: Tensor
+
+    @classmethod
+    def of(cls, owner: Tensor, other: Tensor, rating: Tensor, timestamp: Tensor, pair: Tensor, n: int) -> Self:
+        """From (M,) ratings in any order of n owners."""
+        order = pair.argsort()
+        order = order[timestamp[order].argsort(stable=True)]
+        order = order[owner[order].argsort(stable=True)]
+        counts = torch.bincount(owner, minlength=n)
+        start = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        place = torch.arange(len(order)) - start[:-1].repeat_interleave(counts)
+        by_pair = pair[order].argsort()
+        return cls(start, other[order], rating[order], timestamp[order], pair[order][by_pair], place[by_pair])
+
+    def seen_before(self, owner: Tensor, timestamp: Tensor) -> Tensor:
+        """How many interactions each owner (N,) had strictly before `timestamp` (N,)."""
+        if not len(self.timestamp):
+            return torch.zeros_like(owner)
+        first = torch.minimum(self.timestamp.min(), timestamp.min())
+        span = torch.maximum(self.timestamp.max(), timestamp.max()) - first + 1
+        key = torch.arange(len(self.start) - 1).repeat_interleave(self.start.diff()) * span + self.timestamp - first
+        return torch.searchsorted(key, owner * span + timestamp - first) - self.start[owner]
+
+    def latest(self, owner: Tensor, seen: Tensor, most: int, index: Tensor) -> Interactions:
+        """The last `most` of the first `seen` (n,) interactions of each owner (n,); `index` maps positions of the
+        other side to its vocabulary."""
+        count = seen.clamp(max=most)
+        places = torch.arange(len(owner), device=owner.device).repeat_interleave(count)
+        within = torch.arange(len(places), device=owner.device) - (count.cumsum(0) - count)[places]
+        entry = (self.start[owner] + seen - count)[places] + within
+        return Interactions(places, index[self.other[entry]], self.rating[entry], count.float())
+
+    def own(self, pair: Tensor, seen: Tensor, most: int) -> Tensor:
+        """1.0 where the pair's own rating is among the last `most` of the first `seen` interactions of its owner."""
+        if not len(self.pair):
+            return torch.zeros_like(pair, dtype=torch.float32)
+        at = torch.searchsorted(self.pair, pair).clamp(max=len(self.pair) - 1)
+        place = self.place[at]
+        return ((self.pair[at] == pair) & (place < seen) & (place >= seen - most)).float()
 
     def to(self, device: torch.device | str) -> Self:
         return type(self)(**{name: value.to(device) for name, value in vars(self).items()})
@@ -68,7 +128,8 @@ class Rows:
 @dataclass(frozen=True)
 class Features:
     """Everything of a features folder. `genre_count` and `genre_total` are (users, genres) float32, `recent_count` and
-    `recent_total` (users, windows): what the training rows leave behind of each user."""
+    `recent_total` (users, windows): what the training rows leave behind of each user. `by_user` and `by_item` are the
+    interactions that may be seen: the training rows and, in a temporal split, the rows of the other loaded splits."""
 
     spec: Spec
     users: Entities
@@ -78,13 +139,21 @@ class Features:
     recent_count: Tensor
     recent_total: Tensor
     splits: dict[str, Rows]
+    by_user: Log
+    by_item: Log
 
     @classmethod
     def load(cls, folder: str | Path, *splits: str) -> Self:
-        """Read entities and the rows of the named splits from a folder that the featurize stage wrote."""
+        """Read entities and the rows of the named splits, the training rows among them, from a folder that the
+        featurize stage wrote."""
         folder = Path(folder)
         spec = Spec.load(folder / "features.json")
         users, items = pq.read_table(folder / "users.parquet"), pq.read_table(folder / "items.parquet")
+        tables = {split: pq.read_table(folder / "rows.parquet", filters=pc.field(SPLIT) == split) for split in splits}
+        visible = pa.concat_tables([table for split, table in tables.items() if split == TRAIN or spec.online])
+        user, item = _int64(visible["user"]), _int64(visible["item"])
+        rating, timestamp = _float(visible[RATING]), _int64(visible[TIMESTAMP].fill_null(0))
+        pair = user * len(items) + item
         features = cls(
             spec,
             _entities(users, spec, "user"),
@@ -94,35 +163,103 @@ class Features:
             _recent(users, spec, "count"),
             _recent(users, spec, "total"),
             {},
+            Log.of(user, item, rating, timestamp, pair, len(users)),
+            Log.of(item, user, rating, timestamp, pair, len(items)),
         )
-        for split in splits:
-            rows = pq.read_table(folder / "rows.parquet", filters=pc.field(SPLIT) == split)
-            features.splits[split] = features._rows(rows)
+        for split, table in tables.items():
+            features.splits[split] = features._rows(table, split)
         return features
 
     def to(self, device: torch.device | str) -> Self:
-        return type(self)(
-            self.spec,
-            self.users.to(device),
-            self.items.to(device),
-            self.genre_count.to(device),
-            self.genre_total.to(device),
-            self.recent_count.to(device),
-            self.recent_total.to(device),
-            {name: rows.to(device) for name, rows in self.splits.items()},
+        moved = {name: value.to(device) for name, value in vars(self).items() if name not in ("spec", "splits")}
+        return type(self)(spec=self.spec, splits={name: rows.to(device) for name, rows in self.splits.items()}, **moved)
+
+    def inputs(
+        self, rows: Rows, reads: Reads, hidden_user: Tensor | None = None, hidden_item: Tensor | None = None
+    ) -> Inputs:
+        """What a model sees of the listed rows. `hidden_user`, `hidden_item` (P,) bool: shown as unseen ids."""
+        users, user = self._once(rows.user, rows.user_seen if reads.user_items else None, hidden_user)
+        items, item = self._once(rows.item, rows.item_seen if reads.item_users else None, hidden_item)
+        pair = rows.user * len(self.items) + rows.item
+        return Inputs(
+            self._side(USER, *users, reads.user_items),
+            self._side(ITEM, *items, reads.item_users),
+            Pairs(user, item),
+            rows.history,
+            self.time(rows.user, rows.timestamp),
+            self.by_user.own(pair, rows.user_seen, reads.user_items) if reads.user_items else None,
+            self.by_item.own(pair, rows.item_seen, reads.item_users) if reads.item_users else None,
         )
 
-    def inputs(self, user: Tensor, item: Tensor, history: Tensor) -> Inputs:
-        """Look up users and items (B,) by position and put them beside their history (B, H)."""
+    def listed(self, user: Tensor, item: Tensor, timestamp: Tensor, reads: Reads) -> Inputs:
+        """What a model sees of pairs that need not be ratings, as of the training cut-off and without history: user,
+        item and timestamp, int64, broadcast against each other and are flattened."""
+        user, item, timestamp = (part.flatten() for part in torch.broadcast_tensors(user, item, timestamp))
+        nothing = torch.zeros(len(user), 0, device=user.device)
+        seen = self.users.count[user].long(), self.items.count[item].long()
+        rows = Rows(user, item, nothing, timestamp, nothing, *seen)
+        return self.inputs(rows, reads)._replace(history=None)
+
+    def grid(self, user: Tensor, item: Tensor, timestamp: Tensor, reads: Reads, with_history: bool = False) -> Inputs:
+        """What a model sees of every user (U,) with every item (I,), as of the training cut-off, asked at `timestamp`
+        (U,)."""
+        user_seen, item_seen = self.users.count[user].long(), self.items.count[item].long()
+        pair = user[:, None] * len(self.items) + item
+        history = None
+        if with_history:
+            owner, every = (values.flatten() for values in torch.broadcast_tensors(user[:, None], item[None]))
+            history = self.frozen_history(owner, every, timestamp.repeat_interleave(len(item)))
+            history = history.view(len(user), len(item), -1)
         return Inputs(
-            torch.cat([self.users.categories[user], self.items.categories[item]], 1),
-            self.items.bag[item],
-            torch.cat([self.users.numbers[user], self.items.numbers[item], history], 1),
+            self._side(USER, user, user_seen, None, reads.user_items),
+            self._side(ITEM, item, item_seen, None, reads.item_users),
+            Pairs(),
+            history,
+            self.time(user, timestamp)[:, None].expand(-1, len(item), -1),
+            self.by_user.own(pair, user_seen[:, None], reads.user_items) if reads.user_items else None,
+            self.by_item.own(pair, item_seen, reads.item_users) if reads.item_users else None,
         )
+
+    def _once(
+        self, entity: Tensor, seen: Tensor | None, hidden: Tensor | None
+    ) -> tuple[tuple[Tensor, Tensor, Tensor | None], Tensor]:
+        """Each (entity, seen, hidden) of the rows once, and the place of each row's."""
+        key = entity if hidden is None else entity * 2 + hidden
+        most = 1 if seen is None else int(seen.max()) + 1
+        if seen is not None:
+            key = key * most + seen
+        key, place = torch.unique(key, return_inverse=True)
+        key, seen = key // most, key % most
+        return (key, seen, None) if hidden is None else (key // 2, seen, (key % 2).bool()), place
+
+    def _side(self, name: str, entity: Tensor, seen: Tensor, hidden: Tensor | None, most: int) -> Side:
+        own, other, log = (
+            (self.users, self.items, self.by_user) if name == USER else (self.items, self.users, self.by_item)
+        )
+        categories = own.categories[entity]
+        if hidden is not None:
+            categories[:, ID].masked_fill_(hidden, 0)
+        interactions = log.latest(entity, seen, most, other.categories[:, ID]) if most else None
+        return Side(categories, own.bag[entity], own.numbers[entity], interactions)
+
+    def time(self, user: Tensor, timestamp: Tensor) -> Tensor:
+        """Days since the first visible rating of all, and of the user (0 without one): (B, 2) float32."""
+        if not len(self.by_user.timestamp):
+            return torch.zeros(len(user), 2, device=user.device)
+        start = self.by_user.start[user]
+        known = self.by_user.start[user + 1] > start
+        first = self.by_user.timestamp[start.clamp(max=len(self.by_user.timestamp) - 1)]
+        age = torch.where(known, (timestamp - first).clamp(min=0), 0)
+        return torch.stack([timestamp - self.by_user.timestamp.min(), age], 1).float() / DAY
 
     def frozen(self, rows: Rows) -> Rows:
         """The same rows with the history as of the training cut-off."""
-        return replace(rows, history=self.frozen_history(rows.user, rows.item, rows.timestamp))
+        return replace(
+            rows,
+            history=self.frozen_history(rows.user, rows.item, rows.timestamp),
+            user_seen=self.users.count[rows.user].long(),
+            item_seen=self.items.count[rows.item].long(),
+        )
 
     def frozen_history(self, user: Tensor, item: Tensor, timestamp: Tensor) -> Tensor:
         """History (B, H) as of the training cut-off: what a model deployed once knows at `timestamp` (B,)."""
@@ -146,7 +283,7 @@ class Features:
             columns[f"user_recent_{size}_mean"] = _damped(total, count, damping.user)
         return history_numbers(self.spec, columns)
 
-    def _rows(self, table: pa.Table) -> Rows:
+    def _rows(self, table: pa.Table, split: str) -> Rows:
         user, item = _int64(table["user"]), _int64(table["item"])
         timestamp = _int64(table[TIMESTAMP].fill_null(0))
         fields = self.spec.of_kind("history")
@@ -154,7 +291,11 @@ class Features:
             history = self.frozen_history(user, item, timestamp)
         else:
             history = history_numbers(self.spec, {field.name: _float(table[field.name]) for field in fields})
-        return Rows(user, item, _float(table[RATING]), timestamp, history)
+        if len(table) and self.spec.history == "point_in_time" and (split == TRAIN or self.spec.online):
+            seen = self.by_user.seen_before(user, timestamp), self.by_item.seen_before(item, timestamp)
+        else:
+            seen = self.users.count[user].long(), self.items.count[item].long()
+        return Rows(user, item, _float(table[RATING]), timestamp, history, *seen)
 
 
 def history_numbers(spec: Spec, columns: dict[str, Tensor]) -> Tensor:

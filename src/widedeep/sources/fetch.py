@@ -6,7 +6,7 @@ import stat
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path, PurePosixPath
 
 import pooch
@@ -15,7 +15,7 @@ from pooch.utils import unique_file_name
 
 from widedeep.errors import UserError
 from widedeep.files import write_json
-from widedeep.sources.source import Source
+from widedeep.sources.source import GIVEN_FILES, Source
 
 CACHE = pooch.os_cache("widedeep")  # archives stay here, outside DVC's outputs, which DVC deletes before each run
 RETRIES = 3
@@ -129,7 +129,7 @@ def _refuse_unsafe(member: zipfile.ZipInfo, archive: Path) -> None:
 def _choose(members: Iterable[str], source: Source, place: str) -> dict[str, str]:
     """The wanted files by name, each with its path within `place`; all must lie in one folder there."""
     paths = [PurePosixPath(member) for member in members]
-    wanted = [path for path in paths if path.name in source.files + source.optional_files]
+    wanted = [path for path in paths if path.name in source.files + source.optional_files + GIVEN_FILES]
     homes = sorted({str(path.parent) for path in wanted})
     if len(homes) > 1:
         raise UserError(
@@ -137,11 +137,19 @@ def _choose(members: Iterable[str], source: Source, place: str) -> dict[str, str
             "Put the right ones in a folder of their own and set download.source to it."
         )
     chosen = {path.name: str(path) for path in wanted}
-    missing = [name for name in source.files if name not in chosen]
+    missing = _missing(source, chosen)
     if missing:
         found = ", ".join(sorted(map(str, paths))[:20]) or "no file"
         raise UserError(
-            f"{place}: {source.name} needs {', '.join(source.files)}; missing: {', '.join(missing)}. Found {found}. "
+            f"{place}: {source.name} needs {', '.join(source.files)} ({' and '.join(GIVEN_FILES)} may replace "
+            f"{source.files[0]}); missing: {', '.join(missing)}. Found {found}. "
             "Check download.dataset and download.source in params.yaml."
         )
     return chosen
+
+
+def _missing(source: Source, found: Container[str]) -> list[str]:
+    ratings, *others = source.files
+    if ratings not in found and any(name in found for name in GIVEN_FILES):
+        return [name for name in (*GIVEN_FILES, *others) if name not in found]
+    return [name for name in source.files if name not in found]

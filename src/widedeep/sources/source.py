@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+# A split of the user's own, for any data set: the name of the fold, and its base and test file beside the other files.
+GIVEN = "given"
+GIVEN_FILES = ("train.csv", "test.csv")
+
 
 @dataclass(frozen=True)
 class RatingsFile:
@@ -46,9 +50,9 @@ class Entities:
 class Source(ABC):
     """One data set. The modules of `widedeep.sources` make them; `widedeep.sources.SOURCES` lists them.
 
-    name: the value of `download.dataset`. files: what must lie in the raw folder; optional_files: what may.
-    rating_scale: lowest and highest rating, None where the user must give it. items_complete: whether an item that is
-    rated but not listed by `items` is an error.
+    name: the value of `download.dataset`. files: what must lie in the raw folder, the ratings first, which
+    `GIVEN_FILES` may replace; optional_files: what may. rating_scale: lowest and highest rating, None where the user
+    must give it. items_complete: whether an item that is rated but not listed by `items` is an error.
     """
 
     name: str

@@ -4,12 +4,14 @@ ratings.csv        user_id,item_id,rating or user_id,item_id,rating,timestamp (s
 items.csv          optional: item_id,title, then year, genres (joined by "|") and any further columns
 users.csv          optional: user_id and any further columns
 
+train.csv and test.csv, with the header of ratings.csv, may stand in its place (see `given_fold`).
+
 A further column is numeric if each of its values is a number or empty, else categorical; empty means missing. A
 column without any value is left out.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from widedeep.columns import GENRES, ITEM, RATING, SPLIT, TIMESTAMP, TITLE, USER, YEAR
@@ -23,7 +25,7 @@ from widedeep.sources.entities import (
     split_genres,
     user_entities,
 )
-from widedeep.sources.source import Entities, RatingsFile, Source
+from widedeep.sources.source import GIVEN, GIVEN_FILES, Entities, RatingsFile, Source
 
 _FIELDS = (USER, ITEM, RATING, TIMESTAMP)
 _RESERVED = (*_FIELDS, SPLIT, TITLE, YEAR, GENRES)
@@ -34,20 +36,12 @@ class CsvTables(Source):
     def fetch(self, folder: Path) -> None:
         raise UserError(
             f"the dataset {self.name} is your own, so download.source must say where it is: a folder, a zip or a URL "
-            f"of a zip with {', '.join(self.files)} and, if you like, {', '.join(self.optional_files)}. Got 'auto' "
-            "instead."
+            f"of a zip with {', '.join(self.files)} (or {' and '.join(GIVEN_FILES)}) and, if you like, "
+            f"{', '.join(self.optional_files)}. Got 'auto' instead."
         )
 
     def ratings(self, raw: Path) -> RatingsFile:
-        path = raw / "ratings.csv"
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            header = file.readline().rstrip("\r\n")
-        layouts = [_FIELDS[:3], _FIELDS]
-        for names in layouts:
-            if header == ",".join(names):
-                return RatingsFile(path.name, ",", len(names), {n: i for i, n in enumerate(names)}, header)
-        rule = " or ".join(",".join(names) for names in layouts)
-        raise UserError(f"{path}, line 1: the header must be {rule}. Got {header[:200]!r} instead.")
+        return _layout(raw / "ratings.csv")
 
     def items(self, raw: Path) -> Entities:
         path = raw / "items.csv"
@@ -73,6 +67,36 @@ class CsvTables(Source):
             return None
         table = read_csv(path, (USER,))
         return user_entities(table.ids(USER), *_further(table, known=(USER,)))
+
+
+def given_fold(raw: Path) -> tuple[RatingsFile, RatingsFile]:
+    """train.csv and test.csv of a raw folder, a split of the user's own; both must have the header of the first.
+
+    Raises
+    ------
+    UserError
+        One of them is missing, or the header of train.csv is not that of a ratings.csv.
+    """
+    for name in GIVEN_FILES:
+        if not (raw / name).exists():
+            raise UserError(
+                f"{raw / name} is missing: preprocess.fold: {GIVEN} takes {' and '.join(GIVEN_FILES)}. Put both beside "
+                "the other files of the data set in the folder or zip that download.source names."
+            )
+    train, test = GIVEN_FILES
+    layout = _layout(raw / train)
+    return layout, replace(layout, name=test)
+
+
+def _layout(path: Path) -> RatingsFile:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        header = file.readline().rstrip("\r\n")
+    layouts = [_FIELDS[:3], _FIELDS]
+    for names in layouts:
+        if header == ",".join(names):
+            return RatingsFile(path.name, ",", len(names), {n: i for i, n in enumerate(names)}, header)
+    rule = " or ".join(",".join(names) for names in layouts)
+    raise UserError(f"{path}, line 1: the header must be {rule}. Got {header[:200]!r} instead.")
 
 
 def _further(table: TextTable, known: Sequence[str]) -> tuple[dict[str, list[float]], dict[str, list[str | None]]]:

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from widedeep.columns import ITEM, RATINGS_SCHEMA, SPLIT, SPLITS, TEST, TIMESTAMP, TRAIN, USER, VALIDATION
 from widedeep.errors import UserError
 from widedeep.params import PreprocessParams
-from widedeep.sources.source import Source
+from widedeep.sources.source import GIVEN, GIVEN_FILES, RatingsFile, Source
+from widedeep.sources.table import given_fold
 from widedeep.tables import splits
 from widedeep.tables.entities import complete, impute_and_scale
 from widedeep.tables.ratings import FILE, latest_of_duplicates, read_ratings, with_enough_ratings
@@ -56,6 +57,11 @@ def build_tables(source: Source, raw: Path, params: PreprocessParams) -> Tables:
         )
     items = source.items(raw)
     users = source.users(raw)
+    if params.split != "predefined" and _given(raw) and not (raw / source.files[0]).exists():
+        raise UserError(
+            f"preprocess.split must be predefined, and preprocess.fold {GIVEN}, for {raw}, which has "
+            f"{' and '.join(GIVEN_FILES)} in place of {source.files[0]}. Got split '{params.split}' instead."
+        )
     if params.split == "auto":
         timed = TIMESTAMP in source.ratings(raw).fields
         params = params.model_copy(update={"split": "temporal" if timed else "random"})
@@ -94,14 +100,21 @@ def build_tables(source: Source, raw: Path, params: PreprocessParams) -> Tables:
     return Tables(ratings, tables["items"], tables["users"], params.split, scale, report, fitted)
 
 
-def _layouts(source: Source, raw: Path, params: PreprocessParams) -> list[Any]:
+def _layouts(source: Source, raw: Path, params: PreprocessParams) -> list[RatingsFile]:
     if params.split != "predefined":
         return [source.ratings(raw)]
+    if params.fold == GIVEN:
+        return list(given_fold(raw))
     folds = source.folds()
     if params.fold not in folds:
-        known = f"It has: {', '.join(folds)}." if folds else "It has none: choose another preprocess.split."
+        names = [*folds, GIVEN] if _given(raw) else list(folds)
+        known = f"It has: {', '.join(names)}." if names else "It has none: choose another preprocess.split."
         raise UserError(f"preprocess.fold: the data set '{source.name}' has no fold '{params.fold}'. {known}")
     return list(folds[params.fold])
+
+
+def _given(raw: Path) -> bool:
+    return all((raw / name).exists() for name in GIVEN_FILES)
 
 
 def _split(con: ibis.BaseBackend, ratings: Any, params: PreprocessParams) -> pa.Table:

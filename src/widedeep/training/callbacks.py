@@ -1,38 +1,63 @@
 """What happens around the epochs: the best weights are kept, a line is printed, a row of the curves is written."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import pytorch_lightning as pl
 from torch import Tensor
 
-from widedeep.training.module import BY_KNOWLEDGE, TRAIN_RMSE, VALIDATION_RMSE, RatingModule
+from widedeep.training.module import (
+    TRAIN_RANKING_LOSS,
+    TRAIN_RMSE,
+    VALIDATION_LOSS,
+    VALIDATION_METRICS,
+    VALIDATION_NDCG,
+    VALIDATION_RMSE,
+    RatingModule,
+)
+
+CURVES = (
+    TRAIN_RMSE,
+    TRAIN_RANKING_LOSS,
+    VALIDATION_RMSE,
+    "validation_frozen_rmse",
+    "validation_online_rmse",
+    VALIDATION_NDCG,
+)
 
 Row = dict[str, float]
 
 
 class BestWeights(pl.Callback):
-    """Keep the weights of the epoch with the lowest validation RMSE; without validation rows, the last ones."""
+    """Keep the weights of the epoch with the lowest validation loss; without validation rows, the last ones."""
 
     def __init__(self) -> None:
-        self.rmse = float("inf")
+        self.loss = float("inf")
         self.epoch = -1
+        self.validation: Row = {}
         self.weights: dict[str, Tensor] = {}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        rmse = trainer.callback_metrics.get(VALIDATION_RMSE)
-        if rmse is None or float(rmse) < self.rmse:
-            self.rmse = self.rmse if rmse is None else float(rmse)
+        loss = trainer.callback_metrics.get(VALIDATION_LOSS)
+        if loss is None or float(loss) < self.loss:
+            self.loss = self.loss if loss is None else float(loss)
             self.epoch = trainer.current_epoch
+            self.validation = measured(trainer, VALIDATION_METRICS)
             weights = cast(RatingModule, module).model.state_dict()
             self.weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rmse": self.rmse, "epoch": self.epoch, "weights": self.weights}
+        return {"loss": self.loss, "epoch": self.epoch, "validation": self.validation, "weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rmse, self.epoch, self.weights = state["rmse"], state["epoch"], state["weights"]
+        self.loss, self.epoch = state["loss"], state["epoch"]
+        self.validation, self.weights = state["validation"], state["weights"]
+
+
+def measured(trainer: pl.Trainer, names: Iterable[str]) -> Row:
+    """Those of the named metrics that this epoch has."""
+    return {name: float(trainer.callback_metrics[name]) for name in names if name in trainer.callback_metrics}
 
 
 class Curves(pl.Callback):
@@ -43,9 +68,7 @@ class Curves(pl.Callback):
         self.listener = listener
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        names = (TRAIN_RMSE, VALIDATION_RMSE, *BY_KNOWLEDGE)
-        measured = {name: float(trainer.callback_metrics[name]) for name in names if name in trainer.callback_metrics}
-        row: Row = {"epoch": trainer.current_epoch, **measured}
+        row: Row = {"epoch": trainer.current_epoch, **measured(trainer, CURVES)}
         self.rows.append(row)
         if trainer.is_global_zero:
             self.listener(row)

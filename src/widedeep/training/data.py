@@ -2,38 +2,33 @@
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import CombinedLoader
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from widedeep.columns import TRAIN, VALIDATION
-from widedeep.features.store import Features, Inputs, Rows
+from widedeep.features.store import Features, Rows
+from widedeep.params import TrainParams
+
+RATING, RANKING = "rating", "ranking"  # the parts of a training batch
+FROZEN, ONLINE = "frozen", "online"  # what validation rows may know
 
 
-class Batch(NamedTuple):
-    """B rows: their inputs and their ratings (B,) float32."""
+class Sliced(Dataset[Any]):
+    """Rows, or a tensor, that are indexed by a whole batch of row numbers (B,)."""
 
-    inputs: Inputs
-    rating: Tensor
-
-
-class RatingRows(Dataset[Batch]):
-    """Rows that, indexed by a tensor of row numbers (B,), answer with a whole `Batch`."""
-
-    def __init__(self, features: Features, rows: Rows) -> None:
-        self.features = features
+    def __init__(self, rows: Rows | Tensor) -> None:
         self.rows = rows
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: Tensor) -> Batch:
-        rows = self.rows
-        inputs = self.features.inputs(rows.user[index], rows.item[index], rows.history[index])
-        return Batch(inputs, rows.rating[index])
+    def __getitem__(self, index: Tensor) -> Rows | Tensor:
+        return self.rows[index]
 
 
 class Slices(Sampler[Tensor]):
@@ -81,31 +76,64 @@ class Slices(Sampler[Tensor]):
 class RatingData(pl.LightningDataModule):
     """Training and validation rows of a features folder; put on the trainer's device once, in `setup`.
 
-    Validation rows come as the frozen model will meet them and, in a temporal split, also as the online one will.
+    A training batch has, by objective, a part "rating", rows, and a part "ranking": positive rows where negatives are
+    drawn for each, else users. With both, the shorter part begins again until the longer one ends.
+
+    Validation rows come as the frozen model will meet them and, in a temporal split, also as the online one will; for
+    a ranking come the users who have a positive among them.
     """
 
-    def __init__(self, features: Features, batch_size: int, seed: int) -> None:
+    def __init__(self, features: Features, params: TrainParams) -> None:
         super().__init__()
-        self.features = features
-        self.batch_size, self.seed = batch_size, seed
+        self.features, self.params = features, params
 
     def setup(self, stage: str) -> None:
         assert self.trainer is not None
         self.device = self.trainer.strategy.root_device
         self.features = self.features.to(self.device)
 
-    def train_dataloader(self) -> DataLoader[Batch]:
-        return self._loader(self.features.splits[TRAIN], self.batch_size, self.seed)
+    def positives(self, split: str) -> Rows:
+        """The rows of a split that a ranking must put first."""
+        rows = self.features.splits[split]
+        return rows if self.params.positive_rating is None else rows[rows.rating >= self.params.positive_rating]
 
-    def val_dataloader(self) -> list[DataLoader[Batch]]:
+    def train_dataloader(self) -> CombinedLoader:
+        params = self.params
+        parts: dict[str, DataLoader[Any]] = {}
+        if params.objective != "ranking":
+            parts[RATING] = self._loader(self.features.splits[TRAIN], params.batch_size, params.seed)
+        if params.objective != "rating":
+            positives = self.positives(TRAIN)
+            if params.negatives:
+                parts[RANKING] = self._loader(positives, params.batch_size, params.seed)
+            else:
+                parts[RANKING] = self._loader(positives.user.unique(), params.user_batch_size, params.seed)
+        return CombinedLoader(parts, "max_size_cycle")
+
+    def validation_parts(self) -> dict[str, Rows | Tensor]:
+        """What is validated, by the name of its knowledge or task."""
         rows = self.features.splits[VALIDATION]
-        if not len(rows):
-            return []
-        known = [self.features.frozen(rows), rows] if self.features.spec.online else [rows]
-        return [self._loader(part, 8 * self.batch_size, None) for part in known]
+        parts: dict[str, Rows | Tensor] = {}
+        if len(rows) and self.params.objective != "ranking":
+            parts[FROZEN] = self.features.frozen(rows)
+            if self.features.spec.online:
+                parts[ONLINE] = rows
+        if self.params.objective != "rating" and len(users := self.positives(VALIDATION).user.unique()):
+            parts[RANKING] = users
+        return parts
 
-    def _loader(self, rows: Rows, batch_size: int, seed: int | None) -> DataLoader[Batch]:
+    def val_dataloader(self) -> list[DataLoader[Any]]:
+        sizes = {RANKING: self.params.user_batch_size}
+        return [
+            self._loader(part, sizes.get(name, 8 * self.params.batch_size), None)
+            for name, part in self.validation_parts().items()
+        ]
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return batch  # it is there
+
+    def _loader(self, rows: Rows | Tensor, batch_size: int, seed: int | None) -> DataLoader[Any]:
         assert self.trainer is not None
         process, processes = self.trainer.global_rank, self.trainer.world_size
         slices = Slices(len(rows), batch_size, self.device, seed, process, processes)
-        return DataLoader(RatingRows(self.features, rows), batch_size=None, sampler=slices)
+        return DataLoader(Sliced(rows), batch_size=None, sampler=slices)

@@ -16,55 +16,64 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
 
 import widedeep
-from widedeep.columns import TRAIN, VALIDATION
+from widedeep.columns import TRAIN
 from widedeep.errors import UserError
 from widedeep.features.store import Features
-from widedeep.models.wide_deep import WideDeep
+from widedeep.models.family import build
+from widedeep.models.model import Ensemble, Model
+from widedeep.models.popularity import least_squares
 from widedeep.params import TrainParams
-from widedeep.training.callbacks import BestWeights, Curves, Row
+from widedeep.training.callbacks import CURVES, BestWeights, Curves, Row
 from widedeep.training.data import RatingData
-from widedeep.training.module import VALIDATION_RMSE, RatingModule
+from widedeep.training.module import VALIDATION_LOSS, VALIDATION_METRICS, RatingModule
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A trained model on the CPU, the curves (a row per epoch), its best epoch and that epoch's validation RMSE
-    (None without validation rows)."""
+    """A trained model on the CPU, the curves (a row per epoch), its best epoch and what validation measured there
+    (nothing without validation rows)."""
 
-    model: WideDeep
+    model: Model
     curves: list[Row]
     epoch: int
-    validation_rmse: float | None
+    validation: Row
 
 
 def fit(
     features: Features, params: TrainParams, checkpoints: Path, on_epoch: Callable[[Row], None] = lambda row: None
 ) -> Fit:
-    """Train a `WideDeep` on the training rows; stop when the validation RMSE has not improved for `patience` epochs.
+    """Train the model of `params` on the training rows; stop when validation has not improved for `patience` epochs.
 
     A run that was killed goes on from its last epoch, kept in the folder `checkpoints`, if parameters and features
-    are still the same (see `fingerprint`); its weights are those of a run that was not killed.
+    are still the same (see `fingerprint`); its weights are those of a run that was not killed. A model that needs no
+    gradient has one epoch.
 
     Raises
     ------
     UserError
-        The asked-for accelerator is not there, or the loss is not finite.
+        The asked-for accelerator is not there, the loss is not finite, or there is no positive to rank.
     """
     _quiet()
     torch.manual_seed(params.seed)
-    model = WideDeep(features.spec, params)
-    rows = features.splits[TRAIN]
-    model.standardize.fit(features.inputs(rows.user, rows.item, rows.history).numbers)
+    model = build(features.spec, params)
+    model.fit(features)
+    data = RatingData(features, params)
+    if params.objective != "rating" and not len(data.positives(TRAIN)):
+        raise UserError(
+            f"train.positive_rating: no training row is rated at least {params.positive_rating}, so there is nothing "
+            "to rank. Lower it, or set it to null."
+        )
 
     best, curves = BestWeights(), Curves(on_epoch)
     resume = ModelCheckpoint(
         checkpoints, filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True
     )
     callbacks: list[Callback] = [best, curves, resume]
-    if len(features.splits[VALIDATION]):
-        callbacks.append(EarlyStopping(VALIDATION_RMSE, patience=params.patience, check_finite=True))
+    if data.validation_parts():
+        callbacks.append(EarlyStopping(VALIDATION_LOSS, patience=params.patience, check_finite=True))
     if sys.stderr.isatty():
         callbacks.append(TQDMProgressBar())
     try:
@@ -74,7 +83,6 @@ def fit(
             num_nodes=params.nodes,
             precision=params.precision,
             max_epochs=params.epochs,
-            gradient_clip_val=params.gradient_clip or None,
             deterministic=True,
             callbacks=callbacks,
             logger=False,
@@ -91,19 +99,33 @@ def fit(
             f"train.accelerator: {params.accelerator} with train.devices: {params.devices} cannot be had on this "
             f"machine ({error}). Set train.accelerator to auto and train.devices to 1."
         ) from None
-    module = RatingModule(model, features.spec, params)
+    module = RatingModule(model, data, params)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        [*measured] = trainer.validate(module, datamodule=data, verbose=False) if data.validation_parts() else []
+        row = {"epoch": 0.0} | {name: value for part in measured for name, value in part.items() if name in CURVES}
+        on_epoch(row)
+        return Fit(model.cpu().eval(), [row], 0, {name: row[name] for name in VALIDATION_METRICS if name in row})
     last = checkpoints / "last.ckpt"
-    trainer.fit(
-        module,
-        datamodule=RatingData(features, params.batch_size, params.seed),
-        ckpt_path=last if last.exists() else None,
-    )
+    trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None)
     if not best.weights or not all(bool(torch.isfinite(weight).all()) for weight in best.weights.values()):
         raise UserError(
-            "Training gave no finite weights or validation RMSE. Lower train.learning_rate or set train.gradient_clip."
+            "Training gave no finite weights or validation. Lower train.learning_rate or set train.gradient_clip."
         )
     model.load_state_dict(best.weights)
-    return Fit(model.cpu().eval(), curves.rows, best.epoch, best.rmse if best.rmse < float("inf") else None)
+    model = model.cpu().eval()
+    if isinstance(model, Ensemble) and model.ranks_only:
+        model.line.copy_(_line(model, features))
+    return Fit(model, curves.rows, best.epoch, best.validation)
+
+
+@torch.no_grad()
+def _line(model: Model, features: Features) -> Tensor:
+    """Intercept and slope that make a rating of a ranking score, on the training rows."""
+    rows = features.splits[TRAIN]
+    scores = [
+        model(features.listed(part.user, part.item, part.timestamp, model.reads)).ranking for part in rows.parts(2**16)
+    ]
+    return least_squares(torch.cat(scores), rows.rating)
 
 
 def is_first_process() -> bool:

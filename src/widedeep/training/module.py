@@ -1,76 +1,185 @@
-"""The LightningModule: loss, optimizer and logging around a model that knows none of them."""
+"""The LightningModule: losses, optimizers and logging around a model that knows none of them."""
+
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanSquaredError
+from torchmetrics import MeanMetric, MeanSquaredError
 
-from widedeep.features.spec import Spec
-from widedeep.features.store import Inputs
-from widedeep.models.wide_deep import WideDeep
+from widedeep.columns import TRAIN, VALIDATION
+from widedeep.features.inputs import Inputs
+from widedeep.features.store import Features, Rows
+from widedeep.models.model import Ensemble, Model, Output
 from widedeep.params import TrainParams
-from widedeep.training.data import Batch
+from widedeep.training.data import RANKING, RATING, RatingData
+from widedeep.training.ftrl import Ftrl
+from widedeep.training.losses import bpr, full_softmax, ndcg, sampled_softmax
+from widedeep.training.negatives import Negatives
 
 TRAIN_RMSE = "train_rmse"
+TRAIN_RANKING_LOSS = "train_ranking_loss"
 VALIDATION_RMSE = "validation_rmse"  # over all validation rows under every knowledge
-BY_KNOWLEDGE = ("validation_frozen_rmse", "validation_online_rmse")  # in the order of the validation loaders
+VALIDATION_NDCG = "validation_ndcg_at_10"
+VALIDATION_LOSS = "validation_loss"  # what decides: RMSE (rating), -NDCG (ranking), or their sum (joint)
+VALIDATION_METRICS = (VALIDATION_RMSE, VALIDATION_NDCG)
+PLACES = 10
 
 
 class RatingModule(pl.LightningModule):
-    """Joint training of the wide and the deep part on the squared error of the rating.
+    """Trains the members of an ensemble, each on its own loss, by two optimizers: one for the wide parts and one for
+    all else (Cheng et al. 2016, section 3.2).
 
-    One AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) with a group of parameters per part, each with its own
-    learning rate and weight decay.
+    A rating costs its squared error. A positive costs its loss against negatives of the same user, or against the
+    whole catalogue; its inputs have no history, which would tell the rated items apart.
     """
 
-    def __init__(self, model: WideDeep, spec: Spec, params: TrainParams) -> None:
+    def __init__(self, model: Model, data: RatingData, params: TrainParams) -> None:
         super().__init__()
-        self.model = model
-        self.params = params
-        names = [field.name for field in spec.of_kind("category")]
-        self.id_slots = [names.index("user_id"), names.index("item_id")]
+        self.automatic_optimization = False
+        self.model, self.params = model, params
+        self.data = data
+        self.parts = list(data.validation_parts())
         self.train_rmse = MeanSquaredError(squared=False)
+        self.train_ranking_loss = MeanMetric()
         self.validation_rmse = MeanSquaredError(squared=False)
-        self.validation_frozen_rmse = MeanSquaredError(squared=False)
-        self.validation_online_rmse = MeanSquaredError(squared=False)
-        self.by_knowledge = (self.validation_frozen_rmse, self.validation_online_rmse)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        params = self.params
-        wide = {"lr": params.wide_learning_rate, "weight_decay": params.wide_weight_decay}
-        deep = {"lr": params.learning_rate, "weight_decay": params.weight_decay}
-        return torch.optim.AdamW(
-            [{"params": self.model.wide.parameters(), **wide}, {"params": self.model.deep.parameters(), **deep}]
+        self.by_knowledge = nn.ModuleDict(
+            {name: MeanSquaredError(squared=False) for name in self.parts if name != RANKING}
         )
+        self.validation_ndcg = MeanMetric()
 
-    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+    @property
+    def features(self) -> Features:
+        return self.data.features
+
+    def setup(self, stage: str) -> None:
+        positives = self.data.positives(TRAIN)
+        users, items = len(self.features.users), len(self.features.items)
+        rows = self.features.splits[TRAIN]
+        self.negatives = Negatives(rows.user, rows.item, users, items) if self.params.negatives else None
+        self.liked = _Sets(positives, users)
+        self.rated = _Sets(rows, users)
+        self.relevant = _Sets(self.data.positives(VALIDATION), users)
+        self.catalogue = torch.arange(items, device=self.device)
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        params = self.params
+        wide = self.model.wide_parameters()
+        wide_ids = {id(parameter) for parameter in wide}
+        others = [parameter for parameter in self.model.parameters() if id(parameter) not in wide_ids]
+        kind = {"adamw": torch.optim.AdamW, "adagrad": torch.optim.Adagrad}[params.optimizer]
+        optimizers: list[torch.optim.Optimizer] = []
+        if others:
+            optimizers.append(kind(others, lr=params.learning_rate, weight_decay=params.weight_decay))
+        if wide and params.wide_optimizer == "ftrl":
+            optimizers.append(Ftrl(wide, params.wide_learning_rate, l1=params.wide_l1, l2=params.wide_weight_decay))
+        elif wide:
+            rate = params.wide_learning_rate
+            optimizers.append(torch.optim.AdamW(wide, lr=rate, weight_decay=params.wide_weight_decay))
+        return optimizers
+
+    def training_step(self, batch: dict[str, Any], batch_index: int) -> None:
         # Dropout of an epoch must not depend on what was drawn before it, so that a resumed run gives the same weights.
         # (At the start of the epoch would be too early: data loaders draw from the same generator.)
         if batch_index == 0:
             torch.manual_seed(self.params.seed * 1_000_003 + self.current_epoch)
+        loss = torch.zeros((), device=self.device)
+        if RATING in batch:
+            loss = loss + self._rating_loss(batch[RATING])
+        if RANKING in batch:
+            weight = self.params.ranking_weight if RATING in batch else 1
+            loss = loss + weight * self._ranking_loss(batch[RANKING])
+        optimizers = self.optimizers()
+        assert isinstance(optimizers, list)
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        self.manual_backward(loss)
+        if self.params.gradient_clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.params.gradient_clip)
+        for optimizer in optimizers:
+            optimizer.step()
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        predicted = self.model(self._with_unseen(batch.inputs))
-        self.train_rmse(predicted.detach(), batch.rating)
-        self.log(TRAIN_RMSE, self.train_rmse, on_step=False, on_epoch=True, batch_size=len(batch.rating))
-        return nn.functional.mse_loss(predicted, batch.rating)
+    def _members(self, inputs: Inputs) -> list[Output]:
+        assert isinstance(self.model, Ensemble)
+        return [member(inputs) for member in self.model.members]
 
-    def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
-        predicted = self.model(batch.inputs)
-        for metric in (self.validation_rmse, self.by_knowledge[dataloader_idx]):
-            metric(predicted, batch.rating)
+    def _rating_loss(self, rows: Rows) -> Tensor:
+        hidden_user, hidden_item = self._hidden(len(rows)), self._hidden(len(rows))
+        outputs = self._members(self.features.inputs(rows, self.model.reads, hidden_user, hidden_item))
+        mean = torch.stack([output.rating.detach() for output in outputs]).mean(0)
+        self.train_rmse(mean, rows.rating)
+        self.log(TRAIN_RMSE, self.train_rmse, on_step=False, on_epoch=True, batch_size=len(rows))
+        losses = [nn.functional.mse_loss(output.rating, rows.rating) + output.penalty for output in outputs]
+        return torch.stack(losses).sum()
+
+    def _ranking_loss(self, batch: Rows | Tensor) -> Tensor:
+        """Of positive rows (B,) against drawn negatives, or of users (B,) against the whole catalogue."""
+        if isinstance(batch, Rows):
+            assert self.negatives is not None
+            batch = batch[self.negatives.has_negative[batch.user]]
+            items = torch.cat([batch.item[:, None], self.negatives.sample(batch.user, self.params.negatives)], 1)
+            inputs = self.features.listed(batch.user[:, None], items, batch.timestamp[:, None], self.model.reads)
+            loss = bpr if self.params.ranking_loss == "bpr" else sampled_softmax
+            outputs = self._members(inputs)
+            scores = [output.ranking.view(items.shape) for output in outputs]
+            losses = [loss(score[:, 0], score[:, 1:]) for score in scores]
+        else:
+            place, item = self.liked.of(batch)
+            timestamp = self.liked.first[batch]
+            outputs = self._members(self.features.grid(batch, self.catalogue, timestamp, self.model.reads))
+            losses = [full_softmax(output.ranking, place, item) for output in outputs]
+        total = torch.stack([loss + output.penalty for loss, output in zip(losses, outputs, strict=True)]).sum()
+        self.train_ranking_loss(torch.stack(losses).detach().mean(), len(batch))
+        self.log(TRAIN_RANKING_LOSS, self.train_ranking_loss, on_step=False, on_epoch=True, batch_size=len(batch))
+        return total
+
+    def validation_step(self, batch: Rows | Tensor, batch_index: int, dataloader_idx: int = 0) -> None:
+        if isinstance(batch, Rows):
+            predicted = self.model(self.features.inputs(batch, self.model.reads)).rating
+            for metric in (self.validation_rmse, self.by_knowledge[self.parts[dataloader_idx]]):
+                metric(predicted, batch.rating)
+            return
+        timestamp = self.relevant.first[batch]
+        inputs = self.features.grid(batch, self.catalogue, timestamp, self.model.reads, self.model.ranks_with_history)
+        scores = self.model(inputs).ranking
+        scores = scores.index_put(self.rated.of(batch), scores.new_tensor(-torch.inf))
+        self.validation_ndcg(ndcg(scores, *self.relevant.of(batch), PLACES))
 
     def on_validation_epoch_end(self) -> None:
-        self.log(VALIDATION_RMSE, self.validation_rmse, prog_bar=True)
-        for name, metric in zip(BY_KNOWLEDGE, self.by_knowledge, strict=True):
-            if metric.update_called:
-                self.log(name, metric)
+        loss = torch.zeros((), device=self.device)
+        if self.validation_rmse.update_called:
+            self.log(VALIDATION_RMSE, self.validation_rmse, prog_bar=True)
+            loss = loss + self.validation_rmse.compute()
+            for name, metric in self.by_knowledge.items():
+                assert isinstance(metric, MeanSquaredError)
+                self.log(f"validation_{name}_rmse", metric)
+        if self.validation_ndcg.update_called:
+            self.log(VALIDATION_NDCG, self.validation_ndcg, prog_bar=True)
+            loss = loss - self.validation_ndcg.compute()
+        self.log(VALIDATION_LOSS, loss)
 
-    def _with_unseen(self, inputs: Inputs) -> Inputs:
-        """Hide the id of the user and of the item of a share of the rows, each by itself (as in DropoutNet, Volkovs et
-        al. 2017): without it the model leans on ids, which new users and items do not have."""
-        categories = inputs.categories.clone()
-        for slot in self.id_slots:
-            hidden = torch.rand(len(categories), device=categories.device) < self.params.unseen_rate
-            categories[:, slot].masked_fill_(hidden, 0)
-        return inputs._replace(categories=categories)
+    def _hidden(self, rows: int) -> Tensor | None:
+        """Which rows hide the id of the user, or of the item, each by itself (as in DropoutNet, Volkovs et al. 2017):
+        without it a model leans on ids, which new users and items do not have."""
+        rate = self.params.unseen_rate
+        return torch.rand(rows, device=self.device) < rate if rate else None
+
+
+class _Sets:
+    """The items of each user among some rows, and when the first of them was rated (`first`, (U,) int64)."""
+
+    def __init__(self, rows: Rows, users: int) -> None:
+        order = rows.user.argsort(stable=True)
+        self.item = rows.item[order]
+        self.count = torch.bincount(rows.user, minlength=users)
+        self.start = self.count.cumsum(0) - self.count
+        self.first = torch.zeros_like(self.count).scatter_reduce(
+            0, rows.user, rows.timestamp, "amin", include_self=False
+        )
+
+    def of(self, user: Tensor) -> tuple[Tensor, Tensor]:
+        """Place in `user` (B,) and item of all pairs of these users, (P,) each."""
+        count = self.count[user]
+        place = torch.arange(len(user), device=user.device).repeat_interleave(count)
+        within = torch.arange(len(place), device=user.device) - (count.cumsum(0) - count)[place]
+        return place, self.item[self.start[user][place] + within]

@@ -1,0 +1,86 @@
+"""The protocols by which the quality of the pipeline is measured, by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from studies.tuning.presets import Sections
+from widedeep.sources.source import GIVEN, GIVEN_FILES
+
+Divide = Callable[[Path], None]  # adds train.csv and test.csv to a folder with the files of the data set
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What a number stands for: the settings that make it, over params.yaml.
+
+    folds: of `preprocess.fold`; several are run one after the other. divide: for a split that the data set lacks.
+    """
+
+    about: str
+    settings: Sections
+    folds: tuple[str, ...] = ()
+    divide: Divide | None = None
+
+
+def settings(dataset: str, objective: str, split: str, **preprocess: Any) -> dict[str, dict[str, Any]]:
+    return {
+        "download": {"dataset": dataset},
+        "preprocess": {"split": split} | preprocess,
+        "train": {"objective": objective},
+    }
+
+
+def split_ml_1m(folder: Path) -> None:
+    """Write train.csv and test.csv from ratings.dat: the row numbers (from 0) are shuffled by NumPy's RandomState(0);
+    the rows of the first tenth, rounded down, test."""
+    rows = (folder / "ratings.dat").read_text(encoding="latin-1").splitlines()
+    order = np.random.RandomState(0).permutation(len(rows))
+    n_test = len(rows) // 10
+    for name, part in zip(GIVEN_FILES, (order[n_test:], order[:n_test]), strict=True):
+        lines = ["user_id,item_id,rating,timestamp", *(rows[row].replace("::", ",") for row in part)]
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+PROTOCOLS = {
+    "ml-100k-u1": Protocol(
+        "RMSE on u1.test of ml-100k, trained on u1.base", settings("ml-100k", "rating", "predefined"), ("u1",)
+    ),
+    "ml-100k-folds": Protocol(
+        "mean RMSE over the folds u1 to u5 of ml-100k",
+        settings("ml-100k", "rating", "predefined"),
+        ("u1", "u2", "u3", "u4", "u5"),
+    ),
+    "ml-100k-time": Protocol(
+        "RMSE on the last 20 % of ml-100k by time, frozen at the cut; known and unknown users apart",
+        settings("ml-100k", "rating", "temporal", test_fraction=0.2),
+    ),
+    "ml-1m-fold0": Protocol(
+        "RMSE on the first tenth of ml-1m's rows, shuffled by RandomState(0)",
+        settings("ml-1m", "rating", "predefined"),
+        (GIVEN,),
+        divide=split_ml_1m,
+    ),
+    "ml-latest-small-random": Protocol(
+        "RMSE on a random tenth of ml-latest-small (preprocess.seed)",
+        settings("ml-latest-small", "rating", "random", test_fraction=0.1),
+    ),
+    "myanimelist-random": Protocol(
+        "RMSE on a random fifth of myanimelist-2023 (preprocess.seed)",
+        settings("myanimelist-2023", "rating", "random", test_fraction=0.2),
+    ),
+    "ml-100k-u1-ranking": Protocol(
+        "NDCG@10 on u1 of ml-100k: all items but those of training, relevant from 4 stars, binary gains, mean over the "
+        "users with a relevant test item",
+        settings("ml-100k", "ranking", "predefined") | {"evaluate": {"relevant_rating": 4}},
+        ("u1",),
+    ),
+    "ml-100k-u1-joint": Protocol(
+        "RMSE and NDCG@10 of one model on u1 of ml-100k, as in ml-100k-u1 and ml-100k-u1-ranking",
+        settings("ml-100k", "joint", "predefined") | {"evaluate": {"relevant_rating": 4}},
+        ("u1",),
+    ),
+}

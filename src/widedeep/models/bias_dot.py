@@ -1,0 +1,28 @@
+"""Matrix factorization with biases, in the rating scale."""
+
+from widedeep.features.inputs import Inputs
+from widedeep.features.spec import Spec
+from widedeep.models.ids import IdEmbeddings
+from widedeep.models.model import Model, Output, into_scale, start_of
+from widedeep.params import ModelParams
+
+
+class BiasDot(Model):
+    """low + (high - low) * sigmoid(s + b_u + b_i + p_u . q_i), starting at the mean rating (Koren et al. 2009, "Matrix
+    factorization techniques for recommender systems", eq. 4, into the scale)."""
+
+    def __init__(self, spec: Spec, params: ModelParams) -> None:
+        super().__init__()
+        self.spec = spec
+        self.ids = IdEmbeddings(spec, params.embedding_size, params.embedding_deviation)
+        self.biases = IdEmbeddings(spec, 1, 0.0)
+        self.start = float(start_of(spec, bounded=True))
+        self.factors_l2, self.wide_l2 = params.factors_l2, params.wide_l2
+
+    def forward(self, inputs: Inputs) -> Output:
+        (user, item), (user_bias, item_bias) = self.ids(inputs), self.biases(inputs)
+        pairs = inputs.pairs
+        score = pairs.dot(user, item) + pairs.of_users(user_bias[:, 0]) + pairs.of_items(item_bias[:, 0])
+        penalty = self.factors_l2 * self.ids.penalty(inputs, user, item)
+        penalty = penalty + self.wide_l2 * self.biases.penalty(inputs, user_bias, item_bias)
+        return Output(into_scale(self.start + score, self.spec), score, penalty)

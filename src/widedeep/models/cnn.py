@@ -1,0 +1,51 @@
+"""A convolutional network over the outer product of the embeddings of user and item."""
+
+import torch
+from torch import Tensor, nn
+
+from widedeep.features.inputs import Inputs
+from widedeep.features.spec import Spec
+from widedeep.models.ids import IdEmbeddings
+from widedeep.models.model import Model, Output
+from widedeep.params import ModelParams
+
+CHUNK = 2**14  # pairs at a time: each is an image
+
+
+class Cnn(Model):
+    """mu + b_u + b_i + w . conv(p_u q_i^T), as ConvNCF (He et al. 2018, arXiv 1808.03912).
+
+    Convolutions of 2 x 2 with stride 2 and `channels` maps halve the (E, E) image until it is 1 x 1; an embedding size
+    that is not a power of 2 loses its border.
+    """
+
+    def __init__(self, spec: Spec, params: ModelParams) -> None:
+        super().__init__()
+        self.ids = IdEmbeddings(spec, params.embedding_size, params.embedding_deviation)
+        self.biases = IdEmbeddings(spec, 1, 0.0)
+        layers: list[nn.Module] = []
+        size, maps = params.embedding_size, 1
+        while size > 1:
+            layers += [nn.Conv2d(maps, params.channels, kernel_size=2, stride=2), nn.ReLU()]
+            size, maps = size // 2, params.channels
+        self.convolutions = nn.Sequential(*layers)
+        self.output = nn.Sequential(nn.Dropout(params.dropout), nn.Linear(maps, 1, bias=False))
+        self.mean = spec.mean
+        self.factors_l2, self.wide_l2 = params.factors_l2, params.wide_l2
+
+    def forward(self, inputs: Inputs) -> Output:
+        (user, item), (user_bias, item_bias) = self.ids(inputs), self.biases(inputs)
+        pairs = inputs.pairs
+        users, items = torch.broadcast_tensors(pairs.of_users(user), pairs.of_items(item))
+        shape = users.shape[:-1]
+        chunks = zip(users.flatten(0, -2).split(CHUNK), items.flatten(0, -2).split(CHUNK), strict=True)
+        score: Tensor = torch.cat([self._convolve(*chunk) for chunk in chunks]).view(shape)
+        score = self.mean + score + pairs.of_users(user_bias[:, 0]) + pairs.of_items(item_bias[:, 0])
+        penalty = self.factors_l2 * self.ids.penalty(inputs, user, item)
+        penalty = penalty + self.wide_l2 * self.biases.penalty(inputs, user_bias, item_bias)
+        return Output(score, score, penalty)
+
+    def _convolve(self, user: Tensor, item: Tensor) -> Tensor:
+        image = (user[:, :, None] * item[:, None, :])[:, None]  # (P, 1, E, E)
+        output: Tensor = self.output(self.convolutions(image).flatten(1))
+        return output[:, 0]

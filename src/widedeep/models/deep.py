@@ -1,0 +1,90 @@
+"""The deep part: embeddings of all fields, concatenated with the numbers, into an MLP (Cheng et al. 2016, eq. 2)."""
+
+import torch
+from torch import Tensor, nn
+
+from widedeep.features.inputs import Inputs, Side
+from widedeep.features.spec import Spec
+from widedeep.models.numbers import Numbers
+from widedeep.params import ModelParams
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
+
+
+class Embeddings(nn.Module):
+    """A vector of `size` per value of the fields of users or items, all in one table: a single look-up is faster than
+    one per field. Unseen and missing values start at 0, "nothing known". Genres have their mean vector."""
+
+    def __init__(self, spec: Spec, entity: str, size: int, deviation: float) -> None:
+        super().__init__()
+        fields = [field for field in spec.fields if field.entity == entity]
+        categories = torch.tensor([int(field.cardinality or 0) for field in fields if field.kind == "category"])
+        bags = [int(field.cardinality or 0) for field in fields if field.kind == "bag"]
+        self.starts: Tensor
+        self.register_buffer("starts", categories.cumsum(0) - categories, persistent=False)
+        self.categories = nn.Embedding(int(categories.sum()), size)
+        self.bag = nn.Embedding(bags[0], size, padding_idx=0) if bags else None
+        self.fields = len(categories) + len(bags)
+        for table in (self.categories, self.bag):
+            if table is not None:
+                nn.init.normal_(table.weight, std=deviation)
+        with torch.no_grad():
+            self.categories.weight[self.starts] = 0
+            if self.bag is not None:
+                self.bag.weight[0] = 0
+
+    def forward(self, side: Side) -> Tensor:  # -> (n, fields, size)
+        vectors: Tensor = self.categories(side.categories + self.starts)
+        if self.bag is None:
+            return vectors
+        slots = (side.bag > 0).sum(1, keepdim=True).clamp(min=1)
+        return torch.cat([vectors, (self.bag(side.bag).sum(1) / slots)[:, None]], 1)
+
+
+class Mlp(nn.Module):
+    """Hidden layers and a linear output of width `heads` on top of a first layer that its owner has applied."""
+
+    def __init__(self, params: ModelParams, heads: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for place, width in enumerate(params.hidden):
+            layers += [nn.Linear(params.hidden[place - 1], width)] if place else []
+            layers += [nn.BatchNorm1d(width)] if params.batch_norm else []
+            layers += [ACTIVATIONS[params.activation](), nn.Dropout(params.dropout)]
+        self.layers = nn.Sequential(*layers, nn.Linear(params.hidden[-1], heads))
+
+    def forward(self, first: Tensor) -> Tensor:  # (..., hidden[0]) -> (..., heads)
+        output: Tensor = self.layers(first.flatten(0, -2))
+        return output.view(*first.shape[:-1], -1)
+
+
+class Deep(nn.Module):
+    """The first layer is taken apart: W [user, item, numbers] = W_u user + W_i item + W_n numbers, so that for many
+    pairs of few users and items most of it is computed once for each of these."""
+
+    def __init__(self, spec: Spec, params: ModelParams, numbers: Numbers, heads: int) -> None:
+        super().__init__()
+        size, first = params.embedding_size, params.hidden[0]
+        self.user, self.item = (
+            Embeddings(spec, entity, size, params.embedding_deviation) for entity in ("user", "item")
+        )
+        fields = self.user.fields + self.item.fields
+        whole = nn.Linear(fields * size + sum(numbers.sizes), first)
+        parts = whole.weight.data.split([self.user.fields * size, self.item.fields * size, sum(numbers.sizes)], 1)
+        self.of_user, self.of_item, of_numbers = (nn.Parameter(part.clone()) for part in parts)
+        self.numbers = numbers.linear(first)
+        self.numbers.weight = of_numbers
+        self.bias = whole.bias
+        self.mlp = Mlp(params, heads)
+
+    def forward(self, inputs: Inputs, numbers: tuple[Tensor, Tensor, Tensor | None]) -> Tensor:  # -> (P, heads)
+        user = self.user(inputs.users).flatten(1) @ self.of_user.T
+        item = self.item(inputs.items).flatten(1) @ self.of_item.T
+        first = inputs.pairs.of_users(user) + inputs.pairs.of_items(item) + self.numbers(inputs, numbers) + self.bias
+        output: Tensor = self.mlp(first)
+        return output

@@ -1,0 +1,35 @@
+"""Embeddings of user and item, concatenated, into dense layers."""
+
+from torch import Tensor, nn
+
+from widedeep.features.inputs import Inputs
+from widedeep.features.spec import Spec
+from widedeep.models.deep import Mlp
+from widedeep.models.ids import IdEmbeddings
+from widedeep.models.model import Model, Output
+from widedeep.params import ModelParams
+
+
+class Dense(Model):
+    """mu + MLP([p_u, q_i]), the "MLP" of He et al. 2017, "Neural collaborative filtering" (arXiv 1708.05031)."""
+
+    extra = 0  # embeddings beside those of the ids
+
+    def __init__(self, spec: Spec, params: ModelParams) -> None:
+        super().__init__()
+        self.ids = IdEmbeddings(spec, params.embedding_size, params.embedding_deviation)
+        self.first = nn.Linear((2 + self.extra) * params.embedding_size, params.hidden[0])
+        self.mlp = Mlp(params, heads=1)
+        self.mean = spec.mean
+
+    def of_item(self, inputs: Inputs, item: Tensor) -> Tensor:
+        """What stands for the items, (I, ...)."""
+        return item
+
+    def forward(self, inputs: Inputs) -> Output:
+        user, item = self.ids(inputs)
+        item = self.of_item(inputs, item)
+        of_user, of_item = self.first.weight.split([user.shape[1], item.shape[1]], 1)
+        first = inputs.pairs.of_users(user @ of_user.T) + inputs.pairs.of_items(item @ of_item.T) + self.first.bias
+        score: Tensor = self.mean + self.mlp(first)[..., 0]
+        return self.same(score)

@@ -1,0 +1,24 @@
+"""Matrix factorization without biases: the inner product of an embedding of the user and one of the item."""
+
+from torch import Tensor
+
+from widedeep.features.inputs import Inputs
+from widedeep.features.spec import Spec
+from widedeep.models.ids import IdEmbeddings
+from widedeep.models.model import Model, Output
+from widedeep.params import ModelParams
+
+
+class Dot(Model):
+    """mu + p_u . q_i (Salakhutdinov and Mnih 2007, "Probabilistic matrix factorization")."""
+
+    def __init__(self, spec: Spec, params: ModelParams) -> None:
+        super().__init__()
+        self.ids = IdEmbeddings(spec, params.embedding_size, params.embedding_deviation)
+        self.mean = spec.mean
+        self.l2 = params.factors_l2
+
+    def forward(self, inputs: Inputs) -> Output:
+        user, item = self.ids(inputs)
+        score: Tensor = self.mean + inputs.pairs.dot(user, item)
+        return Output(score, score, self.l2 * self.ids.penalty(inputs, user, item))

@@ -1,0 +1,114 @@
+"""EASE (Steck 2019, "Embarrassingly shallow autoencoders for sparse data", arXiv 1905.03375): items from items.
+
+The scores of a user are X_u B, the sum of the rows of B of the user's items, where B minimises
+
+    ||X - X B||^2 + l2 ||B||^2   subject to diag(B) = 0,
+
+which has the closed form B_ij = -P_ij / P_jj off the diagonal, with P = (X^T X + l2)^-1. X is the (U, I) matrix of
+zeros and ones of the training pairs.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from widedeep.columns import TRAIN
+from widedeep.errors import UserError
+from widedeep.features.inputs import Inputs, Reads
+from widedeep.features.spec import Spec
+from widedeep.features.store import Features
+from widedeep.models.model import Model, Output
+from widedeep.models.popularity import least_squares
+from widedeep.params import ModelParams
+
+MAX_ITEMS = 30_000
+BLOCK = 256  # items counted at once with all others
+ALL = 2**31
+
+
+class Ease(Model):
+    """Ranks by X_u B, with X the training pairs rated at least `positive_rating`; predicts ratings by the least-squares
+    line of that score on the training rows, whose own item the diagonal of 0 leaves out.
+
+    Holds B, `weights` (I, I) float32: 4 bytes for each pair of items, and 16 while it is fitted (in float64). Time
+    grows with I^3.
+
+    Raises
+    ------
+    UserError
+        The catalogue has more than `MAX_ITEMS` items.
+    """
+
+    reads = Reads(user_items=ALL)
+    ranks_with_history = False
+
+    def __init__(self, spec: Spec, params: ModelParams) -> None:
+        super().__init__()
+        items = next(int(field.cardinality or 0) for field in spec.fields if field.name == "item_id")
+        check_catalogue(items, "EASE")
+        self.l2, self.positive = params.ease_l2, params.positive_rating
+        self.weights: Tensor
+        self.line: Tensor
+        self.register_buffer("weights", torch.zeros(items, items))
+        self.register_buffer("line", torch.zeros(2))
+
+    def fit(self, features: Features) -> None:
+        rows = features.splits[TRAIN]
+        if self.positive is not None:
+            rows = rows[rows.rating >= self.positive]
+        user, item = features.users.categories[rows.user, 0], features.items.categories[rows.item, 0]
+        self.weights.copy_(ease_weights(user, item, int(user.max()) + 1, len(self.weights), self.l2))
+        rows = features.splits[TRAIN]
+        score = torch.cat([self(features.inputs(part, self.reads)).ranking for part in rows.parts(2**16)])
+        self.line.copy_(least_squares(score, rows.rating))
+
+    def forward(self, inputs: Inputs) -> Output:
+        rated = inputs.users.interactions
+        assert rated is not None
+        chosen = None if self.positive is None else (rated.rating >= self.positive).float()
+        scores = rated.sum(self.weights[:, inputs.items.categories[:, 0]].contiguous(), chosen)  # (U, I)
+        score = inputs.pairs.look_up(scores)
+        return Output(self.line[0] + self.line[1] * score, score, score.new_zeros(()))
+
+
+def ease_weights(user: Tensor, item: Tensor, n_users: int, n_items: int, l2: float) -> Tensor:
+    """B, (n_items, n_items) float32 with a diagonal of 0.
+
+    Parameters
+    ----------
+    user, item : (N,) int64, training pairs in [0, n_users) and [0, n_items); repeated ones count once
+    n_users, n_items : number of users and of items, those without a training pair included
+    l2 : > 0; the more, the smaller the weights
+    """
+    pairs = torch.unique(user * n_items + item)
+    gram = _common_users(pairs // n_items, pairs % n_items, n_users, n_items)
+    gram.diagonal().add_(l2)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram, out=gram), out=gram)
+    inverse.div_(-inverse.diagonal().clone())
+    return inverse.float().fill_diagonal_(0)
+
+
+def check_catalogue(items: int, model: str) -> None:
+    """Refuse a catalogue whose pairs of items would not fit into memory."""
+    if items > MAX_ITEMS:
+        raise UserError(
+            f"{model} keeps a weight for each pair of items: {items:,} items would take "
+            f"{16 * items**2 / 1e9:,.0f} GB of memory, and more than {MAX_ITEMS:,} items are refused. Choose the "
+            "model wide_deep, or leave out rare items with preprocess.min_ratings_per_item."
+        )
+
+
+def _common_users(user: Tensor, item: Tensor, n_users: int, n_items: int) -> Tensor:
+    """X^T X of distinct pairs: the number of users of each two items, (I, I) float64."""
+    order = item.argsort(stable=True)
+    user, item = user[order], item[order]
+    count = torch.bincount(item, minlength=n_items)
+    start = count.cumsum(0) - count
+    common = torch.empty(n_items, n_items, dtype=torch.float64, device=user.device)
+    for first in range(0, n_items, BLOCK):
+        width = min(BLOCK, n_items - first)
+        inside = (item >= first) & (item < first + width)
+        block = torch.zeros(n_users, width, device=user.device)
+        block[user[inside], item[inside] - first] = 1
+        common[:, first : first + width] = functional.embedding_bag(user, block, start, mode="sum")
+    return common

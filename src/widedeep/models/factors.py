@@ -1,0 +1,107 @@
+"""The inner product that an MLP does not learn (Rendle et al. 2020, arXiv 2005.09683): factors of users and items."""
+
+import torch
+from torch import Tensor, nn
+
+from widedeep.features.inputs import Inputs, Interactions
+from widedeep.features.spec import Spec
+from widedeep.models.deep import Embeddings
+from widedeep.params import ModelParams
+
+
+class Factors(nn.Module):
+    """Inner product of a user's and an item's vector of size `factors`, for each head.
+
+    Each vector is the sum of those of its fields, id, demographics and genres alike, as in a factorization machine
+    (Rendle 2010). Where the model reads interactions, a user's vector also has
+
+        |N(u)|^-1/2 sum_{j in N(u)} y_j,  N(u): the user's other training items,
+
+    the implicit feedback of SVD++ (Koren 2008, eq. 15), and an item's vector likewise that of its other users ("SVD++
+    flipped", Rendle et al. 2019, arXiv 1905.01395). The item of the pair itself is left out: it would be there in
+    training, and never in a test.
+
+    With several heads each weighs the factors in its own way: sum_k w_k p_k q_k.
+    """
+
+    def __init__(self, spec: Spec, params: ModelParams, heads: int) -> None:
+        super().__init__()
+        size, deviation = params.factors, params.embedding_deviation
+        self.user, self.item = (Embeddings(spec, entity, size, deviation) for entity in ("user", "item"))
+        cardinality = {field.name: int(field.cardinality or 0) for field in spec.of_kind("category")}
+        self.rated = _table(cardinality["item_id"], size, deviation) if params.user_items else None
+        self.raters = _table(cardinality["user_id"], size, deviation) if params.item_users else None
+        self.heads = nn.Parameter(torch.ones(heads, size)) if heads > 1 else None
+
+    def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Scores (P, heads), and the mean over pairs of the sum of squares of both vectors."""
+        pairs = inputs.pairs
+        user, item = self.user(inputs.users).sum(1), self.item(inputs.items).sum(1)  # (U, K), (I, K)
+        rated = _sum(inputs.users.interactions, self.rated)
+        raters = _sum(inputs.items.interactions, self.raters)
+        penalty = pairs.of_users(_square(user, rated, inputs.users.interactions)).mean()
+        penalty = penalty + pairs.of_items(_square(item, raters, inputs.items.interactions)).mean()
+        weights = [None] if self.heads is None else list(self.heads)
+        return torch.stack([self._score(inputs, user, item, rated, raters, weight) for weight in weights], -1), penalty
+
+    def _score(
+        self,
+        inputs: Inputs,
+        user: Tensor,
+        item: Tensor,
+        rated: Tensor | None,
+        raters: Tensor | None,
+        weight: Tensor | None,
+    ) -> Tensor:
+        """(user + (rated - own y) / sqrt(n)) . (item + (raters - own z) / sqrt(m)), multiplied out: so the vector of a
+        pair is never written down, and a grid stays a product of matrices."""
+        pairs = inputs.pairs
+
+        def dot(of_user: Tensor, of_item: Tensor) -> Tensor:
+            return pairs.dot(of_user if weight is None else of_user * weight, of_item)
+
+        score = dot(user, item)
+        if self.rated is not None and rated is not None and inputs.user_own is not None:
+            own, y = inputs.user_own, self.rated(inputs.items.categories[:, 0])  # (P,), (I, K)
+            user_scale = _scale(pairs.of_users(_size(inputs.users.interactions)) - own)
+            score = score + user_scale * (dot(rated, item) - own * pairs.of_items(_inner(y, item, weight)))
+        if self.raters is not None and raters is not None and inputs.item_own is not None:
+            own, z = inputs.item_own, self.raters(inputs.users.categories[:, 0])  # (P,), (U, K)
+            item_scale = _scale(pairs.of_items(_size(inputs.items.interactions)) - own)
+            score = score + item_scale * (dot(user, raters) - own * pairs.of_users(_inner(user, z, weight)))
+            if rated is not None and inputs.user_own is not None:
+                both = dot(rated, raters) - own * pairs.of_users(_inner(rated, z, weight))
+                both = both - inputs.user_own * pairs.of_items(_inner(y, raters, weight))
+                score = score + user_scale * item_scale * (both + inputs.user_own * own * dot(z, y))
+        return score
+
+
+def _table(cardinality: int, size: int, deviation: float) -> nn.Embedding:
+    table = nn.Embedding(cardinality, size, padding_idx=0)
+    nn.init.normal_(table.weight, std=deviation)
+    with torch.no_grad():
+        table.weight[0] = 0
+    return table
+
+
+def _sum(interactions: Interactions | None, table: nn.Embedding | None) -> Tensor | None:
+    return None if table is None or interactions is None else interactions.sum(table.weight)
+
+
+def _size(interactions: Interactions | None) -> Tensor:
+    assert interactions is not None
+    return interactions.size
+
+
+def _scale(size: Tensor) -> Tensor:
+    return size.clamp(min=1).rsqrt()
+
+
+def _square(vector: Tensor, total: Tensor | None, interactions: Interactions | None) -> Tensor:
+    if total is not None:
+        vector = vector + total * _scale(_size(interactions))[:, None]
+    return vector.square().sum(1)
+
+
+def _inner(a: Tensor, b: Tensor, weight: Tensor | None) -> Tensor:
+    return (a * b if weight is None else a * b * weight).sum(1)

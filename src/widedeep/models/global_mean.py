@@ -1,0 +1,20 @@
+"""The mean of the training ratings, for every user and item."""
+
+import torch
+from torch import Tensor
+
+from widedeep.features.inputs import Inputs
+from widedeep.features.spec import Spec
+from widedeep.models.model import Model, Output
+from widedeep.params import ModelParams
+
+
+class GlobalMean(Model):
+    def __init__(self, spec: Spec, params: ModelParams) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.register_buffer("mean", torch.tensor(spec.mean, dtype=torch.float32))
+
+    def forward(self, inputs: Inputs) -> Output:
+        zeros = inputs.pairs.dot(inputs.users.numbers[:, :0], inputs.items.numbers[:, :0])
+        return self.same(self.mean + zeros)

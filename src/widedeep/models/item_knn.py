@@ -1,0 +1,124 @@
+"""The item-based neighbourhood model: what a user's ratings of similar items add to the biases.
+
+Sarwar et al. 2001, "Item-based collaborative filtering recommendation algorithms" (WWW), on residuals of the biases and
+with shrunk similarities as in Koren 2010, "Factor in the neighbors" (ACM TKDD 4(1)), section 2.2:
+
+    predicted residual of (u, i) = sum_j s_ij e_uj / sum_j s_ij
+    s_ij = n_ij / (n_ij + shrinkage) * sum_u e_ui e_uj / sqrt(sum_u e_ui^2 * sum_u e_uj^2)
+
+where e_ui = r_ui - mu - b_u - b_i is a training residual, the sums in s_ij run over the n_ij users who rated both
+items, and j runs over the k items most similar to i among those that u rated, without i and items with s_ij <= 0.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from widedeep.columns import TRAIN
+from widedeep.features.inputs import Inputs, Reads
+from widedeep.features.spec import UNIT, Spec
+from widedeep.features.store import Features
+from widedeep.models.ease import ALL, check_catalogue
+from widedeep.models.model import Model, Output
+from widedeep.params import ModelParams
+
+BLOCK = 256  # items compared at once with all others
+BATCH = 1024  # pairs predicted at once
+
+
+class ItemKnn(Model):
+    """mu + b_u + b_i, as far as the pair's history knows them, plus the residual of the k = `neighbours` most similar
+    items that the user rated, 0 where none is similar.
+
+    Holds the similarities, (I, I) float32: 4 bytes of memory for each pair of items.
+
+    Raises
+    ------
+    UserError
+        The catalogue has more than `MAX_ITEMS` items.
+    """
+
+    reads = Reads(user_items=ALL)
+
+    def __init__(self, spec: Spec, params: ModelParams) -> None:
+        super().__init__()
+        sizes = {field.name: int(field.cardinality or 0) for field in spec.of_kind("category")}
+        check_catalogue(sizes["item_id"], "item_knn")
+        names = [field.name for field in spec.of_kind("history")]
+        self.user, self.item = names.index("user_mean"), names.index("item_mean")
+        self.mean, self.damping = spec.mean, spec.damping
+        self.k, self.shrinkage = params.neighbours, params.shrinkage
+        self.similarity: Tensor
+        self.item_bias: Tensor
+        self.register_buffer("similarity", torch.zeros(sizes["item_id"], sizes["item_id"]))
+        self.register_buffer("item_bias", torch.zeros(sizes["item_id"]))
+
+    def fit(self, features: Features) -> None:
+        rows = features.splits[TRAIN]
+        known = features.items.categories[:, 0]
+        bias = features.items.total / UNIT / (features.items.count + self.damping.item).clamp(min=1e-9)
+        self.item_bias[known] = torch.where(known > 0, bias, 0)
+        history = features.frozen(rows).history
+        residual = rows.rating - self.mean - history[:, self.user] - history[:, self.item]
+        user, item = rows.user, known[rows.item]
+        self.similarity.copy_(
+            item_similarity(user, item, residual, len(features.users), len(self.similarity), self.shrinkage)
+        )
+
+    def forward(self, inputs: Inputs) -> Output:
+        rated, history = inputs.users.interactions, inputs.history
+        assert rated is not None
+        assert history is not None
+        # Residuals of what each user rated: (U, most ratings of a user), and which items these are; 0 is padding.
+        start = (rated.size.cumsum(0) - rated.size).long()
+        place = torch.arange(len(rated.owner), device=rated.owner.device) - start[rated.owner]
+        shape = len(rated.size), max(int(rated.size.max()), 1)
+        difference = rated.rating - self.mean - self.item_bias[rated.other]
+        total = torch.zeros_like(rated.size).index_add(0, rated.owner, difference)
+        user_bias = total / (rated.size + self.damping.user).clamp(min=1e-9)
+        residual = history.new_zeros(shape).index_put((rated.owner, place), difference - user_bias[rated.owner])
+        item = rated.other.new_zeros(shape).index_put((rated.owner, place), rated.other)
+
+        users = torch.arange(shape[0], device=item.device)
+        wanted = inputs.items.categories[:, 0]
+        pairs = torch.broadcast_tensors(inputs.pairs.of_users(users), inputs.pairs.of_items(wanted))
+        batches = zip(*(part.flatten().split(BATCH) for part in pairs), strict=True)
+        found = torch.cat([self._residual(item[user], residual[user], other) for user, other in batches])
+        score = self.mean + history[..., self.user] + history[..., self.item] + found.view(pairs[0].shape)
+        return self.same(score)
+
+    def _residual(self, rated: Tensor, residual: Tensor, item: Tensor) -> Tensor:
+        """Weighted mean of the residuals (B, n) of the items `rated` (B, n) most similar to each `item` (B,): (B,)."""
+        similarity = self.similarity[item[:, None], rated]  # its row and column 0 are 0
+        weight, neighbour = similarity.topk(min(self.k, similarity.shape[1]))  # (B, k)
+        total = weight.sum(1)
+        return torch.where(total > 0, (weight * residual.gather(1, neighbour)).sum(1) / total, 0)
+
+
+def item_similarity(
+    user: Tensor, item: Tensor, residual: Tensor, n_users: int, n_items: int, shrinkage: float
+) -> Tensor:  # (I, I)
+    """s_ij with 0 for its negative values and its diagonal, from training pairs (N,), each once, and their residuals in
+    rating points."""
+    order = item.argsort(stable=True)
+    user, item, residual = user[order], item[order], residual[order]
+    count = torch.bincount(item, minlength=n_items)
+    start = count.cumsum(0) - count
+    ones = torch.ones_like(residual)
+
+    def over_users(weight: Tensor, block: Tensor) -> Tensor:
+        """sum_u weight_ui block_uj: (N,) and (U, block) -> (I, block)."""
+        return functional.embedding_bag(user, block, start, mode="sum", per_sample_weights=weight)
+
+    similarity = torch.empty(n_items, n_items, device=user.device)
+    for first in range(0, n_items, BLOCK):
+        width = min(BLOCK, n_items - first)
+        inside = (item >= first) & (item < first + width)
+        cells = user[inside], item[inside] - first
+        known, rated = torch.zeros(2, n_users, width, device=user.device)
+        known[cells], rated[cells] = 1.0, residual[inside]
+        common = over_users(ones, known)
+        norm = (over_users(residual**2, known) * over_users(ones, rated**2)).sqrt()
+        correlation = over_users(residual, rated) / norm * common / (common + shrinkage)
+        similarity[:, first : first + width] = torch.where(norm > 0, correlation, 0).clamp(min=0)
+    return similarity.fill_diagonal_(0)

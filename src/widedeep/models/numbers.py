@@ -1,0 +1,60 @@
+"""Numbers of users, items and pairs, on one scale."""
+
+import torch
+from torch import Tensor, nn
+
+from widedeep.columns import TRAIN
+from widedeep.features.inputs import Inputs
+from widedeep.features.spec import Spec
+from widedeep.features.store import Features
+from widedeep.models.model import Standardize
+
+
+class Numbers(nn.Module):
+    """Standardized numbers of users (U, N), of items (I, N) and of pairs (P, H), the last their history and, with
+    `time`, date and age in the system."""
+
+    def __init__(self, spec: Spec, time: bool) -> None:
+        super().__init__()
+        numbers = spec.of_kind("number")
+        self.sizes = [
+            sum(field.entity == "user" for field in numbers),
+            sum(field.entity == "item" for field in numbers),
+            len(spec.of_kind("history")) + 2 * time,
+        ]
+        self.time = time
+        self.user, self.item, self.pair = map(Standardize, self.sizes)
+
+    def fit(self, features: Features) -> None:
+        rows = features.splits[TRAIN]
+        self.user.fit(features.users.numbers[rows.user])
+        self.item.fit(features.items.numbers[rows.item])
+        self.pair.fit(torch.cat([rows.history, features.time(rows.user, rows.timestamp)], 1)[:, : self.sizes[2]])
+
+    def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor | None]:
+        """A pair without history has that of an average pair, 0."""
+        history = inputs.history
+        if self.time and inputs.time is not None:
+            if history is None:
+                history = self.pair.mean[: self.sizes[2] - 2].expand(*inputs.time.shape[:-1], -1)
+            history = torch.cat([history, inputs.time], -1)
+        of_pairs = None if history is None else self.pair(history)
+        return self.user(inputs.users.numbers), self.item(inputs.items.numbers), of_pairs
+
+    def linear(self, width: int) -> "Linear":
+        return Linear(self.sizes, width)
+
+
+class Linear(nn.Module):
+    """A linear layer without bias over the numbers of user, item and pair: (P, width)."""
+
+    def __init__(self, sizes: list[int], width: int) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.weight = nn.Linear(sum(sizes), width, bias=False).weight
+
+    def forward(self, inputs: Inputs, numbers: tuple[Tensor, Tensor, Tensor | None]) -> Tensor:
+        of_user, of_item, of_pair = self.weight.split(self.sizes, 1)
+        user, item, pair = numbers
+        total = inputs.pairs.of_users(user @ of_user.T) + inputs.pairs.of_items(item @ of_item.T)
+        return total if pair is None else total + pair @ of_pair.T

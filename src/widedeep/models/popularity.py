@@ -1,0 +1,40 @@
+"""How often an item was rated."""
+
+import torch
+from torch import Tensor
+
+from widedeep.columns import TRAIN
+from widedeep.features.inputs import Inputs
+from widedeep.features.spec import Spec
+from widedeep.features.store import Features
+from widedeep.models.model import Model, Output
+from widedeep.params import ModelParams
+
+
+class Popularity(Model):
+    """a + b log(1 + n_i) of the item's number of ratings so far, least squares on the training rows; ranks by n_i,
+    whatever the sign of b."""
+
+    def __init__(self, spec: Spec, params: ModelParams) -> None:
+        super().__init__()
+        self.count = [field.name for field in spec.of_kind("history")].index("item_count")
+        self.line: Tensor
+        self.register_buffer("line", torch.zeros(2))
+
+    def fit(self, features: Features) -> None:
+        rows = features.splits[TRAIN]
+        self.line.copy_(least_squares(rows.history[:, self.count], rows.rating))
+
+    def forward(self, inputs: Inputs) -> Output:
+        assert inputs.history is not None
+        count = inputs.history[..., self.count]
+        return Output(self.line[0] + self.line[1] * count, count, count.new_zeros(()))
+
+
+def least_squares(x: Tensor, y: Tensor) -> Tensor:
+    """Intercept and slope of y on x, (N,) each; slope 0 where x is constant: (2,) float32."""
+    x, y = x.double(), y.double()
+    variance = x.var(correction=0)
+    covariance = ((x - x.mean()) * (y - y.mean())).mean()
+    slope = torch.where(variance > 0, covariance / variance, 0)
+    return torch.stack([y.mean() - slope * x.mean(), slope]).float()

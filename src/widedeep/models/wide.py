@@ -1,0 +1,118 @@
+"""The wide part: a linear model over ids, demographics, genres, numbers and crosses (Cheng et al. 2016, eq. 1)."""
+
+import torch
+from torch import Tensor, nn
+
+from widedeep.features.inputs import Inputs
+from widedeep.features.spec import Cross, Spec
+from widedeep.models.numbers import Numbers
+
+
+class Wide(nn.Module):
+    """A weight per value of every category, genre and cross, and per number, for each of `heads` outputs.
+
+    An embedding of size 1 is the one-hot vector times the weights, without the vector. All weights lie in one table;
+    row 0 is the absent value and stays 0. The genres of an item share a weight of 1, so that an item with many genres
+    does not count more.
+    """
+
+    def __init__(self, spec: Spec, numbers: Numbers, heads: int) -> None:
+        super().__init__()
+        fields = (*spec.of_kind("category"), *spec.of_kind("bag"))
+        self.cardinality = {field.name: int(field.cardinality or 0) for field in fields}
+        self.position: dict[str, tuple[str, int]] = {}
+        for entity in ("user", "item"):
+            own = [field.name for field in spec.of_kind("category") if field.entity == entity]
+            self.position |= {name: (entity, slot) for slot, name in enumerate(own)}
+        self.bag = next((field.name for field in spec.of_kind("bag")), None)
+        self.crosses = spec.crosses
+        self.start, start = {}, 1
+        for name in (*self.position, *([self.bag] if self.bag else [])):
+            self.start[name] = start
+            start += self.cardinality[name]
+        self.cross_start = []
+        for cross in spec.crosses:
+            self.cross_start.append(start)
+            start += cross.cardinality
+        self.table = nn.Embedding(start, heads, padding_idx=0)
+        self.numbers = numbers.linear(heads)
+        nn.init.zeros_(self.table.weight)
+        nn.init.zeros_(self.numbers.weight)
+        self.bias = nn.Parameter(torch.zeros(heads))
+
+    def forward(self, inputs: Inputs, numbers: tuple[Tensor, Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
+        """Scores (P, heads), and the mean over pairs of the sum of squares of the weights that are on."""
+        pairs = inputs.pairs
+        user = self.table(inputs.users.categories + self._starts("user", inputs))  # (U, F, heads)
+        item = self.table(inputs.items.categories + self._starts("item", inputs))  # (I, F, heads)
+        user_total, user_square = user.sum(1), user.square().sum((1, 2))
+        item_total, item_square = item.sum(1), item.square().sum((1, 2))
+        share = _share(inputs.items.bag)
+        if self.bag is not None:
+            weight, square = self._of_bag(inputs.items.bag, self.start[self.bag], share)
+            item_total, item_square = item_total + weight, item_square + square
+        total = pairs.of_users(user_total) + pairs.of_items(item_total) + self.numbers(inputs, numbers) + self.bias
+        penalty = pairs.of_users(user_square).mean() + pairs.of_items(item_square).mean()
+        for cross, start in zip(self.crosses, self.cross_start, strict=True):
+            index = self._cross(cross, inputs)
+            if index.ndim > total.ndim - 1:
+                weight, square = self._of_bag(index, start, pairs.of_items(share))
+            else:
+                weight = self.table(torch.where(index > 0, index + start, 0))
+                square = weight.square().sum(-1)
+            total, penalty = total + weight, penalty + square.mean()
+        return total, penalty
+
+    def _starts(self, entity: str, inputs: Inputs) -> Tensor:
+        starts = [self.start[name] for name, (owner, _) in self.position.items() if owner == entity]
+        return torch.tensor(starts, device=inputs.users.categories.device)
+
+    def _of_bag(self, index: Tensor, start: int, share: Tensor) -> tuple[Tensor, Tensor]:
+        """Shared weights (..., heads) and their squares (...) of several values (..., G)."""
+        weight = self.table(torch.where(index > 0, index + start, 0)) * share[..., None]
+        return weight.sum(-2), weight.square().sum((-2, -1))
+
+    def _cross(self, cross: Cross, inputs: Inputs) -> Tensor:
+        """Index of each pair's combination: (P,), or (P, G) if the genres are one of the fields; 0 unseen."""
+        parts = [self._values(name, inputs) for name in cross.fields]
+        axes = max(part.ndim for part in parts)
+        index = torch.zeros((), dtype=torch.int64, device=inputs.users.categories.device)
+        seen = torch.ones((), dtype=torch.bool, device=index.device)
+        for name, part in zip(cross.fields, parts, strict=True):
+            part = part[..., None] if part.ndim < axes else part
+            index = index * self.cardinality[name] + part
+            seen = seen & (part > 0)
+        if cross.hashed:
+            index = stable_hash(index).remainder(cross.cardinality - 1)
+        return torch.where(seen, index + 1, 0)
+
+    def _values(self, name: str, inputs: Inputs) -> Tensor:
+        if name not in self.position:
+            return inputs.pairs.of_items(inputs.items.bag)
+        entity, slot = self.position[name]
+        if entity == "user":
+            return inputs.pairs.of_users(inputs.users.categories[:, slot])
+        return inputs.pairs.of_items(inputs.items.categories[:, slot])
+
+
+def _share(bag: Tensor) -> Tensor:
+    """1 / number of genres for each genre of an item, 0 for padding: (I, G)."""
+    slots = bag > 0
+    return slots / slots.sum(1, keepdim=True).clamp(min=1)
+
+
+def stable_hash(keys: Tensor) -> Tensor:
+    """SplitMix64 (Steele et al. 2014) of int64 keys, the same on every device and in every process."""
+    keys = keys + _signed(0x9E3779B97F4A7C15)
+    keys = (keys ^ _shift(keys, 30)) * _signed(0xBF58476D1CE4E5B9)
+    keys = (keys ^ _shift(keys, 27)) * _signed(0x94D049BB133111EB)
+    return keys ^ _shift(keys, 31)
+
+
+def _shift(keys: Tensor, bits: int) -> Tensor:
+    """Logical right shift; torch's is arithmetic."""
+    return (keys >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _signed(constant: int) -> int:
+    return constant - 2**64 if constant >= 2**63 else constant

@@ -1,0 +1,79 @@
+"""FTRL-Proximal (McMahan et al. 2013, "Ad click prediction: a view from the trenches", KDD), for linear models.
+
+Each weight w has a learning rate of its own, which falls with its squared gradients, and L1 makes weights exactly 0:
+
+    n' = n + g^2
+    z' = z + g - (sqrt(n') - sqrt(n)) / lr * w
+    w' = 0 if |z'| <= l1, else (sign(z') l1 - z') / (sqrt(n') / lr + 2 l2)
+
+This is the form of keras.optimizers.Ftrl with its defaults, whose l2 is half that of the paper.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.optim.optimizer import ParamsT
+
+
+class Ftrl(torch.optim.Optimizer):
+    """FTRL-Proximal for dense gradients, as in `keras.optimizers.Ftrl`. Each parameter takes twice its memory as state.
+
+    Meant for weights that start at 0: z starts at 0 whatever they start at, so the first step replaces other values,
+    by 0 where the gradient is 0.
+
+    Parameters
+    ----------
+    params : parameters, or groups of them with options of their own
+    lr : learning rate, > 0
+    l1, l2 : strengths of regularization, >= 0
+    initial_accumulator_value : n at the start, > 0; the more, the smaller the first steps
+
+    Raises
+    ------
+    ValueError
+        An option is out of its range.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 0.001,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        initial_accumulator_value: float = 0.1,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "l1": l1, "l2": l2, "initial_accumulator_value": initial_accumulator_value})
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        for name in ("lr", "initial_accumulator_value"):
+            if not group[name] > 0:
+                raise ValueError(f"{name} must be a float in the range (0, inf). Got {group[name]} instead.")
+        for name in ("l1", "l2"):
+            if not group[name] >= 0:
+                raise ValueError(f"{name} must be a float in the range [0, inf). Got {group[name]} instead.")
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Update the parameters that have a gradient; `closure` evaluates the loss anew, which is returned."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            lr, l1, l2 = group["lr"], group["l1"], group["l2"]
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                if not state:
+                    state["accumulator"] = torch.full_like(weight, group["initial_accumulator_value"])
+                    state["linear"] = torch.zeros_like(weight)
+                n, z = state["accumulator"], state["linear"]
+                root = n.sqrt()
+                n.addcmul_(weight.grad, weight.grad)
+                z.add_(weight.grad).addcmul_(n.sqrt() - root, weight, value=-1 / lr)
+                weight.copy_((z.clamp(-l1, l1) - z) / (n.sqrt() / lr + 2 * l2))
+        return loss

@@ -1,0 +1,51 @@
+"""Losses of rankings, from scores that are higher for better items.
+
+Shapes: B positives, n negatives, U users, I items.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def bpr(positive: Tensor, negative: Tensor) -> Tensor:
+    """Bayesian personalised ranking (Rendle et al. 2009, arXiv 1205.2618): mean of -log sigmoid(positive - negative).
+
+    positive : (B,) float, score of an item the user chose. negative : (B, n) float, scores of items that the same user
+    did not choose. Returns a scalar >= 0; log 2 when all scores are equal.
+    """
+    return -functional.logsigmoid(positive[:, None] - negative).mean()
+
+
+def sampled_softmax(positive: Tensor, negative: Tensor) -> Tensor:
+    """Mean cross entropy of the positive among itself and its n negatives.
+
+    positive : (B,) float. negative : (B, n) float, of items drawn uniformly: other draws need the correction of Bengio
+    and Senécal 2008. Returns a scalar >= 0; log(1 + n) when all scores are equal.
+    """
+    candidates = torch.cat([positive[:, None], negative], 1)
+    return (candidates.logsumexp(1) - positive).mean()
+
+
+def full_softmax(scores: Tensor, user: Tensor, item: Tensor) -> Tensor:
+    """Negative multinomial log-likelihood over the whole catalogue, as in Mult-VAE (Liang et al. 2018, arXiv
+    1802.05814), here as a mean over positives: a user counts by the number of them.
+
+    scores : (U, I) float. user, item : (P,) int64, the positives as rows and columns of `scores`, P >= 1. Returns a
+    scalar >= 0; log I when all scores are equal.
+    """
+    return (scores.logsumexp(1)[user] - scores[user, item]).mean()
+
+
+def ndcg(scores: Tensor, user: Tensor, item: Tensor, k: int) -> Tensor:
+    """NDCG at k of each user with binary gains, (U,) in [0, 1]: the measure of `evaluation.ranking`, for validation.
+
+    scores : (U, I) float, -inf for items that are no candidates. user, item : (P,) int64, the relevant items as rows
+    and columns of `scores`; every user has one.
+    """
+    relevant = torch.zeros_like(scores).index_put((user, item), scores.new_ones(()))
+    discount = torch.arange(2, k + 2, device=scores.device).log2().reciprocal()
+    k = min(k, scores.shape[1])
+    hits = relevant.gather(1, scores.topk(k).indices)
+    ideal = discount[:k].cumsum(0)[relevant.sum(1).long().clamp(max=k) - 1]
+    return (hits * discount[:k]).sum(1) / ideal

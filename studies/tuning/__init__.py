@@ -1,0 +1,1 @@
+"""The parameters that a search found best, per data set."""

@@ -1,0 +1,112 @@
+"""Presets: parameters that suit one data set, kind of split and objective better than those of params.yaml.
+
+`<dataset>.yaml` beside this file holds them, as parts of sections of params.yaml:
+
+    random:              # splits random and predefined
+      rating:            # train.objective
+        featurize: {item_damping: 8}
+        train: {learning_rate: 0.001}
+    temporal:            # splits temporal and leave_last_out
+      ranking: ...
+
+As a program it prints one preset for DVC, whose experiment then runs on that data set, split and objective:
+
+    dvc exp run $(python -m studies.tuning.presets ml-100k random rating)
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from widedeep.errors import UserError, exit_on_user_error
+
+FAMILIES = {"random": "random", "predefined": "random", "temporal": "temporal", "leave_last_out": "temporal"}
+
+Sections = Mapping[str, Mapping[str, Any]]  # of params.yaml, whole or in part
+
+
+def preset_file(dataset: str) -> Path:
+    """Where the presets of a data set lie, if it has any."""
+    return Path(__file__).with_name(f"{dataset}.yaml")
+
+
+def load_preset(path: Path, split: str, objective: str) -> Sections | None:
+    """The preset of the file for a split and an objective; None if there is no such file or preset.
+
+    Raises
+    ------
+    UserError
+        The file is not readable YAML or not laid out as above, or sets what a preset must leave alone: only featurize,
+        train and preprocess.validation_fraction are its own.
+    """
+    if not path.exists():
+        return None
+    try:
+        preset = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
+    family = FAMILIES[split]
+    for key in (family, objective):
+        preset = preset.get(key, {}) if isinstance(preset, dict) else preset
+    if not isinstance(preset, dict) or not all(isinstance(section, dict) for section in preset.values()):
+        raise UserError(f"{path}: {family}.{objective} must hold sections of params.yaml. Got {preset!r} instead.")
+    for section, keys in preset.items():
+        for key in keys:
+            if section not in ("featurize", "train") and (section, key) != ("preprocess", "validation_fraction"):
+                raise UserError(
+                    f"{path}: a preset must set only featurize, train and preprocess.validation_fraction. "
+                    f"{family}.{objective} sets {section}.{key} instead. Remove it."
+                )
+    return preset or None
+
+
+def merged(params: Sections, changes: Sections) -> dict[str, dict[str, Any]]:
+    """A copy of `params` with the values of `changes` in place of its own."""
+    result = {name: dict(section) for name, section in deepcopy(params).items()}
+    for section, values in changes.items():
+        result.setdefault(section, {}).update(values)
+    return result
+
+
+def assignments(changes: Sections) -> list[str]:
+    """`section.key=value` for each value, as `dvc exp run -S` reads it, without spaces: a shell would cut there."""
+    return [
+        f"{section}.{key}={json.dumps(value, separators=(',', ':'))}"
+        for section, values in changes.items()
+        for key, value in values.items()
+    ]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m studies.tuning.presets",
+        description="Print a preset as arguments of `dvc exp run`.",
+    )
+    parser.add_argument("dataset", help="as download.dataset")
+    parser.add_argument("split", choices=list(FAMILIES), help="as preprocess.split")
+    parser.add_argument("objective", help="as train.objective")
+    options = parser.parse_args(arguments)
+    path = preset_file(options.dataset)
+    with exit_on_user_error():
+        preset = load_preset(path, options.split, options.objective)
+        if preset is None:
+            known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
+            raise UserError(
+                f"There is no preset for {options.dataset} {options.split} {options.objective}: {path.name} must have "
+                f"{FAMILIES[options.split]}.{options.objective}. Data sets with presets: {known}."
+            )
+        run = {
+            "download": {"dataset": options.dataset},
+            "preprocess": {"split": options.split},
+            "train": {"objective": options.objective},
+        }
+        print(*(f"-S {assignment}" for assignment in assignments(merged(run, preset))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Losses against values worked out by hand, and at scores where a naive formula overflows."""
+
+from math import e, exp, log
+
+import pytest
+import torch
+from torch import Tensor
+
+from widedeep.training.losses import bpr, full_softmax, sampled_softmax
+
+
+def test_bpr_by_hand() -> None:
+    # Differences log 3 and 0 of the first row, 0 and -log 3 of the second: sigmoids 3/4, 1/2, 1/2, 1/4.
+    positive, negative = torch.tensor([log(3), 1.0]), torch.tensor([[0.0, log(3)], [1.0, 1.0 + log(3)]])
+    assert bpr(positive, negative).item() == pytest.approx(-log(3 / 4 * 1 / 2 * 1 / 2 * 1 / 4) / 4)
+
+
+def test_sampled_softmax_by_hand() -> None:
+    # Probabilities 3 / (3 + 1 + 2) and 1 / (1 + 1 + e).
+    positive, negative = torch.tensor([log(3), 0.0]), torch.tensor([[0.0, log(2)], [0.0, 1.0]])
+    expected = (log(2) + log(2 + e)) / 2
+    assert sampled_softmax(positive, negative).item() == pytest.approx(expected)
+
+
+def test_sampled_softmax_of_one_negative_is_bpr() -> None:
+    positive, negative = torch.randn(6), torch.randn(6, 1)
+    torch.testing.assert_close(sampled_softmax(positive, negative), bpr(positive, negative))
+
+
+def test_full_softmax_by_hand() -> None:
+    # User 0: probabilities 1/6, 2/6, 3/6, items 1 and 2 chosen. User 1: 1/3 each, item 0 chosen.
+    scores = torch.tensor([[0.0, log(2), log(3)], [5.0, 5.0, 5.0]])
+    loss = full_softmax(scores, torch.tensor([0, 1, 0]), torch.tensor([2, 0, 1]))
+    assert loss.item() == pytest.approx(-log(1 / 2 * 1 / 3 * 1 / 3) / 3)
+
+
+def test_full_softmax_is_least_at_the_shares_of_the_positives() -> None:
+    user, item = torch.tensor([0, 0, 0, 0]), torch.tensor([0, 0, 0, 1])
+    scores = torch.tensor([[log(3), 0.0, -100.0]], requires_grad=True)
+    full_softmax(scores, user, item).backward()
+    assert scores.grad is not None
+    torch.testing.assert_close(scores.grad, torch.zeros(1, 3), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("gap", [200.0, -200.0])
+def test_losses_are_exact_where_the_exponential_overflows(gap: float) -> None:
+    positive, negative = torch.tensor([gap], requires_grad=True), torch.zeros(1, 1)
+    losses: list[Tensor] = [
+        bpr(positive, negative),
+        sampled_softmax(positive, negative),
+        full_softmax(torch.cat([positive[:, None], negative], 1), torch.tensor([0]), torch.tensor([0])),
+    ]
+    for loss in losses:
+        assert loss.item() == pytest.approx(max(0.0, -gap), abs=1e-6)
+        (gradient,) = torch.autograd.grad(loss, positive)
+        assert gradient.item() == pytest.approx(0.0 if gap > 0 else -1.0)
+
+
+@pytest.mark.parametrize("shift", [-30.0, 1000.0])
+def test_only_differences_of_scores_count(shift: float) -> None:
+    positive, negative = torch.tensor([0.5, -1.0]), torch.tensor([[0.0, 2.0], [1.0, -1.0]])
+    for loss in (bpr, sampled_softmax):
+        torch.testing.assert_close(
+            loss(positive + shift, negative + shift), loss(positive, negative), rtol=1e-4, atol=0
+        )
+    user, item = torch.tensor([0, 1]), torch.tensor([0, 1])
+    shifted = full_softmax(negative + shift, user, item)
+    torch.testing.assert_close(shifted, full_softmax(negative, user, item), rtol=1e-4, atol=0)
+
+
+def test_equal_scores_cost_what_guessing_costs() -> None:
+    positive, negative = torch.zeros(3), torch.zeros(3, 4)
+    assert exp(bpr(positive, negative).item()) == pytest.approx(2)
+    assert exp(sampled_softmax(positive, negative).item()) == pytest.approx(5)
+    assert exp(full_softmax(torch.zeros(2, 7), torch.tensor([0]), torch.tensor([0])).item()) == pytest.approx(7)
