@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 INSTALLED := .venv/.installed
 
-.PHONY: help install repro test lint docs mlflow clean
+.PHONY: help install repro tune test lint docs compare mlflow clean
 
 ## List the targets
 help:
@@ -35,6 +35,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 repro: install
 	.venv/bin/dvc repro
 
+## Search for better values of train on validation rows (with options: make tune ARGS="--trials 100 --write")
+tune: install
+	.venv/bin/dvc repro featurize
+	.venv/bin/python -m studies.tuning.search $(ARGS)
+
 ## Run all tests
 test: install
 	.venv/bin/python -m pytest
@@ -48,6 +53,10 @@ lint: install
 ## Build the documentation in docs/api: the pages of docs/ and the API
 docs: install
 	.venv/bin/pdoc --output-directory docs/api docs/guide.py widedeep stages
+
+## Train all models on the same features and compare them (studies/comparison/results.*)
+compare: install
+	.venv/bin/dvc repro studies/comparison/dvc.yaml
 
 ## Show the training runs in a browser (MLflow, http://localhost:5000); end it with Ctrl-C
 mlflow: install

@@ -4,5 +4,7 @@
 
 .. include:: own-data.md
 
+.. include:: tuning.md
+
 .. include:: reproducibility.md
 """

@@ -13,7 +13,7 @@ from widedeep.evaluation.report import Sources, headline, render_report
 from widedeep.evaluation.summary import render_summary
 from widedeep.features.store import Features
 from widedeep.files import read_json, replacing, write_json
-from widedeep.models.weights import WEIGHTS, load_model
+from widedeep.models.weights import ABOUT, WEIGHTS, load_model
 from widedeep.params import load_params
 from widedeep.tracking import log_metrics
 
@@ -33,10 +33,11 @@ def main() -> None:
         items=pd.read_parquet(args.tables / "items.parquet"),
         split=read_json(args.tables / "tables.json")["split"],
         curves=pd.read_csv(args.curves),
+        kept=read_json(args.model / ABOUT)["best_epoch"],
         data=read_json(args.data_report),
     )
-    summary = render_summary(evaluation.metrics, features.spec.dataset, list_length(params.ks))
-    report = render_report(evaluation, features, model, params, sources)
+    summary = render_summary(evaluation.model, evaluation.metrics, features.spec.dataset, list_length(params.ks))
+    report = render_report(evaluation, features, model, about, params, sources)
     with ExitStack() as outputs:  # renamed together, after all are written
 
         def output(name: str) -> Path:

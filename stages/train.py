@@ -13,6 +13,7 @@ from widedeep.files import replacing
 from widedeep.models.weights import WEIGHTS, save_model
 from widedeep.params import load_params
 from widedeep.tracking import Tracker, sha256
+from widedeep.training.callbacks import CURVES
 from widedeep.training.fit import fingerprint, fit, is_first_process
 
 
@@ -34,7 +35,8 @@ def main() -> None:
     tracker = Tracker(params.model_dump(), args.features)
     trained = fit(features, params, checkpoints, tracker.log)
     with replacing(args.curves) as curves, replacing(args.out) as out:
-        pd.DataFrame(trained.curves).to_csv(curves, index=False)
+        # All columns, empty where the objective has none: `dvc plots` draws nothing at all where one is missing.
+        pd.DataFrame(trained.curves, columns=["epoch", *CURVES]).to_csv(curves, index=False)
         out.mkdir()
         save_model(out, trained.model, features.spec, params, trained.epoch, trained.validation)
     tracker.finish(args.out / WEIGHTS)

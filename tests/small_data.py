@@ -1,6 +1,7 @@
 """A small random data set, hard where it matters: ties in time, several genres per item, items without any."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from widedeep.columns import RATINGS_SCHEMA
 from widedeep.features.build import FeatureTables, build_features
+from widedeep.features.store import Features
 from widedeep.files import write_json
-from widedeep.params import FeaturizeParams
+from widedeep.params import FeaturizeParams, TrainParams, load_params
 
 DEFAULTS: dict[str, Any] = {
     "crosses": (("user_id", "genres"),),
@@ -27,10 +30,51 @@ DEFAULTS: dict[str, Any] = {
     "folds": 4,
     "seed": 0,
 }
+SPLITS = ("train", "validation", "test")
 GENRES = ["Action", "Comedy", "Drama", "War"]
+SMALL: dict[str, Any] = {
+    "model": "wide_deep",
+    "objective": "rating",
+    "members": 1,
+    "embedding_size": 4,
+    "embedding_deviation": 0.1,
+    "hidden": (8,),
+    "dropout": 0.1,
+    "factors": 0,
+    "user_items": 0,
+    "item_users": 0,
+    "time": False,
+    "wide_l2": 0.0,
+    "factors_l2": 0.0,
+    "channels": 3,
+    "ease_l2": 5.0,
+    "positive_rating": None,
+    "ranking_loss": "softmax",
+    "negatives": 0,
+    "user_batch_size": 4,
+    "rating_weight": 0.0,
+    "epochs": 6,
+    "batch_size": 32,
+    "optimizer": "adamw",
+    "wide_optimizer": "adamw",
+    "learning_rate": 0.01,
+    "wide_learning_rate": 0.01,
+    "wide_l1": 0.0,
+    "unseen_rate": 0.5,
+    "patience": 6,
+    "gradient_clip": 1.0,
+    "accelerator": "cpu",
+    "devices": 1,
+}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tensors are so small that threads would only wait for each other."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
 def ratings() -> pd.DataFrame:
     """240 ratings of 10 users and 30 items in 60 seconds; the last fifth tests, the fifth before it validates."""
     rng = np.random.default_rng(5)
@@ -49,7 +93,7 @@ def ratings() -> pd.DataFrame:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def items() -> pd.DataFrame:
     rng = np.random.default_rng(6)
     genres = [[name for name in GENRES if rng.random() < 0.4] for _ in range(31)]
@@ -63,12 +107,12 @@ def items() -> pd.DataFrame:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def users() -> pd.DataFrame:
     return pd.DataFrame({"user_id": np.arange(1, 11), "gender": ["F", "M"] * 5})
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def featurize(ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame) -> Callable[..., FeatureTables]:
     """Features of the small data set, with other tables or params where given."""
 
@@ -83,9 +127,41 @@ def featurize(ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame) -
     return build
 
 
+@pytest.fixture(scope="session")
+def rated(ratings: pd.DataFrame) -> pd.DataFrame:
+    """The same ratings, but for those of user 4 and item 5 in training."""
+    new = ratings["user_id"].eq(4) | ratings["item_id"].eq(5)
+    return ratings[~(new & ratings["split"].eq("train"))].reset_index(drop=True)
+
+
+@pytest.fixture(scope="session")
+def load(
+    featurize: Callable[..., FeatureTables],
+    rated: pd.DataFrame,
+    users: pd.DataFrame,
+    items: pd.DataFrame,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., Features]:
+    """Features of `rated` by kind of split and, where given, by other params; all rows are loaded."""
+    users, items = users.assign(age=np.arange(10) ** 2), items.assign(length=np.arange(31) % 8)
+
+    @cache
+    def of(split: str, **changes: Any) -> Features:
+        tables = featurize(split, ratings=rated, users=users, items=items, **changes)
+        return Features.load(written(tables, tmp_path_factory.mktemp(split)), *SPLITS)
+
+    return of
+
+
 def written(tables: FeatureTables, folder: Path) -> Path:
     """The features folder that the stage would write."""
     for name in ("rows", "users", "items"):
         pq.write_table(getattr(tables, name), folder / f"{name}.parquet")
     write_json(folder / "features.json", tables.spec.as_dict())
     return folder
+
+
+def train_params(**changes: Any) -> TrainParams:
+    """Parameters of a small model that trains within a second, with others where given."""
+    defaults = load_params(Path(__file__).resolve().parents[1] / "params.yaml").train.model_dump()
+    return TrainParams(**(defaults | SMALL | changes))

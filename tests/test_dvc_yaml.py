@@ -13,7 +13,7 @@ import yaml
 from widedeep.params import Params
 
 ROOT = Path(__file__).resolve().parents[1]
-CODE = (ROOT / "stages", ROOT / "src")
+CODE = (ROOT / "stages", ROOT / "src", ROOT / "studies")
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES: dict[str, Any] = PIPELINE["stages"]
 
@@ -47,10 +47,10 @@ def imported_by(file: Path) -> set[Path]:
     return files
 
 
-def closure(stage: str) -> set[Path]:
-    """All files of ours that a stage needs: its imports, theirs, and the data files (templates) beside these."""
+def closure(module: str) -> set[Path]:
+    """All files of ours that a module needs: its imports, theirs, and the data files (templates) beside these."""
     found: set[Path] = set()
-    todo = module_files(f"stages.{stage}")
+    todo = module_files(module)
     while todo:
         found |= todo
         todo = {file for known in todo for file in imported_by(known)} - found
@@ -69,7 +69,7 @@ def code_files(path: Path, deep: bool = True) -> set[Path]:
 def test_deps_are_the_imports_of_the_stage(stage: str) -> None:
     listed = {dep: code_files(ROOT / dep) for dep in STAGES[stage]["deps"] if dep.split("/")[0] in ("stages", "src")}
     gone = [f"remove `- {dep}`: there is no such file" for dep, files in listed.items() if not files]
-    needed = closure(stage)
+    needed = closure(f"stages.{stage}")
     covered = set().union(*listed.values())
     missing = [f"add `- {file.relative_to(ROOT)}`" for file in sorted(needed - covered)]
     unused = [

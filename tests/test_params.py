@@ -123,6 +123,27 @@ def test_null_is_refused_wherever_it_means_nothing(load: Load, repository: dict[
         ("preprocess.test_fraction", 0, "must be greater than 0. Got 0 instead."),
         ("featurize.crosses", "user_id, genres", "must be a list. Got 'user_id, genres' instead."),
         ("featurize.crosses", [["age", "age"]], "a cross must not name a field twice. Got [['age', 'age']] instead."),
+        ("train.positive_rating", "high", "must be a number. Got 'high' instead."),
+        ("train.positive_rating", True, "must be a number, not true or false. Got True instead."),
+        ("train.rating_weight", -0.5, "must be greater than or equal to 0. Got -0.5 instead."),
+        ("train.members", 0, "must be greater than or equal to 1. Got 0 instead."),
+        ("train.factors", -1, "must be greater than or equal to 0. Got -1 instead."),
+        ("train.user_items", 2.5, "must be a whole number. Got 2.5 instead."),
+        ("train.item_users", -1, "must be greater than or equal to 0. Got -1 instead."),
+        ("train.time", 2, "must be true or false. Got 2 instead."),
+        ("train.wide_l2", -1, "must be greater than or equal to 0. Got -1 instead."),
+        ("train.factors_l2", "nan", "must be finite. Got 'nan' instead."),
+        ("train.channels", 0, "must be greater than or equal to 1. Got 0 instead."),
+        ("train.neighbours", 0, "must be greater than or equal to 1. Got 0 instead."),
+        ("train.shrinkage", -1, "must be greater than or equal to 0. Got -1 instead."),
+        ("train.ease_l2", 0, "must be greater than 0. Got 0 instead."),
+        ("train.negatives", -1, "must be greater than or equal to 0. Got -1 instead."),
+        ("train.user_batch_size", 0, "must be greater than or equal to 1. Got 0 instead."),
+        ("train.ranking_weight", 0, "must be greater than 0. Got 0 instead."),
+        ("train.wide_learning_rate", 0, "must be greater than 0. Got 0 instead."),
+        ("train.wide_weight_decay", -1, "must be greater than or equal to 0. Got -1 instead."),
+        ("train.wide_l1", -1, "must be greater than or equal to 0. Got -1 instead."),
+        ("train.unseen_rate", 1.5, "must be less than or equal to 1. Got 1.5 instead."),
     ],
 )
 def test_bad_value_names_key_rule_and_value(load: Load, key: str, value: Any, rule: str) -> None:
@@ -143,6 +164,40 @@ def test_wrong_option_names_the_nearest(load: Load) -> None:
     text = message(load, {"preprocess.split": "temporl"})
     assert "'preprocess.split': must be 'auto', 'temporal', 'random'" in text
     assert text.endswith("Got 'temporl' instead. Did you mean 'temporal'?")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "nearest"),
+    [
+        ("model", "widedeep", "wide_deep"),
+        ("model", "item-knn", "item_knn"),
+        ("objective", "rank", "ranking"),
+        ("ranking_loss", "soft_max", "softmax"),
+        ("optimizer", "adam", "adamw"),
+        ("wide_optimizer", "frtl", "ftrl"),
+    ],
+)
+def test_wrong_option_of_training_names_the_nearest(load: Load, key: str, value: str, nearest: str) -> None:
+    text = message(load, {f"train.{key}": value})
+    assert text.endswith(f"Got '{value}' instead. Did you mean '{nearest}'?")
+    assert getattr(load({f"train.{key}": nearest}).train, key) == nearest
+
+
+@pytest.mark.parametrize("value", [None, 3, "3.5", -1e3])
+def test_positive_rating_may_be_null_or_any_number(load: Load, value: Any) -> None:
+    assert load({"train.positive_rating": value}).train.positive_rating == (None if value is None else float(value))
+
+
+def test_bpr_needs_negatives(load: Load) -> None:
+    text = message(load, {"train.ranking_loss": "bpr", "train.negatives": 0})
+    assert text.endswith("in 'train': negatives must be at least 1 for ranking_loss: bpr. Got 0 instead.")
+    assert load({"train.ranking_loss": "bpr", "train.negatives": 1}).train.negatives == 1
+
+
+def test_only_ftrl_has_an_l1(load: Load) -> None:
+    text = message(load, {"train.wide_l1": 0.5, "train.wide_optimizer": "adamw"})
+    assert text.endswith("in 'train': wide_l1 must be 0 unless wide_optimizer is ftrl. Got 0.5 instead.")
+    assert load({"train.wide_l1": 0.5, "train.wide_optimizer": "ftrl"}).train.wide_l1 == 0.5
 
 
 def test_section_that_is_no_mapping_is_refused(load: Load) -> None:

@@ -9,6 +9,8 @@
     temporal:            # splits temporal and leave_last_out
       ranking: ...
 
+`python -m studies.tuning.search` finds and writes them (docs/tuning.md).
+
 As a program it prints one preset for DVC, whose experiment then runs on that data set, split and objective:
 
     dvc exp run $(python -m studies.tuning.presets ml-100k random rating)
@@ -18,12 +20,15 @@ import argparse
 import json
 from collections.abc import Mapping
 from copy import deepcopy
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
 from widedeep.errors import UserError, exit_on_user_error
+from widedeep.files import replacing
+from widedeep.params import Dataset
 
 FAMILIES = {"random": "random", "predefined": "random", "temporal": "temporal", "leave_last_out": "temporal"}
 
@@ -65,6 +70,23 @@ def load_preset(path: Path, split: str, objective: str) -> Sections | None:
     return preset or None
 
 
+def save_preset(path: Path, family: str, objective: str, preset: Sections, found: str) -> None:
+    """Put a preset into the file, in place of the earlier one of this kind of split and objective.
+
+    `found` says where it comes from, in a comment at the head of the file. The other comments there stay.
+    """
+    load_preset(path, family, objective)  # a file that is not laid out as above must not be written over
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    name = f"# {family}.{objective}: "
+    comments = takewhile(lambda line: line.startswith("#"), text.splitlines())
+    head = [line for line in comments if not line.startswith(name)]
+    presets = yaml.safe_load(text) or {}
+    presets.setdefault(family, {})[objective] = preset
+    body = yaml.safe_dump(presets, sort_keys=False, default_flow_style=None, width=120)
+    with replacing(path) as partial:
+        partial.write_text("\n".join([*head, name + found, body]), encoding="utf-8")
+
+
 def merged(params: Sections, changes: Sections) -> dict[str, dict[str, Any]]:
     """A copy of `params` with the values of `changes` in place of its own."""
     result = {name: dict(section) for name, section in deepcopy(params).items()}
@@ -95,7 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
     with exit_on_user_error():
         preset = load_preset(path, options.split, options.objective)
         if preset is None:
-            known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
+            known = ", ".join(name for name in get_args(Dataset) if preset_file(name).exists()) or "none"
             raise UserError(
                 f"There is no preset for {options.dataset} {options.split} {options.objective}: {path.name} must have "
                 f"{FAMILIES[options.split]}.{options.objective}. Data sets with presets: {known}."

@@ -1,50 +1,63 @@
 """A small evaluation that tests of metrics and of the report share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
 import pytest
 import torch
 
-from tests.small_data import written
+from tests.small_data import train_params, written
 from widedeep.evaluation.evaluate import Evaluation, evaluate
 from widedeep.features.build import FeatureTables
 from widedeep.features.store import Features
-from widedeep.models.wide_deep import WideDeep
-from widedeep.params import EvaluateParams, WideDeepParams
+from widedeep.models.family import build
+from widedeep.models.model import Model
+from widedeep.params import EvaluateParams, TrainParams
+from widedeep.training.fit import Fit, fit
 
 
 class Judged(NamedTuple):
-    """An evaluation with what it was made from."""
+    """An evaluation with what it was made from, and the learning curves."""
 
     features: Features
-    model: WideDeep
+    model: Model
+    about: TrainParams
     params: EvaluateParams
     evaluation: Evaluation
+    curves: pd.DataFrame
+    kept: int
 
 
 @pytest.fixture
 def judge(featurize: Callable[..., FeatureTables], tmp_path: Path) -> Callable[..., Judged]:
-    """Evaluate an untrained model on the small data set; with `constant` it predicts the training mean everywhere."""
+    """Evaluate a model on the small data set, with other parameters of training and evaluation where given: fitted,
+    and `trained` by gradient if asked for; with `constant` it predicts the training mean everywhere."""
 
-    def run(split: str = "temporal", constant: bool = False, **changes: Any) -> Judged:
+    def run(
+        split: str = "temporal",
+        train: Mapping[str, Any] | None = None,
+        trained: bool = False,
+        constant: bool = False,
+        **changes: Any,
+    ) -> Judged:
         own: dict[str, Any] = {"ks": (1, 5), "relevant_rating": None, "ranked_users": 100}
         own |= {"bootstrap_replicates": 100, "examples": 3, "seed": 0}
         params = EvaluateParams(**(own | {name: changes.pop(name) for name in own if name in changes}))
         features = Features.load(written(featurize(split, **changes), tmp_path), "train", "validation", "test")
-        torch.manual_seed(0)
-        shape: dict[str, Any] = {
-            "hidden": (4,),
-            "activation": "relu",
-            "dropout": 0.0,
-            "batch_norm": False,
-            "bounded_output": False,
-        }
-        model = WideDeep(features.spec, WideDeepParams(embedding_size=2, embedding_deviation=0.5, **shape)).eval()
+        about = train_params(**{"epochs": 2} | dict(train or {}))
+        if trained:
+            done = fit(features, about, tmp_path / "checkpoints")
+        else:
+            torch.manual_seed(0)
+            model = build(features.spec, about)
+            model.fit(features)
+            done = Fit(model.eval(), [{"epoch": 0}], 0, {})
         if constant:
-            for weights in model.parameters():
+            for weights in done.model.parameters():
                 torch.nn.init.zeros_(weights)
-        return Judged(features, model, params, evaluate(features, model, params))
+        evaluation = evaluate(features, done.model, about, params)
+        return Judged(features, done.model, about, params, evaluation, pd.DataFrame(done.curves), done.epoch)
 
     return run

@@ -12,9 +12,11 @@ import torch
 
 from tests.evaluation.conftest import Judged
 from widedeep.errors import UserError
-from widedeep.evaluation.evaluate import evaluate
+from widedeep.evaluation.evaluate import COMPARED, evaluate
+from widedeep.evaluation.findings import LABELS
 from widedeep.features.build import FeatureTables
 from widedeep.features.store import Features
+from widedeep.models.family import BASELINES, NETWORKS
 
 Judge = Callable[..., Judged]
 CURVES = {"calibration", "ranking_by_k", "rmse_by_user_activity", "rmse_by_item_popularity", "rmse_by_genre",
@@ -69,13 +71,35 @@ def test_bias_baseline_frozen_by_hand(judge: Judge, ratings: pd.DataFrame) -> No
     assert found == pytest.approx(expected, abs=1e-4)
 
 
-def test_global_mean_is_the_running_one_online_and_that_of_training_frozen(judge: Judge, ratings: pd.DataFrame) -> None:
+def test_global_mean_is_that_of_training(judge: Judge, ratings: pd.DataFrame) -> None:
     found = judge().evaluation.metrics["baselines"]["global_mean"]["rating"]
-    test = ratings[ratings["split"] == "test"]
-    running = [ratings.loc[ratings["timestamp"] < second, "rating"].mean() for second in test["timestamp"]]
     mean = ratings.loc[ratings["split"] == "train", "rating"].mean()
-    assert found["online"]["rmse"]["value"] == pytest.approx(rmse(running, test["rating"]), abs=1e-5)
-    assert found["frozen"]["rmse"]["value"] == pytest.approx(rmse(mean, test["rating"]), abs=1e-5)
+    expected = rmse(mean, ratings.loc[ratings["split"] == "test", "rating"])
+    for knowledge in ("online", "frozen"):
+        assert found[knowledge]["rmse"]["value"] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("model", LABELS)
+def test_every_model_is_judged_once_beside_the_other_baselines(judge: Judge, model: str) -> None:
+    evaluation = judge(train={"model": model}).evaluation
+    metrics = evaluation.metrics
+    assert evaluation.model == model
+    assert list(metrics["baselines"]) == [name for name in COMPARED if name != model]
+    assert {f"rmse_minus_{name}" for name in metrics["baselines"]} <= set(metrics["rating"]["online"])
+    assert all(math.isfinite(value) for value in numbers(metrics))
+    assert 0 <= metrics["ranking"]["frozen"]["ndcg_at_5"]["value"] <= 1
+    assert "ranking" not in metrics["baselines"].get("global_mean", {})
+
+
+def test_a_baseline_has_the_same_numbers_as_the_trained_model(judge: Judge) -> None:
+    beside, alone = judge().evaluation.metrics["baselines"], judge(train={"model": "bias"}).evaluation.metrics
+    for knowledge, estimates in beside["bias"]["rating"].items():
+        assert estimates == {name: alone["rating"][knowledge][name] for name in estimates}
+    assert beside["bias"]["ranking"] == alone["ranking"]
+
+
+def test_every_model_of_the_family_has_a_label() -> None:
+    assert set(LABELS) == set(BASELINES) | set(NETWORKS)
 
 
 @pytest.mark.parametrize(("split", "expected"), [("temporal", ["online", "frozen"]), ("random", ["frozen"])])
@@ -98,19 +122,47 @@ def test_sums_per_user_make_the_global_metrics(judge: Judge) -> None:
     assert evaluation.metrics["ranking"]["frozen"]["ndcg_at_5"]["value"] == pytest.approx(mean, abs=1e-6)
 
 
-def test_lists_hold_every_item_but_those_of_training_best_first(judge: Judge, ratings: pd.DataFrame) -> None:
-    judged = judge(ks=(31,))
+RANKED: dict[str, dict[str, Any]] = {
+    **{model: {"model": model} for model in LABELS},
+    "interactions": {"factors": 2, "user_items": 3, "item_users": 2, "time": True},
+    "ranking": {"objective": "ranking", "time": True},
+    "joint": {"objective": "joint", "rating_weight": 0.5, "factors": 2},
+}
+
+
+@pytest.mark.parametrize("train", RANKED.values(), ids=RANKED)
+def test_lists_hold_every_item_but_those_of_training_best_first(
+    judge: Judge, ratings: pd.DataFrame, train: dict[str, Any]
+) -> None:
+    """The scores of the grid are those of the pairs, listed one by one."""
+    judged = judge(train=train, ks=(31,))
     features, (users, asked_at, items) = judged.features, judged.evaluation.recommended
-    train = ratings[ratings["split"] == "train"]
+    rated = ratings[ratings["split"] == "train"]
     for place, user in enumerate(users.tolist()):
         listed = items[place][items[place] >= 0]
-        seen = set(train.loc[train["user_id"] == int(features.users.ids[user]), "item_id"])
+        seen = set(rated.loc[rated["user_id"] == int(features.users.ids[user]), "item_id"])
         assert sorted(features.items.ids[listed].tolist()) == sorted(set(features.items.ids.tolist()) - seen)
-        owner = torch.full_like(listed, user)
-        history = features.frozen_history(owner, listed, asked_at[place].expand(len(listed)))
+        owner, asked = torch.full_like(listed, user), asked_at[place].expand(len(listed))
+        inputs = features.listed(owner, listed, asked, judged.model.reads)
+        if judged.model.ranks_with_history:
+            inputs = inputs._replace(history=features.frozen_history(owner, listed, asked))
         with torch.no_grad():
-            scores = judged.model(features.inputs(owner, listed, history))
+            scores = judged.model(inputs).ranking.expand(len(listed))
         assert (scores.diff() <= 1e-5).all()
+
+
+def test_ratings_of_a_model_that_ranks_are_the_line_of_its_score(judge: Judge) -> None:
+    judged = judge(train={"objective": "ranking"}, trained=True)
+    features, model = judged.features, judged.model
+    rows = features.splits["test"]
+    with torch.no_grad():
+        score = model(features.listed(rows.user, rows.item, rows.timestamp, model.reads)).ranking
+        known = features.splits["train"]
+        before = model(features.listed(known.user, known.item, known.timestamp, model.reads)).ranking
+    slope, intercept = np.polyfit(before.double(), known.rating.double(), 1)
+    expected = rmse(intercept + slope * score.double().numpy(), rows.rating.numpy())
+    for knowledge in ("online", "frozen"):
+        assert judged.evaluation.metrics["rating"][knowledge]["rmse"]["value"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_of_too_many_users_a_seeded_few_are_ranked_as_among_all(judge: Judge) -> None:
@@ -163,4 +215,4 @@ def test_no_test_row_is_an_error(judge: Judge) -> None:
     splits = judged.features.splits | {"test": none}
     features = Features(**(vars(judged.features) | {"splits": splits}))
     with pytest.raises(UserError, match="There is no test row"):
-        evaluate(features, judged.model, judged.params)
+        evaluate(features, judged.model, judged.about, judged.params)

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.evaluation.conftest import Judged
+from widedeep.training.callbacks import CURVES
 
 DVC = [sys.executable, "-m", "dvc"]
 
@@ -28,8 +29,9 @@ def show(root: Path, judge: Callable[..., Judged], tmp_path: Path) -> Callable[.
     (folder / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n", encoding="utf-8")
 
     def run(**changes: Any) -> dict[str, Any]:
-        curves = judge(**changes).evaluation.curves
-        curves["learning_curves"] = pd.DataFrame({"epoch": [0, 1], "train_rmse": [1, 0.9], "validation_rmse": [1, 0.8]})
+        judged = judge(**changes)
+        curves = judged.evaluation.curves
+        curves["learning_curves"] = judged.curves.reindex(columns=["epoch", *CURVES])  # as the train stage writes them
         (folder / "reports" / "plots").mkdir(parents=True)
         for name, table in curves.items():
             table.to_csv(folder / "reports" / "plots" / f"{name}.csv", index=False)
@@ -44,7 +46,7 @@ def show(root: Path, judge: Callable[..., Judged], tmp_path: Path) -> Callable[.
 
 
 def test_every_plot_has_its_rows_of_every_model(show: Callable[..., dict[str, Any]]) -> None:
-    specs = show()
+    specs = show(trained=True)
     assert list(specs) == [
         "learning_curves", "calibration", "rmse_by_month", "rmse_by_user_activity", "rmse_by_item_popularity",
         "rmse_by_genre", "ranking_by_k",
@@ -61,8 +63,31 @@ def test_every_plot_has_its_rows_of_every_model(show: Callable[..., dict[str, An
     ranking = specs["ranking_by_k"]
     assert {row["model"] for row in ranking["data"]["values"]} == {"wide_deep", "bias", "popularity"}
     assert ranking["spec"]["encoding"]["x"]["field"] == "k"
-    learning = specs["learning_curves"]["data"]["values"]
-    assert {row["field"] for row in learning} == {"train_rmse", "validation_rmse"}
+    assert learning(specs) == {"train_rmse", "validation_rmse"}
+
+
+@pytest.mark.parametrize(
+    ("train", "expected"),
+    [
+        ({"objective": "ranking"}, {"train_ranking_loss", "validation_ndcg_at_10"}),
+        (
+            {"objective": "joint"},
+            {"train_ranking_loss", "validation_ndcg_at_10", "train_rmse", "validation_rmse"},
+        ),
+        ({"model": "bias"}, {"validation_rmse"}),
+    ],
+)
+def test_learning_curves_are_drawn_as_far_as_the_objective_has_them(
+    show: Callable[..., dict[str, Any]], train: dict[str, Any], expected: set[str]
+) -> None:
+    assert learning(show(train=train, trained=True)) == expected
+
+
+def learning(specs: dict[str, Any]) -> set[str]:
+    """The columns that the plot of the learning curves shows: those with a number, as its first filter keeps them."""
+    spec = specs["learning_curves"]
+    assert spec["transform"][0] == {"filter": "datum['dvc_inferred_y_value'] !== ''"}
+    return {row["field"] for row in spec["data"]["values"] if row["dvc_inferred_y_value"] != ""}
 
 
 def test_tables_without_rows_leave_their_plots_empty(

@@ -16,6 +16,7 @@ import pytest
 from tests.evaluation.conftest import Judged
 from widedeep.evaluation import charts, findings
 from widedeep.evaluation.charts import Axis, Line, Point, Row, Series, nice_ticks
+from widedeep.evaluation.findings import LABELS
 from widedeep.evaluation.report import Sources, headline, render_report
 
 Judge = Callable[..., Judged]
@@ -34,10 +35,12 @@ LOOK = Series("Wide & Deep", "#0072B2", "circle")
 
 @pytest.fixture
 def render(judge: Judge, items: pd.DataFrame) -> Render:
-    def run(split: str = "temporal", curves: pd.DataFrame = CURVES, **changes: Any) -> str:
+    def run(split: str = "temporal", curves: pd.DataFrame = CURVES, kept: int = 1, **changes: Any) -> str:
         judged = judge(split, **changes)
-        sources = Sources(changes.get("items", items), split, curves, DATA)
-        return render_report(judged.evaluation, judged.features, judged.model, judged.params, sources)
+        if changes.get("trained"):
+            curves, kept = judged.curves, judged.kept
+        sources = Sources(changes.get("items", items), split, curves, kept, DATA)
+        return render_report(judged.evaluation, judged.features, judged.model, judged.about, judged.params, sources)
 
     return run
 
@@ -90,8 +93,11 @@ def metrics(low: float, high: float, ndcg: tuple[float, float] = (0.1, 0.2)) -> 
 )  # fmt: skip
 def test_finding_says_what_the_interval_says(low: float, high: float, sentence: str, title: str) -> None:
     found = metrics(low, high)
-    assert text(findings.rating_finding(found, "online")) == f"Wide & Deep predicts unseen ratings with {sentence}"
-    assert findings.knowledge_finding(found, "online") == title
+    assert (
+        text(findings.rating_finding("wide_deep", found, "online"))
+        == f"Wide & Deep predicts unseen ratings with {sentence}"
+    )
+    assert findings.knowledge_finding("wide_deep", found, "online") == title
 
 
 @pytest.mark.parametrize(
@@ -125,6 +131,77 @@ def test_page_is_one_small_file_with_the_same_bytes_every_time(render: Render) -
     assert not re.findall(r"<script|https?://|@import|<link(?! rel=\"icon\" href=\"data:,\")|\bsrc=", page)
 
 
+@pytest.mark.parametrize("model", LABELS)
+def test_page_of_every_model(render: Render, model: str) -> None:
+    page = render(train={"model": model})
+    label = findings.title(model)
+    assert f"{label} on csv" in text(page)
+    assert f"{label} predicts unseen ratings with RMSE" in text(page)
+    assert ("its predicted rating is the least-squares line of its score" in text(page)) is (model == "ease")
+    errors = page[page.index("Errors in rating points") :]
+    rows = re.findall(r'<tr><th scope="row">(.*?)</th>', errors[: errors.index("</table>")])
+    assert [unescape(row) for row in rows] == [
+        LABELS[model], *(LABELS[name] for name in ("bias", "popularity", "global_mean") if name != model)
+    ]  # fmt: skip
+    if model == "bias":
+        assert "than the popularity baseline in" in text(page)
+    assert not any(word in text(page) for word in ("nan", "None", "inf "))
+
+
+def test_page_of_a_model_that_is_not_trained_in_epochs(render: Render) -> None:
+    page = text(render(train={"model": "bias"}, trained=True))
+    assert re.search(
+        r"Bias is not trained in epochs: it is computed from the training ratings in one step\. On the validation "
+        r"ratings: RMSE \d\.\d{3}, frozen RMSE \d\.\d{3}, online RMSE \d\.\d{3}\.",
+        page,
+    )
+    assert "Learning curves" not in page
+    for nothing in ({}, {"train_rmse": [np.nan], "validation_rmse": [np.nan]}):
+        assert "in one step. Calibration, online" in text(render(curves=pd.DataFrame({"epoch": [0]} | nothing)))
+
+
+def test_page_of_a_model_that_ranks(render: Render) -> None:
+    page = text(render(train={"objective": "ranking", "positive_rating": 4.0}, trained=True))
+    assert "Wide & Deep learns an order, not ratings: its predicted rating is the least-squares line" in page
+    assert "Learning curves, NDCG at 10 Validation NDCG at 10 is highest in" in page
+    assert "a positive among the validation ratings: an item rated 4 or more." in page
+    assert re.search(r"Learning curves, ranking loss Training ranking loss ends at \d\.\d{3} after epoch 1", page)
+    assert "Learning curves, RMSE" not in page
+    assert "sorts by its ranking head" not in page
+
+
+@pytest.mark.parametrize(
+    ("weight", "sentence"),
+    [
+        (0.5, "Wide & Deep sorts by its ranking head plus 0.5 times the predicted rating."),
+        (0.0, "Wide & Deep sorts by its ranking head."),
+    ],
+)
+def test_page_of_a_model_with_two_heads(render: Render, weight: float, sentence: str) -> None:
+    page = text(render(train={"objective": "joint", "rating_weight": weight}, trained=True))
+    assert sentence in page
+    for measure in ("RMSE", "NDCG at 10", "ranking loss"):
+        assert f"Learning curves, {measure} " in page
+    assert "any rated item" in page
+    assert "least-squares" not in page
+
+
+def test_two_objectives_keep_an_epoch_that_need_not_be_the_best_of_either() -> None:
+    ndcg = pd.DataFrame({"validation_ndcg_at_10": [0.1, 0.2, 0.3]})
+    found = findings.learning_finding("NDCG at 10", ndcg, 1)
+    assert found == (
+        "Validation NDCG at 10 is highest in epoch 2 (0.300); epoch 1 is kept (0.200), where RMSE minus NDCG is lowest"
+    )
+    assert findings.learning_finding("NDCG at 10", ndcg, 2).endswith("in the last epoch, 2 (0.300): it may still rise")
+
+
+def test_curves_that_end_in_numbers_that_are_not_finite_are_drawn_as_far_as_they_go(render: Render) -> None:
+    curves = CURVES.assign(train_rmse=[1.2, 1.0, np.inf], validation_rmse=[1.1, 0.95, np.nan])
+    page = render(curves=curves)
+    assert "Validation RMSE is lowest in epoch 1 (0.950), whose weights are kept" in text(page)
+    assert not re.search(r"\b(nan|inf)\b", page)
+
+
 def test_validation_curves_by_knowledge_are_drawn_where_there_are_two(render: Render) -> None:
     frozen = CURVES.assign(validation_frozen_rmse=[1.1, 0.95, 0.97])
     assert "online and frozen together" not in text(render(curves=frozen))
@@ -155,11 +232,13 @@ def test_random_split_without_timestamps_validation_and_genres(
     page = render(
         "random",
         curves=CURVES.drop(columns="validation_rmse"),
+        kept=2,
         ratings=ratings.assign(timestamp=pd.array([None] * len(ratings), "Int64")),
         items=items.assign(genres=[[] for _ in range(len(items))], year=np.nan),
         crosses=(),
     )
-    assert "there are no validation rows to stop by" in text(page)
+    assert "There is no validation to stop by, so the last epoch is kept." in text(page)
+    assert "Training RMSE ends at 0.900 after epoch 2" in text(page)
     for absent in ("online", "By month", "By genre", "Days (UTC)", "nan", "None"):
         assert absent not in text(page)
 
@@ -288,11 +367,20 @@ def browse(tmp_path: Path) -> Callable[[str, int], tuple[dict[str, Any], str]]:
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("split", ["temporal", "random"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"split": "temporal"},
+        {"split": "random"},
+        {"train": {"objective": "joint"}, "trained": True},
+        {"train": {"model": "genre_dense"}},
+    ],
+    ids=["temporal", "random", "joint", "genre_dense"],
+)
 def test_in_a_browser_nothing_sticks_out_overlaps_or_fails(
-    render: Render, browse: Callable[[str, int], tuple[dict[str, Any], str]], split: str, width: int
+    render: Render, browse: Callable[[str, int], tuple[dict[str, Any], str]], changes: dict[str, Any], width: int
 ) -> None:
-    page = render(split).replace("<details>", "<details open>")
+    page = render(**changes).replace("<details>", "<details open>")
     found, console = browse(page, width)
     assert found == {"width": width, "beyond": 0, "out": [], "hit": []}
     assert console == ""

@@ -10,6 +10,7 @@ import torch
 
 from tests.small_data import written
 from widedeep.features.build import FeatureTables
+from widedeep.features.inputs import Reads
 from widedeep.features.spec import Spec
 from widedeep.features.store import Features
 
@@ -35,7 +36,7 @@ def test_frozen_history_is_the_state_at_the_training_cut_off(
     featurize: Featurize, ratings: pd.DataFrame, items: pd.DataFrame, tmp_path: Path
 ) -> None:
     tables = featurize()
-    features = Features.load(written(tables, tmp_path), "test")
+    features = Features.load(written(tables, tmp_path), "train", "test")
     rows = features.splits["test"]
     found = columns(features, features.frozen_history(rows.user, rows.item, rows.timestamp))
 
@@ -69,7 +70,7 @@ def test_frozen_history_is_the_state_at_the_training_cut_off(
 
 
 def test_frozen_equals_online_in_the_first_second_after_the_cut_off(featurize: Featurize, tmp_path: Path) -> None:
-    features = Features.load(written(featurize(), tmp_path), "validation")
+    features = Features.load(written(featurize(), tmp_path), "train", "validation")
     rows = features.splits["validation"]
     first = rows.timestamp == rows.timestamp.min()
     assert first.any()
@@ -79,7 +80,7 @@ def test_frozen_equals_online_in_the_first_second_after_the_cut_off(featurize: F
 
 @pytest.mark.parametrize("split", ["random", "leave_last_out"])
 def test_rows_outside_training_have_the_frozen_history(featurize: Featurize, tmp_path: Path, split: str) -> None:
-    features = Features.load(written(featurize(split), tmp_path), "test")
+    features = Features.load(written(featurize(split), tmp_path), "train", "test")
     rows = features.splits["test"]
     assert torch.equal(rows.history, features.frozen_history(rows.user, rows.item, rows.timestamp))
 
@@ -97,24 +98,23 @@ def test_inputs_are_those_of_the_rows(
 ) -> None:
     features = Features.load(written(featurize(), tmp_path), "train")
     rows = features.splits["train"]
-    inputs = features.inputs(rows.user, rows.item, rows.history)
+    inputs = features.inputs(rows, Reads())
     train = ratings[ratings["split"] == "train"]
-    names = [field.name for field in features.spec.of_kind("category")]
     vocabulary = sorted(train["item_id"].unique())
-    assert inputs.categories[:, names.index("item_id")].tolist() == [
-        vocabulary.index(item) + 1 for item in train["item_id"]
-    ]
+    indices = inputs.pairs.of_items(inputs.items.categories[:, 0])
+    assert indices.tolist() == [vocabulary.index(item) + 1 for item in train["item_id"]]
     genres = features.spec.of_kind("bag")[0].values or ()
-    found = [[genres[index - 1] for index in bag if index] for bag in inputs.bag.tolist()]
+    bags = inputs.pairs.of_items(inputs.items.bag).tolist()
+    found = [[genres[index - 1] for index in bag if index] for bag in bags]
     assert found == [items.set_index("item_id")["genres"][item] for item in train["item_id"]]
     assert rows.rating.tolist() == train["rating"].tolist()
 
 
 def test_items_without_any_genre_have_an_empty_bag(featurize: Featurize, items: pd.DataFrame, tmp_path: Path) -> None:
     tables = featurize(items=items.assign(genres=[[] for _ in range(31)]))
-    features = Features.load(written(tables, tmp_path), "test")
+    features = Features.load(written(tables, tmp_path), "train", "test")
     rows = features.splits["test"]
     assert features.spec.of_kind("bag")[0].cardinality == 1
-    assert features.inputs(rows.user, rows.item, rows.history).bag.tolist() == [[0]] * len(rows)
+    assert not features.inputs(rows, Reads()).items.bag.any()
     found = columns(features, features.frozen_history(rows.user, rows.item, rows.timestamp))
     assert set(found["user_genre_mean"]) == {0}

@@ -1,52 +1,82 @@
 """Baselines against numpy, on what each row may know."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from tests.small_data import written
+from tests.small_data import train_params
 from widedeep.features.build import FeatureTables
+from widedeep.features.inputs import Inputs, Reads
 from widedeep.features.store import Features
-from widedeep.models.baselines import Bias, GlobalMean, Known, Popularity, running_mean
+from widedeep.models.family import BASELINES
+from widedeep.models.model import Model
+from widedeep.models.popularity import Popularity, least_squares
 
 Featurize = Callable[..., FeatureTables]
 
 
-@pytest.fixture
-def features(featurize: Featurize, tmp_path: Path) -> Features:
-    return Features.load(written(featurize(), tmp_path), "train", "validation", "test")
+@pytest.fixture(scope="module")
+def features(load: Callable[..., Features]) -> Features:
+    return load("temporal")
 
 
-def test_running_mean_is_that_of_all_ratings_strictly_before(features: Features, ratings: pd.DataFrame) -> None:
-    test = ratings[ratings["split"] == "test"]
-    expected = [ratings.loc[ratings["timestamp"] < second, "rating"].mean() for second in test["timestamp"]]
-    found = running_mean(features, features.splits["test"].timestamp)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert GlobalMean().predict(Known(torch.zeros(len(test), 1), found)).equal(found)
+@pytest.fixture(scope="module")
+def rows(featurize: Featurize, rated: pd.DataFrame) -> pd.DataFrame:
+    return featurize(ratings=rated).rows.to_pandas()
 
 
-def test_running_mean_before_the_first_rating_is_the_training_mean(features: Features) -> None:
-    assert running_mean(features, torch.tensor([0])).item() == pytest.approx(features.spec.mean)
+def fitted(features: Features, name: str) -> Model:
+    model = BASELINES[name](features.spec, train_params(model=name))
+    model.fit(features)
+    return model
 
 
-def test_bias_adds_the_damped_means_of_user_and_item(featurize: Featurize, features: Features) -> None:
-    rows = featurize().rows.to_pandas()
+def inputs_of(features: Features, split: str = "test") -> Inputs:
+    return features.inputs(features.splits[split], Reads())
+
+
+def test_global_mean_is_that_of_the_training_ratings(features: Features, rated: pd.DataFrame) -> None:
+    mean = rated.loc[rated["split"] == "train", "rating"].mean()
+    output = fitted(features, "global_mean")(inputs_of(features))
+    assert output.rating.tolist() == pytest.approx([mean] * len(features.splits["test"]))
+
+
+def test_bias_adds_the_damped_means_of_user_and_item(features: Features, rows: pd.DataFrame) -> None:
     rows = rows[rows["split"] == "test"]
-    known = Known(features.splits["test"].history, torch.zeros(len(rows)))
     expected = features.spec.mean + rows["user_mean"] + rows["item_mean"]
-    np.testing.assert_allclose(Bias(features.spec).predict(known), expected, atol=1e-6)
+    output = fitted(features, "bias")(inputs_of(features))
+    np.testing.assert_allclose(output.rating, expected, atol=1e-6)
+    assert output.ranking.equal(output.rating)
 
 
 def test_popularity_is_the_least_squares_line_on_the_logarithm_of_the_count(
-    featurize: Featurize, features: Features
+    features: Features, rows: pd.DataFrame
 ) -> None:
-    rows = featurize().rows.to_pandas()
     train, test = rows[rows["split"] == "train"], rows[rows["split"] == "test"]
     slope, intercept = np.polyfit(np.log1p(train["item_count"]), train["rating"], 1)
-    known = Known(features.splits["test"].history, torch.zeros(len(test)))
-    expected = intercept + slope * np.log1p(test["item_count"])
-    np.testing.assert_allclose(Popularity(features).predict(known), expected, atol=1e-4)
+    output = fitted(features, "popularity")(inputs_of(features))
+    np.testing.assert_allclose(output.rating, intercept + slope * np.log1p(test["item_count"]), atol=1e-4)
+
+
+def test_popularity_ranks_the_most_rated_first_even_if_they_are_rated_low(
+    features: Features, rated: pd.DataFrame
+) -> None:
+    model = fitted(features, "popularity")
+    assert isinstance(model, Popularity)
+    model.line.copy_(torch.tensor([5.0, -1.0]))
+    users = torch.tensor([0])
+    grid = features.grid(users, torch.arange(31), torch.tensor([1060]), Reads(), with_history=True)
+    count = rated[rated["split"] == "train"]["item_id"].value_counts().reindex(range(1, 32), fill_value=0)
+    output = model(grid)
+    np.testing.assert_allclose(output.ranking[0].exp() - 1, count, atol=1e-4)
+    np.testing.assert_allclose(output.rating, 5 - output.ranking)
+
+
+def test_least_squares_line_is_that_of_numpy() -> None:
+    x, y = torch.randn(2, 50)
+    slope, intercept = np.polyfit(x, y, 1)
+    assert least_squares(x, y).tolist() == pytest.approx([intercept, slope], abs=1e-5)
+    assert least_squares(torch.ones(50), y).tolist() == pytest.approx([y.mean().item(), 0])

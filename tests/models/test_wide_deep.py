@@ -1,65 +1,77 @@
-"""The model against its definition: a linear model on an explicit one-hot matrix, and a hand-made forward pass."""
+"""Wide & Deep against its definition: a linear model on an explicit one-hot matrix, and a hand-made forward pass."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import cast
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.small_data import written
-from widedeep.features.build import FeatureTables
-from widedeep.features.store import Features, Inputs
-from widedeep.models.weights import load_model, save_model
-from widedeep.models.wide_deep import Standardize, WideDeep, stable_hash
-from widedeep.params import WideDeepParams
+from tests.small_data import train_params
+from widedeep.features.inputs import Inputs, Reads
+from widedeep.features.store import Features
+from widedeep.models.deep import Embeddings
+from widedeep.models.model import Standardize
+from widedeep.models.wide import stable_hash
+from widedeep.models.wide_deep import WideDeep
 
-Featurize = Callable[..., FeatureTables]
+Load = Callable[..., Features]
 
-PARAMS = WideDeepParams(
-    embedding_size=4,
-    embedding_deviation=0.1,
-    hidden=(8, 3),
-    activation="relu",
-    dropout=0.5,
-    batch_norm=False,
-    bounded_output=False,
-)
 CROSSES = (("user_id", "genres"), ("gender", "year"), ("gender", "item_id", "genres"))
 
 
-@pytest.fixture
-def features(featurize: Featurize, tmp_path: Path) -> Features:
-    return Features.load(written(featurize(crosses=CROSSES), tmp_path), "train", "test")
+@pytest.fixture(scope="module")
+def features(load: Load) -> Features:
+    return load("temporal", crosses=CROSSES)
 
 
 def inputs_of(features: Features, split: str) -> Inputs:
-    rows = features.splits[split]
-    return features.inputs(rows.user, rows.item, rows.history)
+    return features.inputs(features.splits[split], Reads())
 
 
-def random_model(features: Features, params: WideDeepParams = PARAMS) -> WideDeep:
+def random_model(features: Features, **changes: Any) -> WideDeep:
     torch.manual_seed(0)
-    model = WideDeep(features.spec, params).eval()
+    model = WideDeep(features.spec, train_params(**{"hidden": (8, 3), "activation": "relu"} | changes)).eval()
     for parameter in model.wide.parameters():
         nn.init.normal_(parameter)
     with torch.no_grad():
         model.wide.table.weight[0] = 0
+    model.fit(features)
     return model
 
 
+class Row(NamedTuple):
+    """What a row is about, without any index arithmetic: category index by name of the field, and genres."""
+
+    values: dict[str, int]
+    genres: list[int]
+
+
+def rows_of(features: Features, inputs: Inputs) -> list[Row]:
+    names = [
+        field.name
+        for entity in ("user", "item")
+        for field in features.spec.of_kind("category")
+        if field.entity == entity
+    ]
+    pairs = inputs.pairs
+    categories = torch.cat(
+        [pairs.of_users(inputs.users.categories), pairs.of_items(inputs.items.categories)], 1
+    ).tolist()
+    bags = pairs.of_items(inputs.items.bag).tolist()
+    return [
+        Row(dict(zip(names, index, strict=True)), [genre for genre in bag if genre])
+        for index, bag in zip(categories, bags, strict=True)
+    ]
+
+
 def one_hot(features: Features, inputs: Inputs) -> list[dict[tuple[object, ...], float]]:
-    """Each row's wide features by name and value, with the weight they carry; written without any index arithmetic."""
-    spec = features.spec
-    names = [field.name for field in spec.of_kind("category")]
+    """Each row's wide features by name and value, with the weight they carry."""
     rows = []
-    for categories, bag in zip(inputs.categories.tolist(), inputs.bag.tolist(), strict=True):
-        genres = [genre for genre in bag if genre]
-        values = dict(zip(names, categories, strict=True))
+    for values, genres in rows_of(features, inputs):
         on: dict[tuple[object, ...], float] = dict.fromkeys(values.items(), 1.0)
         on |= {("genres", genre): 1 / len(genres) for genre in genres}
-        for cross in spec.crosses:
+        for cross in features.spec.crosses:
             for genre in genres if "genres" in cross.fields else [0]:
                 combination = tuple(genre if name == "genres" else values[name] for name in cross.fields)
                 if all(combination):
@@ -69,45 +81,79 @@ def one_hot(features: Features, inputs: Inputs) -> list[dict[tuple[object, ...],
     return rows
 
 
-def test_wide_part_is_a_linear_model_on_one_hot_features(features: Features) -> None:
-    model, inputs = random_model(features), inputs_of(features, "train")
+def without_numbers(model: WideDeep, inputs: Inputs) -> tuple[Tensor, Tensor, None]:
+    user, item, _ = model.numbers(inputs)
+    return torch.zeros_like(user), torch.zeros_like(item), None
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+@torch.no_grad()
+def test_wide_part_is_a_linear_model_on_one_hot_features(features: Features, heads: int) -> None:
+    model, inputs = random_model(features, objective="rating" if heads == 1 else "joint"), inputs_of(features, "train")
     rows = one_hot(features, inputs)
     columns = {name: place for place, name in enumerate(sorted({name for row in rows for name in row}, key=str))}
     matrix = torch.zeros(len(rows), len(columns), dtype=torch.float64)
     for place, row in enumerate(rows):
         for name, weight in row.items():
             matrix[place, columns[name]] = weight
-    numbers = torch.zeros_like(inputs.numbers)
-    output = model.wide(inputs, numbers).double() - model.wide.numbers.bias.double()
+    score, _ = model.wide(inputs, without_numbers(model, inputs))
+    output = score.double() - model.wide.bias.double()
+    assert output.shape == (len(rows), heads)
     # If the wide part is linear in these columns, least squares finds weights that give it exactly.
-    solution = torch.linalg.lstsq(matrix, output[:, None], driver="gelsd").solution
-    torch.testing.assert_close((matrix @ solution)[:, 0], output, atol=1e-5, rtol=0)
+    solution = torch.linalg.lstsq(matrix, output, driver="gelsd").solution
+    torch.testing.assert_close(matrix @ solution, output, atol=1e-5, rtol=0)
 
 
+@torch.no_grad()
+def test_numbers_add_their_standardized_value_times_a_weight(features: Features) -> None:
+    model, inputs = random_model(features), inputs_of(features, "train")
+    rows = features.splits["train"]
+    numbers = torch.cat([features.users.numbers[rows.user], features.items.numbers[rows.item], rows.history], 1)
+    assert numbers.shape[1] == 12
+    standard = (numbers - numbers.mean(0)) / numbers.std(0, correction=0)
+    whole, _ = model.wide(inputs, model.numbers(inputs))
+    rest, _ = model.wide(inputs, without_numbers(model, inputs))
+    torch.testing.assert_close(whole - rest, standard @ model.wide.numbers.weight.T, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+@torch.no_grad()
+def test_wide_penalty_is_the_mean_square_of_the_weights_that_are_on(features: Features, heads: int) -> None:
+    model = random_model(features, objective="rating" if heads == 1 else "joint", wide_l2=0.5)
+    model.wide.table.weight[1:] = 3.0
+    for split in ("train", "test"):
+        inputs = inputs_of(features, split)
+        rows = one_hot(features, inputs)
+        squares = [heads * sum((3 * share) ** 2 for share in row.values()) for row in rows]
+        assert model(inputs).penalty.item() == pytest.approx(0.5 * sum(squares) / len(rows), rel=1e-5)
+
+
+@torch.no_grad()
 def test_crosses_are_left_at_0_for_unseen_values(features: Features) -> None:
     model, inputs = random_model(features), inputs_of(features, "train")
-    unseen = inputs._replace(categories=torch.zeros_like(inputs.categories), bag=torch.zeros_like(inputs.bag))
-    starts = model.wide.starts[: len(features.spec.of_kind("category"))]
-    expected = model.wide.table.weight[starts].sum() + model.wide.numbers.bias
-    output = model.wide(unseen, torch.zeros_like(inputs.numbers))
-    torch.testing.assert_close(output, expected.expand(len(output)))
+    users = inputs.users._replace(categories=torch.zeros_like(inputs.users.categories))
+    items = inputs.items
+    items = items._replace(categories=torch.zeros_like(items.categories), bag=torch.zeros_like(items.bag))
+    starts = [model.wide.start[name] for name in model.wide.position]
+    expected = model.wide.table.weight[starts].sum() + model.wide.bias
+    output, _ = model.wide(inputs._replace(users=users, items=items), without_numbers(model, inputs))
+    torch.testing.assert_close(output, expected.expand(len(output), 1))
 
 
 def test_every_exact_combination_has_its_own_weight(features: Features) -> None:
     model, inputs = random_model(features), inputs_of(features, "train")
-    names = [field.name for field in features.spec.of_kind("category")]
     cross = features.spec.crosses[1]
     assert not cross.hashed
     index = model.wide._cross(cross, inputs)
-    pairs = inputs.categories[:, [names.index(name) for name in cross.fields]]
+    pairs = torch.tensor([[row.values[name] for name in cross.fields] for row in rows_of(features, inputs)])
     seen = (pairs > 0).all(1)
     assert len(index[seen].unique()) == len(pairs[seen].unique(dim=0))
     assert index[seen].min() >= 1
     assert index.max() < cross.cardinality
 
 
-def test_hashed_combinations_stay_inside_their_buckets(featurize: Featurize, tmp_path: Path) -> None:
-    features = Features.load(written(featurize(crosses=CROSSES, hash_buckets=7), tmp_path), "train")
+def test_hashed_combinations_stay_inside_their_buckets(load: Load) -> None:
+    features = load("temporal", crosses=CROSSES, hash_buckets=7)
     model, inputs = random_model(features), inputs_of(features, "train")
     for cross in features.spec.crosses:
         index = model.wide._cross(cross, inputs)
@@ -124,49 +170,97 @@ def test_stable_hash_is_splitmix64() -> None:
     assert stable_hash(keys).tolist() == expected
 
 
-def test_deep_part_by_hand(features: Features) -> None:
-    model, inputs = random_model(features), inputs_of(features, "test")
-    numbers = model.standardize(inputs.numbers)
+def embedded(embeddings: Embeddings, values: list[int], genres: list[int]) -> Tensor:
+    """The vectors of the fields, one behind the other, the mean vector of the genres last."""
+    starts: list[int] = embeddings.starts.tolist()
+    parts = [embeddings.categories.weight[start + index] for start, index in zip(starts, values, strict=True)]
+    if embeddings.bag is not None:
+        parts.append(embeddings.bag.weight[genres].mean(0) if genres else torch.zeros(4))
+    return torch.cat(parts)
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+@torch.no_grad()
+def test_deep_part_by_hand(features: Features, heads: int) -> None:
+    model, inputs = random_model(features, objective="rating" if heads == 1 else "joint"), inputs_of(features, "test")
     deep = model.deep
+    assert deep is not None
+    assert deep.user.bag is None
+    user, item, history = model.numbers(inputs)
+    assert history is not None
+    numbers = torch.cat([inputs.pairs.of_users(user), inputs.pairs.of_items(item), history], 1)
+    # The layer whose parts are kept apart.
+    first = torch.cat([deep.of_user, deep.of_item, deep.numbers.weight], 1)
+    inner, last = (layer for layer in deep.mlp.modules() if isinstance(layer, nn.Linear))
     expected = []
-    for row in range(len(numbers)):
-        parts = [deep.categories.weight[start + index] for start, index in
-                 zip(deep.starts.tolist(), inputs.categories[row].tolist(), strict=True)]  # fmt: skip
-        genres = [deep.bag.weight[genre] for genre in inputs.bag[row].tolist() if genre] if deep.bag else []
-        mean = torch.stack(genres).mean(0) if genres else torch.zeros(4)
-        hidden = torch.cat([*parts, numbers[row], mean])
-        for layer in (0, 3, 6):
-            linear = cast(nn.Linear, deep.mlp[layer])
-            hidden = linear.weight @ hidden + linear.bias
-            hidden = hidden.relu() if layer < 6 else hidden
-        expected.append(hidden[0])
-    torch.testing.assert_close(deep(inputs, numbers), torch.stack(expected))
+    for row, (values, genres) in enumerate(rows_of(features, inputs)):
+        index, of_user = list(values.values()), deep.user.fields
+        vector = [embedded(deep.user, index[:of_user], []), embedded(deep.item, index[of_user:], genres), numbers[row]]
+        hidden = (first @ torch.cat(vector) + deep.bias).relu()
+        expected.append(last(inner(hidden).relu()))
+    torch.testing.assert_close(deep(inputs, model.numbers(inputs)), torch.stack(expected), atol=1e-5, rtol=1e-4)
 
 
 def silence(model: WideDeep) -> None:
     """Make the deep part 0."""
-    for parameter in cast(nn.Linear, model.deep.mlp[-1]).parameters():
+    assert model.deep is not None
+    last = [layer for layer in model.deep.mlp.modules() if isinstance(layer, nn.Linear)][-1]
+    for parameter in last.parameters():
         nn.init.zeros_(parameter)
 
 
+@torch.no_grad()
+def test_parts_add_up(features: Features) -> None:
+    model, inputs = random_model(features, factors=2), inputs_of(features, "test")
+    assert model.deep is not None
+    assert model.factors is not None
+    numbers = model.numbers(inputs)
+    parts = model.wide(inputs, numbers)[0], model.deep(inputs, numbers), model.factors(inputs)[0]
+    torch.testing.assert_close(model(inputs).rating, features.spec.mean + sum(parts)[:, 0])
+    rest = random_model(features, hidden=())
+    assert rest.deep is None
+    assert rest.factors is None
+    torch.testing.assert_close(rest(inputs).rating, features.spec.mean + rest.wide(inputs, numbers)[0][:, 0])
+
+
 def test_prediction_is_the_training_mean_before_any_step(features: Features) -> None:
-    model = WideDeep(features.spec, PARAMS).eval()
+    model = WideDeep(features.spec, train_params()).eval()
     silence(model)
-    predicted = model(inputs_of(features, "test"))
+    predicted = model(inputs_of(features, "test")).rating
     torch.testing.assert_close(predicted, torch.full_like(predicted, features.spec.mean))
 
 
 def test_bounded_output_stays_inside_the_rating_scale_and_starts_at_the_mean(features: Features) -> None:
-    params = PARAMS.model_copy(update={"bounded_output": True})
-    model = random_model(features, params)
+    model = random_model(features, bounded_output=True)
     with torch.no_grad():
         model.wide.table.weight *= 100
-    predicted = model(inputs_of(features, "train"))
-    assert predicted.min() >= 0.5
-    assert predicted.max() <= 5
-    fresh = WideDeep(features.spec, params).eval()
+    predicted = model(inputs_of(features, "train")).rating
+    assert 0.5 <= predicted.min() < 0.6
+    assert 4.9 < predicted.max() <= 5
+    fresh = WideDeep(features.spec, train_params(bounded_output=True)).eval()
     silence(fresh)
-    assert fresh(inputs_of(features, "test"))[0].item() == pytest.approx(features.spec.mean, abs=1e-5)
+    assert fresh(inputs_of(features, "test")).rating[0].item() == pytest.approx(features.spec.mean, abs=1e-5)
+
+
+@torch.no_grad()
+def test_time_moves_a_prediction_only_where_it_is_switched_on(features: Features) -> None:
+    rows = features.splits["test"]
+    inputs = features.inputs(rows, Reads())
+    assert inputs.time is not None
+    for switch in (False, True):
+        model = random_model(features, time=switch)
+        early, late = (model(inputs._replace(time=inputs.time + days)).rating for days in (0, 1e-3))
+        assert early.equal(late) is not switch
+
+
+@torch.no_grad()
+def test_a_pair_without_history_has_that_of_an_average_one(features: Features) -> None:
+    rows = features.splits["train"]
+    for switch in (False, True):
+        model, inputs = random_model(features, time=switch), inputs_of(features, "train")
+        average = rows.history.mean(0).expand(len(rows), -1)
+        found = model(inputs._replace(history=None)).rating
+        torch.testing.assert_close(found, model(inputs._replace(history=average)).rating, atol=1e-4, rtol=0)
 
 
 def test_numbers_are_standardized_by_the_training_rows() -> None:
@@ -174,23 +268,3 @@ def test_numbers_are_standardized_by_the_training_rows() -> None:
     standardize = Standardize(2)
     standardize.fit(numbers)
     assert standardize(numbers).tolist() == [[-1, 0], [1, 0]]  # a constant number says nothing
-
-
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_every_parameter_learns(features: Features, batch_norm: bool) -> None:
-    model = random_model(features, PARAMS.model_copy(update={"batch_norm": batch_norm, "dropout": 0.0})).train()
-    predicted: Tensor = model(inputs_of(features, "train"))
-    predicted.square().sum().backward()
-    silent = [
-        name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()
-    ]
-    assert silent == []
-
-
-def test_saved_model_predicts_the_same_after_loading(features: Features, tmp_path: Path) -> None:
-    model = random_model(features)
-    model.standardize.fit(inputs_of(features, "train").numbers)
-    save_model(tmp_path, model, features.spec, PARAMS, 3, 0.9)
-    loaded = load_model(tmp_path, features.spec)
-    inputs = inputs_of(features, "test")
-    assert torch.equal(loaded(inputs), model(inputs))

@@ -15,6 +15,7 @@ from tests.small_data import written
 from widedeep.features.build import FeatureTables
 from widedeep.features.store import Features
 from widedeep.models.weights import load_model
+from widedeep.training.callbacks import CURVES
 
 FAST = {"epochs": 2, "batch_size": 32, "embedding_size": 4, "hidden": [8], "accelerator": "cpu"}
 
@@ -46,7 +47,10 @@ def train(root: Path, tmp_path: Path, featurize: Callable[..., FeatureTables]) -
 def test_outputs_are_a_model_and_a_row_per_epoch(train: Callable[..., str], tmp_path: Path) -> None:
     train()
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["model.json", "model.safetensors"]
-    assert pd.read_csv(tmp_path / "curves.csv")["epoch"].tolist() == [0, 1]
+    curves = pd.read_csv(tmp_path / "curves.csv")
+    assert curves["epoch"].tolist() == [0, 1]
+    assert list(curves) == ["epoch", *CURVES]
+    assert curves["train_ranking_loss"].isna().all()
     features = Features.load(tmp_path / "features", "test")
     assert load_model(tmp_path / "models", features.spec) is not None
     assert list((tmp_path / "checkpoints").iterdir()) == []

@@ -4,42 +4,67 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from tests.small_data import written
+from tests.small_data import train_params, written
 from widedeep.errors import UserError
+from widedeep.evaluation.ranking import UserItems, ranking_metrics, top_items
 from widedeep.features.build import FeatureTables
+from widedeep.features.inputs import Reads
 from widedeep.features.store import Features
-from widedeep.models.wide_deep import WideDeep
-from widedeep.params import TrainParams, load_params
-from widedeep.training.callbacks import Row
+from widedeep.models.family import BASELINES, NETWORKS, build
+from widedeep.models.model import Ensemble
+from widedeep.training.callbacks import CURVES, Row
 from widedeep.training.fit import Fit, fingerprint, fit
-from widedeep.training.module import RatingModule
 
 Featurize = Callable[..., FeatureTables]
 
-SMALL: dict[str, Any] = {
-    "embedding_size": 4,
-    "hidden": (8,),
-    "batch_size": 32,
-    "epochs": 6,
-    "patience": 6,
-    "learning_rate": 0.01,
-    "wide_learning_rate": 0.01,
-    "accelerator": "cpu",
+NDCG = "validation_ndcg_at_10"
+# Each trains in its own way.
+WAYS: dict[str, dict[str, Any]] = {
+    "rating": {},
+    "one optimizer": {"model": "dot"},
+    "members": {"model": "bias_dot", "members": 2},
+    "interactions": {"factors": 3, "user_items": 4, "item_users": 4, "time": True},
+    "adagrad and ftrl": {"optimizer": "adagrad", "wide_optimizer": "ftrl", "wide_learning_rate": 0.1},
+    "softmax": {"objective": "ranking"},
+    "sampled softmax": {"objective": "ranking", "negatives": 3},
+    "bpr": {"objective": "ranking", "ranking_loss": "bpr", "negatives": 2, "model": "dot"},
+    "joint": {"objective": "joint", "factors": 2},
+    "joint and sampled": {"objective": "joint", "negatives": 3, "positive_rating": 3.0},
 }
 
 
-@pytest.fixture
-def features(featurize: Featurize, tmp_path: Path) -> Features:
-    return Features.load(written(featurize(), tmp_path), "train", "validation")
+@pytest.fixture(scope="module")
+def features(featurize: Featurize, tmp_path_factory: pytest.TempPathFactory) -> Features:
+    return Features.load(written(featurize(), tmp_path_factory.mktemp("features")), "train", "validation")
 
 
-@pytest.fixture
-def params(root: Path) -> TrainParams:
-    return load_params(root / "params.yaml").train.model_copy(update=SMALL)
+@pytest.fixture(scope="module")
+def unvalidated(featurize: Featurize, ratings: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Features:
+    """Features without validation rows."""
+    table = ratings.assign(split=ratings["split"].replace("validation", "train"))
+    folder = written(featurize(ratings=table), tmp_path_factory.mktemp("features"))
+    return Features.load(folder, "train", "validation")
+
+
+@pytest.fixture(scope="module")
+def tastes(featurize: Featurize, tmp_path_factory: pytest.TempPathFactory) -> Features:
+    """40 users in two camps, each of which rates 18 of its own 30 items: 3 of them to validate by."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for user in range(40):
+        items = rng.permutation(30)[:18] + 30 * (user % 2) + 1
+        splits = ["validation"] * 3 + ["test"] + ["train"] * 14
+        rows += [(user + 1, item, float(rng.integers(1, 6)), split) for item, split in zip(items, splits, strict=True)]
+    table = pd.DataFrame(rows, columns=["user_id", "item_id", "rating", "split"]).assign(timestamp=1000)
+    items = pd.DataFrame({"item_id": np.arange(1, 61), "title": "T", "genres": [[] for _ in range(60)]})
+    users = pd.DataFrame({"user_id": np.arange(1, 41)})
+    tables = featurize("random", ratings=table, items=items, users=users, crosses=())
+    return Features.load(written(tables, tmp_path_factory.mktemp("features")), "train", "validation")
 
 
 def same_weights(first: Fit, second: Fit) -> bool:
@@ -47,48 +72,116 @@ def same_weights(first: Fit, second: Fit) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_training_lowers_the_error(features: Features, params: TrainParams, tmp_path: Path) -> None:
-    curves = fit(features, params, tmp_path / "c").curves
+@pytest.mark.parametrize("way", WAYS)
+def test_training_lowers_the_loss(features: Features, tmp_path: Path, way: str) -> None:
+    curves = fit(features, train_params(**{"unseen_rate": 0.2} | WAYS[way]), tmp_path / "c").curves
     assert [row["epoch"] for row in curves] == list(range(6))
-    assert curves[-1]["train_rmse"] < curves[0]["train_rmse"]
+    objective = WAYS[way].get("objective", "rating")
+    for name, trained in (("train_rmse", objective != "ranking"), ("train_ranking_loss", objective != "rating")):
+        assert (name in curves[0]) is trained
+        if trained:
+            assert curves[-1][name] < curves[0][name]
 
 
-def test_weights_are_those_of_the_best_epoch(features: Features, params: TrainParams, tmp_path: Path) -> None:
-    trained = fit(features, params, tmp_path / "c")
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("objective", ["rating", "ranking"])
+def test_every_network_learns_every_objective(features: Features, tmp_path: Path, name: str, objective: str) -> None:
+    params = train_params(model=name, objective=objective, unseen_rate=0.0, learning_rate=0.03)
+    curves = fit(features, params, tmp_path / "c").curves
+    loss = {"rating": "train_rmse", "ranking": "train_ranking_loss"}[objective]
+    assert curves[-1][loss] < curves[0][loss]
+
+
+@pytest.mark.parametrize(
+    "loss", [{}, {"negatives": 4, "batch_size": 64}, {"ranking_loss": "bpr", "negatives": 4, "batch_size": 64}]
+)
+@pytest.mark.parametrize("name", ["dot", "wide_deep"])
+def test_ranking_finds_tastes_that_popularity_does_not(
+    tastes: Features, tmp_path: Path, name: str, loss: dict[str, Any]
+) -> None:
+    popular = fit(tastes, train_params(model="popularity", objective="ranking"), tmp_path / "a").validation[NDCG]
+    params = train_params(
+        model=name, objective="ranking", epochs=10, patience=10, unseen_rate=0.0, learning_rate=0.05, **loss
+    )
+    # Of the 46 items that a user has not rated 16 are of their own camp.
+    assert fit(tastes, params, tmp_path / "b").validation[NDCG] > 1.3 * popular
+
+
+def test_weights_are_those_of_the_best_epoch(features: Features, tmp_path: Path) -> None:
+    trained = fit(features, train_params(), tmp_path / "c")
     best = min(trained.curves, key=lambda row: row["validation_rmse"])
     assert trained.epoch == best["epoch"]
-    assert trained.validation_rmse == best["validation_rmse"]
+    assert trained.validation == {"validation_rmse": best["validation_rmse"]}
     rows = features.splits["validation"]
     errors = {}
     for name, known in (("online", rows), ("frozen", features.frozen(rows))):
         with torch.no_grad():
-            errors[name] = trained.model(features.inputs(rows.user, rows.item, known.history)) - rows.rating
+            errors[name] = trained.model(features.inputs(known, Reads())).rating - rows.rating
         rmse = errors[name].square().mean().sqrt().item()
         assert rmse == pytest.approx(best[f"validation_{name}_rmse"], abs=1e-5)
     pooled = torch.cat(list(errors.values())).square().mean().sqrt().item()
     assert pooled == pytest.approx(best["validation_rmse"], abs=1e-5)
 
 
-def test_a_random_split_validates_on_the_frozen_history_alone(
-    featurize: Featurize, params: TrainParams, tmp_path: Path
+@pytest.mark.parametrize("changes", [{}, {"positive_rating": 3.0}, {"model": "popularity"}])
+def test_the_best_ranking_is_that_with_the_highest_ndcg(
+    features: Features, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
+    trained = fit(features, train_params(objective="ranking", **changes), tmp_path / "c")
+    best = max(trained.curves, key=lambda row: row[NDCG])
+    assert trained.epoch == best["epoch"]
+    assert trained.validation == {NDCG: best[NDCG]}
+
+    # The measure is that of the evaluation, over users with a positive to find.
+    train, rows = features.splits["train"], features.splits["validation"]
+    positive = rows[rows.rating >= changes.get("positive_rating", 0)]
+    asked = [int(positive.timestamp[positive.user == user].min()) for user in range(10) if user in positive.user]
+    users, n = positive.user.unique(), len(features.users)
+    model = trained.model
+    grid = features.grid(users, torch.arange(31), torch.tensor(asked), model.reads, model.ranks_with_history)
+    scores = torch.zeros(n, 31)
+    scores[users] = model(grid).ranking.detach()
+    top = top_items(scores, UserItems.from_pairs(train.user, train.item, n), 10)
+    found = ranking_metrics(top, UserItems.from_pairs(positive.user, positive.item, n), [10])
+    if "model" not in changes:  # popularity has ties
+        assert found["ndcg_at_10"].mean() == pytest.approx(best[NDCG], abs=1e-5)
+    assert len(found) == len(users)
+
+
+def test_joint_has_all_curves_and_decides_by_both(features: Features, tmp_path: Path) -> None:
+    trained = fit(features, train_params(objective="joint"), tmp_path / "c")
+    assert all(row.keys() == {"epoch", *CURVES} for row in trained.curves)
+    best = min(trained.curves, key=lambda row: row["validation_rmse"] - row[NDCG])
+    assert trained.epoch == best["epoch"]
+    assert trained.validation == {name: best[name] for name in ("validation_rmse", NDCG)}
+
+
+def test_a_ranking_rates_by_the_least_squares_line_of_its_scores(features: Features, tmp_path: Path) -> None:
+    model = fit(features, train_params(objective="ranking", epochs=2), tmp_path / "c").model
+    rows = features.splits["train"]
+    with torch.no_grad():
+        output = model(features.listed(rows.user, rows.item, rows.timestamp, model.reads))
+    slope, intercept = np.polyfit(output.ranking, rows.rating, 1)
+    np.testing.assert_allclose(output.rating, intercept + slope * output.ranking, atol=1e-3)
+
+
+def test_a_random_split_validates_on_the_frozen_history_alone(featurize: Featurize, tmp_path: Path) -> None:
     features = Features.load(written(featurize("random"), tmp_path), "train", "validation")
-    row = fit(features, params.model_copy(update={"epochs": 1}), tmp_path / "c").curves[0]
+    row = fit(features, train_params(epochs=1), tmp_path / "c").curves[0]
     assert row["validation_rmse"] == row["validation_frozen_rmse"]
     assert "validation_online_rmse" not in row
 
 
-def test_training_stops_when_validation_no_longer_improves(
-    features: Features, params: TrainParams, tmp_path: Path
-) -> None:
-    hasty = params.model_copy(update={"epochs": 100, "patience": 2, "learning_rate": 0.05})
+@pytest.mark.parametrize("objective", ["rating", "ranking"])
+def test_training_stops_when_validation_no_longer_improves(features: Features, tmp_path: Path, objective: str) -> None:
+    hasty = train_params(epochs=100, patience=2, learning_rate=0.05, objective=objective)
     trained = fit(features, hasty, tmp_path / "c")
     assert len(trained.curves) == trained.epoch + 1 + 2
 
 
-def test_same_seed_gives_the_same_weights_and_another_seed_others(
-    features: Features, params: TrainParams, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("way", ["rating", "joint and sampled"])
+def test_same_seed_gives_the_same_weights_and_another_seed_others(features: Features, tmp_path: Path, way: str) -> None:
+    params = train_params(**WAYS[way])
     first, second = fit(features, params, tmp_path / "a"), fit(features, params, tmp_path / "b")
     other = fit(features, params.model_copy(update={"seed": 1}), tmp_path / "c")
     assert same_weights(first, second)
@@ -96,9 +189,8 @@ def test_same_seed_gives_the_same_weights_and_another_seed_others(
     assert not same_weights(first, other)
 
 
-def test_killed_run_goes_on_and_ends_with_the_same_weights(
-    features: Features, params: TrainParams, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("way", sorted(WAYS.keys() - {"sampled softmax", "softmax"}))
+def test_killed_run_goes_on_and_ends_with_the_same_weights(features: Features, tmp_path: Path, way: str) -> None:
     class Killed(BaseException):
         pass
 
@@ -106,6 +198,7 @@ def test_killed_run_goes_on_and_ends_with_the_same_weights(
         if row["epoch"] == 3:
             raise Killed
 
+    params = train_params(**WAYS[way])
     whole = fit(features, params, tmp_path / "a")
     with pytest.raises(Killed):
         fit(features, params, tmp_path / "b", kill_in_the_fourth_epoch)
@@ -116,74 +209,163 @@ def test_killed_run_goes_on_and_ends_with_the_same_weights(
     assert same_weights(resumed, whole)
 
 
+@pytest.mark.parametrize("objective", ["rating", "ranking"])
 def test_without_validation_rows_all_epochs_are_trained_and_the_last_is_kept(
-    featurize: Featurize, ratings: pd.DataFrame, params: TrainParams, tmp_path: Path
+    unvalidated: Features, tmp_path: Path, objective: str
 ) -> None:
-    table = ratings.assign(split=ratings["split"].replace("validation", "train"))
-    features = Features.load(written(featurize(ratings=table), tmp_path), "train", "validation")
-    trained = fit(features, params, tmp_path / "c")
+    trained = fit(unvalidated, train_params(patience=1, objective=objective), tmp_path / "c")
     assert trained.epoch == 5
-    assert trained.validation_rmse is None
+    assert trained.validation == {}
 
 
-def test_accelerator_that_is_not_there_is_a_clear_error(
-    features: Features, params: TrainParams, tmp_path: Path
+@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("objective", ["rating", "ranking", "joint"])
+def test_a_baseline_takes_one_epoch(features: Features, tmp_path: Path, name: str, objective: str) -> None:
+    rows: list[Row] = []
+    trained = fit(features, train_params(model=name, objective=objective), tmp_path / "c", rows.append)
+    assert (trained.curves, trained.epoch) == (rows, 0)
+    assert len(rows) == 1
+    measured = {"rating": {"validation_rmse"}, "ranking": {NDCG}, "joint": {"validation_rmse", NDCG}}[objective]
+    assert trained.validation.keys() == measured
+    assert ("validation_online_rmse" in rows[0]) is (objective != "ranking")
+    if objective == "rating":
+        valid = features.splits["validation"]
+        with torch.no_grad():
+            predicted = trained.model(features.inputs(features.frozen(valid), trained.model.reads)).rating
+        rmse = (predicted - valid.rating).square().mean().sqrt().item()
+        assert rows[0]["validation_frozen_rmse"] == pytest.approx(rmse, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_baseline_needs_no_validation_rows(unvalidated: Features, tmp_path: Path, name: str) -> None:
+    trained = fit(unvalidated, train_params(model=name), tmp_path / "c")
+    assert trained.curves == [{"epoch": 0}]
+    assert trained.validation == {}
+
+
+def test_members_are_trained_apart_from_different_starts(features: Features, tmp_path: Path) -> None:
+    trained = fit(features, train_params(model="dot", members=2, unseen_rate=0.0), tmp_path / "c")
+    assert isinstance(trained.model, Ensemble)
+    first, second = (dict(member.named_parameters()) for member in trained.model.each())
+    for name, weight in first.items():
+        assert not weight[1:].allclose(second[name][1:], atol=0.01)
+    rows = features.splits["train"]
+    inputs = features.inputs(rows, Reads())
+    with torch.no_grad():
+        alone = [(member(inputs).rating - rows.rating).square().mean() for member in trained.model.each()]
+        together = (trained.model(inputs).rating - rows.rating).square().mean()
+    assert together < sum(alone) / 2
+
+
+def wide_weights(features: Features, folder: Path, **changes: Any) -> torch.Tensor:
+    params = train_params(wide_optimizer="ftrl", wide_learning_rate=0.5, patience=9, **changes)
+    model = fit(features, params, folder).model
+    return torch.cat([parameter.detach().flatten() for parameter in model.wide_parameters()])
+
+
+def test_ftrl_with_a_large_l1_keeps_the_wide_weights_at_exactly_0(features: Features, tmp_path: Path) -> None:
+    weights = [wide_weights(features, tmp_path / str(l1), wide_l1=l1) for l1 in (0.0, 0.1, 1e6)]
+    zeros = [int((one == 0).sum()) for one in weights]
+    assert zeros[0] < zeros[1] < zeros[2] == len(weights[2])
+
+
+@pytest.mark.parametrize(("clip", "moved"), [(0.0, True), (1.0, True), (1e-30, False)])
+def test_a_step_is_as_long_as_the_clipped_gradient_lets_it(
+    features: Features, tmp_path: Path, clip: float, moved: bool
 ) -> None:
+    params = train_params(model="dot", epochs=1, gradient_clip=clip, weight_decay=0.0)
+    trained = fit(features, params, tmp_path / "c")
+    torch.manual_seed(params.seed)
+    start = build(features.spec, params).state_dict()
+    change = max(float((weight - start[name]).abs().max()) for name, weight in trained.model.state_dict().items())
+    assert (change > 1e-3) is moved
+
+
+def test_at_unseen_rate_1_ids_learn_nothing_and_at_0_they_do(features: Features, tmp_path: Path) -> None:
+    for rate in (0.0, 1.0):
+        params = train_params(model="bias_dot", epochs=2, unseen_rate=rate, weight_decay=0.0)
+        trained = fit(features, params, tmp_path / str(rate)).model.state_dict()
+        torch.manual_seed(params.seed)
+        start = build(features.spec, params).state_dict()
+        for name in ("members.0.ids.user.weight", "members.0.biases.item.weight"):
+            assert trained[name][1:].equal(start[name][1:]) is (rate == 1)
+        assert trained["members.0.biases.item.weight"][0].equal(torch.zeros(1)) is (rate == 0)
+
+
+def test_bf16_learns(features: Features, tmp_path: Path) -> None:
+    params = train_params(precision="bf16-mixed", unseen_rate=0.0, **WAYS["joint"] | WAYS["interactions"])
+    curves = fit(features, params, tmp_path / "c").curves
+    assert curves[-1]["train_rmse"] < curves[0]["train_rmse"]
+    assert curves[-1]["train_ranking_loss"] < curves[0]["train_ranking_loss"]
+
+
+def test_accelerator_that_is_not_there_is_a_clear_error(features: Features, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(UserError, match=r"train.accelerator: gpu .* Set train.accelerator to auto"):
-        fit(features, params.model_copy(update={"accelerator": "gpu"}), tmp_path / "c")
+        fit(features, train_params(accelerator="gpu"), tmp_path / "c")
 
 
-def test_more_processes_than_cores_is_a_clear_error(features: Features, params: TrainParams, tmp_path: Path) -> None:
+def test_more_processes_than_cores_is_a_clear_error(features: Features, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train.devices: 999 cannot be had .* CPU cores .* train.devices to 1"):
-        fit(features, params.model_copy(update={"devices": 999}), tmp_path / "c")
+        fit(features, train_params(devices=999), tmp_path / "c")
 
 
-def test_loss_that_blows_up_is_a_clear_error(features: Features, params: TrainParams, tmp_path: Path) -> None:
-    wild = params.model_copy(update={"learning_rate": 1e30, "wide_learning_rate": 1e30, "gradient_clip": 0.0})
+@pytest.mark.parametrize("changes", [{"objective": "ranking"}, {"objective": "joint"}, {"model": "ease"}])
+def test_nothing_to_rank_is_a_clear_error(features: Features, tmp_path: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"train.positive_rating: no training row is rated at least 5.5"):
+        fit(features, train_params(positive_rating=5.5, **changes), tmp_path / "c")
+
+
+WILD: dict[str, Any] = {"learning_rate": 1e30, "wide_learning_rate": 1e30, "gradient_clip": 0.0}
+
+
+@pytest.mark.parametrize("objective", ["rating", "ranking"])
+def test_loss_that_blows_up_is_a_clear_error(features: Features, tmp_path: Path, objective: str) -> None:
     with pytest.raises(UserError, match=r"Lower train.learning_rate"):
-        fit(features, wild, tmp_path / "c")
+        fit(features, train_params(objective=objective, **WILD), tmp_path / "c")
 
 
-def test_weights_that_blow_up_without_validation_rows_are_a_clear_error(
-    featurize: Featurize, ratings: pd.DataFrame, params: TrainParams, tmp_path: Path
-) -> None:
-    table = ratings.assign(split=ratings["split"].replace("validation", "train"))
-    features = Features.load(written(featurize(ratings=table), tmp_path), "train", "validation")
-    wild = params.model_copy(update={"learning_rate": 1e30, "wide_learning_rate": 1e30, "gradient_clip": 0.0})
+def test_weights_that_blow_up_without_validation_rows_are_a_clear_error(unvalidated: Features, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Lower train.learning_rate"):
-        fit(features, wild, tmp_path / "c")
+        fit(unvalidated, train_params(**WILD), tmp_path / "c")
 
 
-def test_only_the_same_params_features_and_code_are_resumed(
-    params: TrainParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_same_params_features_and_code_are_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = train_params()
     name = fingerprint(params, "a")
     assert fingerprint(params, "a") == name
     assert fingerprint(params, "b") != name
-    assert fingerprint(params.model_copy(update={"seed": 7}), "a") != name
+    assert fingerprint(train_params(objective="joint"), "a") != name
     (tmp_path / "other.py").write_text("changed = True\n", encoding="utf-8")
     monkeypatch.setattr("widedeep.__file__", str(tmp_path / "__init__.py"))
     assert fingerprint(params, "a") != name
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.5, 1.0])
-def test_unseen_rate_is_the_share_of_hidden_ids(features: Features, params: TrainParams, rate: float) -> None:
-    model = WideDeep(features.spec, params)
-    module = RatingModule(model, features.spec, params.model_copy(update={"unseen_rate": rate}))
-    rows = features.splits["train"]
-    inputs = features.inputs(rows.user, rows.item, rows.history)
-    torch.manual_seed(0)
-    hidden = module._with_unseen(inputs)
-    for slot in module.id_slots:
-        assert (hidden.categories[:, slot] == 0).float().mean().item() == pytest.approx(rate, abs=0.1)
-    others = [slot for slot in range(inputs.categories.shape[1]) if slot not in module.id_slots]
-    assert torch.equal(hidden.categories[:, others], inputs.categories[:, others])
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_gpu_trains_to_the_same_error_as_the_cpu(features: Features, params: TrainParams, tmp_path: Path) -> None:
+@needs_gpu
+@pytest.mark.parametrize("way", WAYS)
+def test_gpu_trains_to_the_same_loss_as_the_cpu(features: Features, tmp_path: Path, way: str) -> None:
+    params = train_params(unseen_rate=0.0, dropout=0.0, **WAYS[way])
     on_cpu = fit(features, params, tmp_path / "a")
     on_gpu = fit(features, params.model_copy(update={"accelerator": "gpu"}), tmp_path / "b")
-    assert on_gpu.validation_rmse == pytest.approx(on_cpu.validation_rmse, abs=0.05)
+    assert on_gpu.validation == pytest.approx(on_cpu.validation, abs=0.05)
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed"])
+def test_mixed_precision_learns_on_a_gpu(features: Features, tmp_path: Path, precision: str) -> None:
+    params = train_params(accelerator="gpu", precision=precision, epochs=12, **WAYS["joint"] | WAYS["interactions"])
+    curves = fit(features, params, tmp_path / "c").curves
+    assert curves[-1]["train_rmse"] < curves[0]["train_rmse"]
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_baseline_is_the_same_on_a_gpu(features: Features, tmp_path: Path, name: str) -> None:
+    params = train_params(model=name, objective="joint")
+    on_cpu = fit(features, params, tmp_path / "a")
+    on_gpu = fit(features, params.model_copy(update={"accelerator": "gpu"}), tmp_path / "b")
+    assert on_gpu.validation == pytest.approx(on_cpu.validation, abs=0.02)

@@ -21,10 +21,11 @@ from widedeep.models.family import BASELINES
 from widedeep.models.model import Model
 from widedeep.params import EvaluateParams, ModelParams
 
-COMPARED = ("global_mean", "bias", "popularity")  # the baselines that every model is judged beside
+COMPARED = ("bias", "popularity", "global_mean")  # the baselines that every model is judged beside
 UNRANKED = ("global_mean",)  # all items are the same to it
 FROZEN, ONLINE = "frozen", "online"
-CHUNK = 2**18  # rows scored at a time
+ROWS = 2**15  # rows scored at a time, each with all that its user rated before
+CHUNK = 2**18  # pairs of a grid scored at a time
 
 
 class Recommended(NamedTuple):
@@ -113,7 +114,7 @@ def _predictions(
     if knowledge == FROZEN:
         rows = features.frozen(rows)
     predicted: dict[str, list[Tensor]] = {name: [] for name in models}
-    for part in rows.parts(CHUNK):
+    for part in rows.parts(ROWS):
         inputs = features.inputs(part, model.reads)
         for name, other in models.items():
             predicted[name].append(other(inputs).rating)

@@ -5,13 +5,22 @@ from typing import Any
 
 import pandas as pd
 
+from widedeep.models.family import BASELINES
+from widedeep.params import ModelParams
+
 LABELS = {
     "wide_deep": "Wide & Deep",
+    "dot": "embedding dot",
+    "bias_dot": "dot with biases",
+    "dense": "dense",
+    "genre_dense": "dense with genres",
+    "cnn": "CNN",
+    "item_knn": "item kNN",
+    "ease": "EASE",
     "bias": "bias",
     "popularity": "popularity",
     "global_mean": "global mean",
 }
-MODEL = "wide_deep"
 PERCENT = "\N{NO-BREAK SPACE}%"
 Estimate = Mapping[str, float]  # value, low, high, n, as in metrics.json
 
@@ -26,14 +35,19 @@ def count(value: float) -> str:
     return f"{int(value):,}"
 
 
-def rating_finding(metrics: Mapping[str, Any], knowledge: str) -> str:
+def title(model: str) -> str:
+    """The label of a model at the start of a sentence."""
+    return LABELS[model][0].upper() + LABELS[model][1:]
+
+
+def rating_finding(model: str, metrics: Mapping[str, Any], knowledge: str) -> str:
     """How the model's RMSE compares with that of the best baseline under the same knowledge."""
     best, rmse, difference = _against_best(metrics, knowledge)
     own = number(metrics["rating"][knowledge]["rmse"]["value"])
     interval = f"95{PERCENT} interval of the difference {number(difference['low'])} to {number(difference['high'])}"
     first = knowledge == next(iter(metrics["rating"]))
     start = (
-        f"Wide & Deep predicts unseen ratings with RMSE {own} {knowledge}"
+        f"{title(model)} predicts unseen ratings with RMSE {own} {knowledge}"
         if first
         else f"Its {knowledge} RMSE is {own}"
     )
@@ -45,13 +59,13 @@ def rating_finding(metrics: Mapping[str, Any], knowledge: str) -> str:
     return f"{start}, {share} {other} ({interval})."
 
 
-def knowledge_finding(metrics: Mapping[str, Any], knowledge: str) -> str:
+def knowledge_finding(model: str, metrics: Mapping[str, Any], knowledge: str) -> str:
     """The same as the title of a picture."""
     best, _, difference = _against_best(metrics, knowledge)
     if difference["low"] <= 0 <= difference["high"]:
-        return f"{knowledge.capitalize()}, Wide & Deep and {LABELS[best]} cannot be told apart"
-    lower, higher = (LABELS[MODEL], LABELS[best]) if difference["high"] < 0 else (LABELS[best], LABELS[MODEL])
-    return f"{knowledge.capitalize()}, {lower} has a lower RMSE than {higher}"
+        return f"{knowledge.capitalize()}, {LABELS[model]} and {LABELS[best]} cannot be told apart"
+    lower, higher = (model, best) if difference["high"] < 0 else (best, model)
+    return f"{knowledge.capitalize()}, {LABELS[lower]} has a lower RMSE than {LABELS[higher]}"
 
 
 def _against_best(metrics: Mapping[str, Any], knowledge: str) -> tuple[str, float, Estimate]:
@@ -80,15 +94,57 @@ def ranking_finding(metrics: Mapping[str, Any], k: int) -> str:
     return f"{start}, {word} the {number(other['value'])} of {LABELS[best]} (the 95{PERCENT} intervals do not overlap)."
 
 
-def learning_finding(curves: pd.DataFrame, best: int) -> str:
-    last = int(curves["epoch"].iloc[-1])
-    if "validation_rmse" not in curves:
-        rmse = number(curves["train_rmse"].iloc[-1])
-        return f"Training RMSE ends at {rmse} after epoch {last}; there are no validation rows to stop by"
-    rmse = number(curves.set_index("epoch")["validation_rmse"][best])
+def rating_note(about: ModelParams) -> str:
+    """Where the ratings of a model come from that is made to rank; nothing to say of others."""
+    if about.model == "ease" or (about.objective == "ranking" and about.model not in BASELINES):
+        return (
+            f"{title(about.model)} learns an order, not ratings: its predicted rating is the least-squares "
+            "line of its score on the training ratings."
+        )
+    return ""
+
+
+def sorting_note(about: ModelParams) -> str:
+    """What the lists of a model with two heads are sorted by; nothing to say of others."""
+    if about.objective != "joint" or about.model in BASELINES:
+        return ""
+    rating = f" plus {about.rating_weight:g} times the predicted rating" if about.rating_weight else ""
+    return f"{title(about.model)} sorts by its ranking head{rating}."
+
+
+def fitted_finding(model: str, curves: pd.DataFrame) -> str:
+    """Instead of curves, for a model that is not trained in epochs: what validation measured."""
+    labels = {
+        "validation_rmse": "RMSE",
+        "validation_frozen_rmse": "frozen RMSE",
+        "validation_online_rmse": "online RMSE",
+        "validation_ndcg_at_10": "NDCG at 10",
+    }
+    row = curves.iloc[0].dropna()
+    measured = [f"{label} {number(row[name])}" for name, label in labels.items() if name in row]
+    start = f"{title(model)} is not trained in epochs: it is computed from the training ratings in one step."
+    return f"{start} On the validation ratings: {', '.join(measured)}." if measured else start
+
+
+def learning_finding(measure: str, curves: pd.DataFrame, kept: int) -> str:
+    """Where the validation curve of RMSE or NDCG is best, or where the training curve ends if there is none. `curves`
+    has the columns of this measure, by epoch."""
+    last = int(curves.index[-1])
+    validation = [name for name in curves if str(name).startswith("validation")]
+    if not validation:
+        return f"Training {measure} ends at {number(curves.iloc[:, 0].dropna().iloc[-1])} after epoch {last}"
+    values = curves[validation[0]]
+    lowest = measure == "RMSE"
+    best = int(values.index[values.argmin() if lowest else values.argmax()])
+    start = f"Validation {measure} is {'lowest' if lowest else 'highest'} in"
+    if best != kept:  # with two objectives, each has its own best epoch
+        return (
+            f"{start} epoch {best} ({number(values[best])}); epoch {kept} is kept ({number(values[kept])}), where RMSE "
+            "minus NDCG is lowest"
+        )
     if best == last:
-        return f"Validation RMSE is lowest in the last epoch, {last} ({rmse}): it may still fall"
-    return f"Validation RMSE is lowest in epoch {best} ({rmse}), whose weights are kept"
+        return f"{start} the last epoch, {best} ({number(values[best])}): it may still {'fall' if lowest else 'rise'}"
+    return f"{start} epoch {best} ({number(values[best])}), whose weights are kept"
 
 
 def calibration_finding(table: pd.DataFrame) -> str:
@@ -97,14 +153,14 @@ def calibration_finding(table: pd.DataFrame) -> str:
     return f"Mean ratings lie within {number(gap, 2)} points of the prediction in {bins}"
 
 
-def slice_finding(table: pd.DataFrame, groups: str) -> str:
-    """In how many groups the model's RMSE is the lower one: a count of points, said as such."""
+def slice_finding(table: pd.DataFrame, model: str, other: str, groups: str) -> str:
+    """In how many groups the model's RMSE is lower than that of a baseline: a count of points, said as such."""
     rmse = table.pivot(index="group", columns="model", values="rmse")
-    lower = int((rmse[MODEL] < rmse["bias"]).sum())
+    lower = int((rmse[model] < rmse[other]).sum())
     if len(rmse) == 1:
-        return f"{'Lower' if lower else 'No lower'} RMSE than the bias baseline"
+        return f"{'Lower' if lower else 'No lower'} RMSE than the {LABELS[other]} baseline"
     of = {0: f"none of {len(rmse)}", len(rmse): f"all {len(rmse)}"}.get(lower, f"{lower} of {len(rmse)}")
-    return f"Lower RMSE than the bias baseline in {of} {groups}"
+    return f"Lower RMSE than the {LABELS[other]} baseline in {of} {groups}"
 
 
 def by_k_finding(table: pd.DataFrame, metric: str) -> str:

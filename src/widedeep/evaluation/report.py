@@ -13,11 +13,11 @@ from widedeep.columns import SPLITS
 from widedeep.evaluation import charts, figures, findings
 from widedeep.evaluation.evaluate import FROZEN, ONLINE, Evaluation, list_length, relevant_from
 from widedeep.evaluation.examples import examples
-from widedeep.evaluation.figures import LOOKS, RANKED, by_model
+from widedeep.evaluation.figures import by_model
 from widedeep.evaluation.findings import METRIC_LABELS, count, number
 from widedeep.features.store import Features
-from widedeep.models.wide_deep import WideDeep
-from widedeep.params import EvaluateParams
+from widedeep.models.model import Model
+from widedeep.params import EvaluateParams, ModelParams
 
 KNOWLEDGE = {
     ONLINE: "Each rating is predicted with all that happened before it, earlier test ratings included, while the "
@@ -29,18 +29,24 @@ KNOWLEDGE = {
 @dataclass(frozen=True)
 class Sources:
     """What the report shows beside the evaluation: the canonical items, the kind of split, the learning curves
-    (a row per epoch) and the counts of reports/data.json."""
+    (a row per epoch), the epoch whose weights were kept, and the counts of reports/data.json."""
 
     items: pd.DataFrame
     split: str
     curves: pd.DataFrame
+    kept: int
     data: Mapping[str, Any]
 
 
 def render_report(
-    evaluation: Evaluation, features: Features, model: WideDeep, params: EvaluateParams, sources: Sources
+    evaluation: Evaluation,
+    features: Features,
+    model: Model,
+    about: ModelParams,
+    params: EvaluateParams,
+    sources: Sources,
 ) -> str:
-    """The whole page as text."""
+    """The whole page as text. `about`: the parameters of the model."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("widedeep.evaluation", "."),
         autoescape=True,
@@ -51,57 +57,65 @@ def render_report(
     )
     environment.filters |= {"number": number, "count": count}
     k = list_length(params.ks)
-    metrics = evaluation.metrics
+    name, metrics, curves = evaluation.model, evaluation.metrics, evaluation.curves
+    looks = figures.looks(name)
     return environment.get_template("report.html.j2").render(
+        title=findings.title(name),
         dataset=features.spec.dataset,
         scale=features.spec.rating_scale,
         split=sources.split,
         relevant=relevant_from(features, params),
-        finding=[findings.rating_finding(metrics, knowledge) for knowledge in metrics["rating"]],
+        finding=[findings.rating_finding(name, metrics, knowledge) for knowledge in metrics["rating"]],
         ranking_finding=findings.ranking_finding(metrics, k),
-        knowledge={name: text for name, text in KNOWLEDGE.items() if name in metrics["rating"]},
-        headline=_error_table(metrics),
-        headline_charts=figures.headline_charts(metrics),
-        learning=figures.learning(sources.curves),
-        calibration=figures.calibration(evaluation.curves["calibration"]),
-        slices=figures.slices(evaluation.curves),
+        rating_note=findings.rating_note(about),
+        sorting_note=findings.sorting_note(about),
+        knowledge={knowledge: text for knowledge, text in KNOWLEDGE.items() if knowledge in metrics["rating"]},
+        headline=_error_table(name, metrics),
+        headline_charts=figures.headline_charts(name, metrics),
+        learning=figures.learning(sources.curves, sources.kept),
+        validated=bool(sources.curves.filter(like="validation").notna().any(axis=None)),
+        fitted_finding=findings.fitted_finding(name, sources.curves),
+        positive=about.positive_rating,
+        calibration=figures.calibration(name, curves["calibration"]),
+        slices=figures.slices(name, curves),
         slice_knowledge=next(iter(metrics["rating"])),
         n_users=len(evaluation.recommended.users),
-        n_judged=next((e["n"] for name, e in metrics["ranking"][FROZEN].items() if name.startswith("ndcg_at_")), 0),
+        n_judged=next((e["n"] for metric, e in metrics["ranking"][FROZEN].items() if metric.startswith("ndcg_at_")), 0),
         k=k,
-        ranking=_ranking(metrics, k),
-        by_k=figures.by_k(evaluation.curves["ranking_by_k"]),
-        by_k_rows=figures.by_k_rows(evaluation.curves["ranking_by_k"]),
+        ranking=_ranking(name, metrics, k),
+        by_k=figures.by_k(name, curves["ranking_by_k"]),
+        by_k_rows=figures.by_k_rows(curves["ranking_by_k"]),
         examples=examples(features, model, evaluation.recommended, sources.items, params),
         data=sources.data,
         periods=_periods(features),
-        looks=LOOKS,
-        compared=[LOOKS[name] for name in figures.COMPARED],
-        ranked=[LOOKS[name] for name in RANKED],
-        learning_looks=figures.learning_looks(sources.curves),
+        looks=looks,
+        compared=[looks[name], looks[figures.reference(name)]],
+        ranked=[looks[ranked] for ranked in by_model(name, metrics, "ranking", FROZEN)],
         key=lambda series: Markup(charts.key(series)),
         few=charts.FEW,
     )
 
 
-def _error_table(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _error_table(model: str, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A row per model: its cells (knowledge, metric, estimate, best?)."""
     columns = []
     for knowledge in metrics["rating"]:
-        of_model = by_model(metrics, "rating", knowledge)
+        of_model = by_model(model, metrics, "rating", knowledge)
         for metric in ("rmse", "mae"):
             lowest = min(estimates[metric]["value"] for estimates in of_model.values())
             columns.append({name: (e[metric], e[metric]["value"] == lowest) for name, e in of_model.items()})
-    return [{"look": look, "cells": [column[name] for column in columns]} for name, look in LOOKS.items()]
+    return [
+        {"look": look, "cells": [column[name] for column in columns]} for name, look in figures.looks(model).items()
+    ]
 
 
-def _ranking(metrics: Mapping[str, Any], k: int) -> list[dict[str, Any]]:
-    """A row per metric at k: the estimate of each of `RANKED`, and whether it is the highest. Novelty, diversity and
-    coverage are no better for being higher, so none of theirs is marked."""
-    of_model = by_model(metrics, "ranking", FROZEN)
+def _ranking(model: str, metrics: Mapping[str, Any], k: int) -> list[dict[str, Any]]:
+    """A row per metric at k: the estimate of each model that ranks, and whether it is the highest. Novelty, diversity
+    and coverage are no better for being higher, so none of theirs is marked."""
+    of_model = by_model(model, metrics, "ranking", FROZEN)
     rows = []
     for metric, label in METRIC_LABELS.items():
-        cells = [of_model[name].get(f"{metric}_at_{k}") for name in RANKED]
+        cells = [estimates.get(f"{metric}_at_{k}") for estimates in of_model.values()]
         if not any(cells):
             continue
         judged = metric not in ("novelty", "diversity", "coverage")

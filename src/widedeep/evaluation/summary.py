@@ -4,20 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from widedeep.evaluation.evaluate import FROZEN
-from widedeep.evaluation.findings import LABELS, MODEL, Estimate, number
+from widedeep.evaluation.findings import LABELS, Estimate, number
 
 RANKED = ("ndcg", "recall", "hit_rate", "coverage")
 
 
-def render_summary(metrics: Mapping[str, Any], dataset: str, k: int) -> str:
-    """Two tables: RMSE of every model under each knowledge with 95 % intervals, and rankings at the cut-off k."""
-    tasks = {MODEL: metrics, **metrics["baselines"]}
+def render_summary(model: str, metrics: Mapping[str, Any], dataset: str, k: int) -> str:
+    """Two tables: RMSE of the trained model and the baselines under each knowledge with 95 % intervals, and rankings
+    at the cut-off k."""
+    tasks = {model: metrics, **metrics["baselines"]}
     rows = []
     for name, of_model in tasks.items():
         rows.append([LABELS[name], *(_interval(estimates["rmse"]) for estimates in of_model["rating"].values())])
     for name in metrics["baselines"]:
         differences = (estimates[f"rmse_minus_{name}"] for estimates in metrics["rating"].values())
-        rows.append([f"{LABELS[MODEL]} minus {LABELS[name]}, paired", *map(_interval, differences)])
+        rows.append([f"{LABELS[model]} minus {LABELS[name]}, paired", *map(_interval, differences)])
     n = next(iter(metrics["rating"].values()))["rmse"]["n"]
     text = _table([f"RMSE on {n:,} test ratings of {dataset}", *metrics["rating"]], rows)
 

@@ -54,17 +54,29 @@ class Interactions(NamedTuple):
         matrix = torch.sparse_coo_tensor(
             torch.stack([self.owner, self.other]), values, (len(self.size), len(table)), check_invariants=False
         )
-        total: Tensor = torch.sparse.mm(matrix, table)
+        with torch.autocast(table.device.type, enabled=False):  # its gradient fails in mixed precision
+            total: Tensor = torch.sparse.mm(matrix, table)
         return total
+
+    def of(self, owner: Tensor) -> tuple[Tensor, Tensor]:
+        """Places among the interactions of those of each owner (B,), side by side with padding: (B, n) int64, and which
+        are no padding, (B, n) bool."""
+        size = self.size.long()
+        start = size.cumsum(0) - size
+        within = torch.arange(int(size[owner].max()) if len(owner) else 0, device=owner.device)
+        known = within < size[owner][:, None]
+        return torch.where(known, start[owner][:, None] + within, 0), known
 
 
 class Side(NamedTuple):
     """n users or items: `categories` (n, F) int64 indices, 0 unseen; `bag` (n, G) int64 genre indices padded with 0;
-    `numbers` (n, N) float32; `interactions`, of the other side, where the model reads them."""
+    `numbers` (n, N) float32; `id` (n,) int64, the index of the id even where `categories` hides it, for what belongs
+    to the interactions of the other side; `interactions`, of the other side, where the model reads them."""
 
     categories: Tensor
     bag: Tensor
     numbers: Tensor
+    id: Tensor
     interactions: Interactions | None = None
 
 

@@ -186,7 +186,7 @@ class Features:
             self._side(ITEM, *items, reads.item_users),
             Pairs(user, item),
             rows.history,
-            self.time(rows.user, rows.timestamp),
+            self.time(rows.user, rows.user_seen, rows.timestamp),
             self.by_user.own(pair, rows.user_seen, reads.user_items) if reads.user_items else None,
             self.by_item.own(pair, rows.item_seen, reads.item_users) if reads.item_users else None,
         )
@@ -215,7 +215,7 @@ class Features:
             self._side(ITEM, item, item_seen, None, reads.item_users),
             Pairs(),
             history,
-            self.time(user, timestamp)[:, None].expand(-1, len(item), -1),
+            self.time(user, user_seen, timestamp)[:, None].expand(-1, len(item), -1),
             self.by_user.own(pair, user_seen[:, None], reads.user_items) if reads.user_items else None,
             self.by_item.own(pair, item_seen, reads.item_users) if reads.item_users else None,
         )
@@ -237,19 +237,20 @@ class Features:
             (self.users, self.items, self.by_user) if name == USER else (self.items, self.users, self.by_item)
         )
         categories = own.categories[entity]
+        known = categories[:, ID].clone()
         if hidden is not None:
             categories[:, ID].masked_fill_(hidden, 0)
         interactions = log.latest(entity, seen, most, other.categories[:, ID]) if most else None
-        return Side(categories, own.bag[entity], own.numbers[entity], interactions)
+        return Side(categories, own.bag[entity], own.numbers[entity], known, interactions)
 
-    def time(self, user: Tensor, timestamp: Tensor) -> Tensor:
-        """Days since the first visible rating of all, and of the user (0 without one): (B, 2) float32."""
+    def time(self, user: Tensor, seen: Tensor, timestamp: Tensor) -> Tensor:
+        """Days since the first visible rating of all, and of the user (0 if none of theirs is `seen`): (B, 2)
+        float32."""
         if not len(self.by_user.timestamp):
             return torch.zeros(len(user), 2, device=user.device)
         start = self.by_user.start[user]
-        known = self.by_user.start[user + 1] > start
         first = self.by_user.timestamp[start.clamp(max=len(self.by_user.timestamp) - 1)]
-        age = torch.where(known, (timestamp - first).clamp(min=0), 0)
+        age = torch.where(seen > 0, (timestamp - first).clamp(min=0), 0)
         return torch.stack([timestamp - self.by_user.timestamp.min(), age], 1).float() / DAY
 
     def frozen(self, rows: Rows) -> Rows:

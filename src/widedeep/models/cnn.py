@@ -1,7 +1,10 @@
 """A convolutional network over the outer product of the embeddings of user and item."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from widedeep.features.inputs import Inputs
 from widedeep.features.spec import Spec
@@ -38,8 +41,10 @@ class Cnn(Model):
         pairs = inputs.pairs
         users, items = torch.broadcast_tensors(pairs.of_users(user), pairs.of_items(item))
         shape = users.shape[:-1]
-        chunks = zip(users.flatten(0, -2).split(CHUNK), items.flatten(0, -2).split(CHUNK), strict=True)
-        score: Tensor = torch.cat([self._convolve(*chunk) for chunk in chunks]).view(shape)
+        chunks = [*zip(users.flatten(0, -2).split(CHUNK), items.flatten(0, -2).split(CHUNK), strict=True)]
+        # Activations of many chunks would fill tens of gigabytes: they are computed anew for the gradient.
+        convolve = partial(checkpoint, self._convolve, use_reentrant=False) if len(chunks) > 1 else self._convolve
+        score: Tensor = torch.cat([convolve(*chunk) for chunk in chunks]).view(shape)
         score = self.mean + score + pairs.of_users(user_bias[:, 0]) + pairs.of_items(item_bias[:, 0])
         penalty = self.factors_l2 * self.ids.penalty(inputs, user, item)
         penalty = penalty + self.wide_l2 * self.biases.penalty(inputs, user_bias, item_bias)

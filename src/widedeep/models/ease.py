@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from widedeep.columns import TRAIN
 from widedeep.errors import UserError
-from widedeep.features.inputs import Inputs, Reads
+from widedeep.features.inputs import Inputs, Interactions, Reads
 from widedeep.features.spec import Spec
 from widedeep.features.store import Features
 from widedeep.models.model import Model, Output
@@ -23,6 +23,7 @@ from widedeep.params import ModelParams
 
 MAX_ITEMS = 30_000
 BLOCK = 256  # items counted at once with all others
+BATCH = 1024  # pairs scored at once, where they are no grid
 ALL = 2**31
 
 
@@ -56,8 +57,8 @@ class Ease(Model):
         rows = features.splits[TRAIN]
         if self.positive is not None:
             rows = rows[rows.rating >= self.positive]
-        user, item = features.users.categories[rows.user, 0], features.items.categories[rows.item, 0]
-        self.weights.copy_(ease_weights(user, item, int(user.max()) + 1, len(self.weights), self.l2))
+        item = features.items.categories[rows.item, 0]
+        self.weights.copy_(ease_weights(rows.user, item, len(features.users), len(self.weights), self.l2))
         rows = features.splits[TRAIN]
         score = torch.cat([self(features.inputs(part, self.reads)).ranking for part in rows.parts(2**16)])
         self.line.copy_(least_squares(score, rows.rating))
@@ -65,10 +66,18 @@ class Ease(Model):
     def forward(self, inputs: Inputs) -> Output:
         rated = inputs.users.interactions
         assert rated is not None
-        chosen = None if self.positive is None else (rated.rating >= self.positive).float()
-        scores = rated.sum(self.weights[:, inputs.items.categories[:, 0]].contiguous(), chosen)  # (U, I)
-        score = inputs.pairs.look_up(scores)
+        chosen = torch.ones_like(rated.rating) if self.positive is None else (rated.rating >= self.positive).float()
+        item, pairs = inputs.items.categories[:, 0], inputs.pairs
+        if pairs.user is None or pairs.item is None:
+            score = rated.sum(self.weights[:, item].contiguous(), chosen)  # (U, I)
+        else:
+            parts = zip(pairs.user.split(BATCH), item[pairs.item].split(BATCH), strict=True)
+            score = torch.cat([self._listed(rated, chosen, *part) for part in parts])
         return Output(self.line[0] + self.line[1] * score, score, score.new_zeros(()))
+
+    def _listed(self, rated: Interactions, chosen: Tensor, user: Tensor, item: Tensor) -> Tensor:
+        place, known = rated.of(user)
+        return (self.weights[rated.other[place], item[:, None]] * chosen[place] * known).sum(1)
 
 
 def ease_weights(user: Tensor, item: Tensor, n_users: int, n_items: int, l2: float) -> Tensor:

@@ -8,6 +8,10 @@ from widedeep.features.spec import Spec
 from widedeep.models.deep import Embeddings
 from widedeep.params import ModelParams
 
+# A softmax over a catalogue needs larger scores than the residual of a rating: without it the ranking head is
+# still learning when the rating head already overfits.
+RANKING_SCALE = 2.0
+
 
 class Factors(nn.Module):
     """Inner product of a user's and an item's vector of size `factors`, for each head.
@@ -21,7 +25,8 @@ class Factors(nn.Module):
     flipped", Rendle et al. 2019, arXiv 1905.01395). The item of the pair itself is left out: it would be there in
     training, and never in a test.
 
-    With several heads each weighs the factors in its own way: sum_k w_k p_k q_k.
+    With two heads, a rating and a ranking, each weighs the factors in its own way, sum_k w_k p_k q_k: at the start one
+    has the first half and the other the second, and they learn what to share.
     """
 
     def __init__(self, spec: Spec, params: ModelParams, heads: int) -> None:
@@ -31,7 +36,9 @@ class Factors(nn.Module):
         cardinality = {field.name: int(field.cardinality or 0) for field in spec.of_kind("category")}
         self.rated = _table(cardinality["item_id"], size, deviation) if params.user_items else None
         self.raters = _table(cardinality["user_id"], size, deviation) if params.item_users else None
-        self.heads = nn.Parameter(torch.ones(heads, size)) if heads > 1 else None
+        halves = torch.arange(size) < size // 2
+        start = torch.stack([halves.float(), RANKING_SCALE * ~halves])
+        self.heads = nn.Parameter(start) if heads > 1 else None
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Scores (P, heads), and the mean over pairs of the sum of squares of both vectors."""
@@ -62,11 +69,11 @@ class Factors(nn.Module):
 
         score = dot(user, item)
         if self.rated is not None and rated is not None and inputs.user_own is not None:
-            own, y = inputs.user_own, self.rated(inputs.items.categories[:, 0])  # (P,), (I, K)
+            own, y = inputs.user_own, self.rated(inputs.items.id)  # (P,), (I, K)
             user_scale = _scale(pairs.of_users(_size(inputs.users.interactions)) - own)
             score = score + user_scale * (dot(rated, item) - own * pairs.of_items(_inner(y, item, weight)))
         if self.raters is not None and raters is not None and inputs.item_own is not None:
-            own, z = inputs.item_own, self.raters(inputs.users.categories[:, 0])  # (P,), (U, K)
+            own, z = inputs.item_own, self.raters(inputs.users.id)  # (P,), (U, K)
             item_scale = _scale(pairs.of_items(_size(inputs.items.interactions)) - own)
             score = score + item_scale * (dot(user, raters) - own * pairs.of_users(_inner(user, z, weight)))
             if rated is not None and inputs.user_own is not None:

@@ -17,10 +17,10 @@ class GenreDense(Dense):
 
     def __init__(self, spec: Spec, params: ModelParams) -> None:
         super().__init__(spec, params)
-        bags = spec.of_kind("bag")
-        if not bags:
+        genres = sum(int(field.cardinality or 0) for field in spec.of_kind("bag"))
+        if genres < 2:
             raise UserError("train.model: genre_dense needs genres, and this data set has none. Choose dense.")
-        self.genres = nn.Embedding(int(bags[0].cardinality or 0), params.embedding_size, padding_idx=0)
+        self.genres = nn.Embedding(genres, params.embedding_size, padding_idx=0)
         nn.init.normal_(self.genres.weight, std=params.embedding_deviation)
         with torch.no_grad():
             self.genres.weight[0] = 0

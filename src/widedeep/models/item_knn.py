@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from widedeep.columns import TRAIN
-from widedeep.features.inputs import Inputs, Reads
+from widedeep.features.inputs import Inputs, Interactions, Reads
 from widedeep.features.spec import UNIT, Spec
 from widedeep.features.store import Features
 from widedeep.models.ease import ALL, check_catalogue
@@ -69,30 +69,26 @@ class ItemKnn(Model):
         rated, history = inputs.users.interactions, inputs.history
         assert rated is not None
         assert history is not None
-        # Residuals of what each user rated: (U, most ratings of a user), and which items these are; 0 is padding.
-        start = (rated.size.cumsum(0) - rated.size).long()
-        place = torch.arange(len(rated.owner), device=rated.owner.device) - start[rated.owner]
-        shape = len(rated.size), max(int(rated.size.max()), 1)
         difference = rated.rating - self.mean - self.item_bias[rated.other]
         total = torch.zeros_like(rated.size).index_add(0, rated.owner, difference)
         user_bias = total / (rated.size + self.damping.user).clamp(min=1e-9)
-        residual = history.new_zeros(shape).index_put((rated.owner, place), difference - user_bias[rated.owner])
-        item = rated.other.new_zeros(shape).index_put((rated.owner, place), rated.other)
+        residual = difference - user_bias[rated.owner]
 
-        users = torch.arange(shape[0], device=item.device)
+        users = torch.arange(len(rated.size), device=residual.device)
         wanted = inputs.items.categories[:, 0]
         pairs = torch.broadcast_tensors(inputs.pairs.of_users(users), inputs.pairs.of_items(wanted))
         batches = zip(*(part.flatten().split(BATCH) for part in pairs), strict=True)
-        found = torch.cat([self._residual(item[user], residual[user], other) for user, other in batches])
+        found = torch.cat([self._residual(rated, residual, *batch) for batch in batches])
         score = self.mean + history[..., self.user] + history[..., self.item] + found.view(pairs[0].shape)
         return self.same(score)
 
-    def _residual(self, rated: Tensor, residual: Tensor, item: Tensor) -> Tensor:
-        """Weighted mean of the residuals (B, n) of the items `rated` (B, n) most similar to each `item` (B,): (B,)."""
-        similarity = self.similarity[item[:, None], rated]  # its row and column 0 are 0
+    def _residual(self, rated: Interactions, residual: Tensor, user: Tensor, item: Tensor) -> Tensor:
+        """Weighted mean of the `residual` (M,) of what `user` (B,) rated most similar to `item` (B,): (B,)."""
+        place, known = rated.of(user)
+        similarity = self.similarity[item[:, None], rated.other[place]] * known
         weight, neighbour = similarity.topk(min(self.k, similarity.shape[1]))  # (B, k)
         total = weight.sum(1)
-        return torch.where(total > 0, (weight * residual.gather(1, neighbour)).sum(1) / total, 0)
+        return torch.where(total > 0, (weight * residual[place].gather(1, neighbour)).sum(1) / total, 0)
 
 
 def item_similarity(

@@ -67,6 +67,8 @@ class Ensemble(Model):
         return [member for member in self.members if isinstance(member, Model)]
 
     def forward(self, inputs: Inputs) -> Output:
+        if self.ranks_only:
+            inputs = inputs._replace(history=None)  # on which nothing was learnt
         outputs = [member(inputs) for member in self.members]
         rating, ranking, penalty = (torch.stack(parts).mean(0) for parts in zip(*outputs, strict=True))
         if self.ranks_only:
@@ -91,6 +93,8 @@ class Standardize(nn.Module):
 
     def fit(self, numbers: Tensor) -> None:
         """Take mean and deviation from numbers (rows, N)."""
+        if not numbers.shape[1]:
+            return  # torch would warn
         deviation, mean = torch.std_mean(numbers.double(), dim=0, correction=0)
         self.mean.copy_(mean)
         self.scale.copy_(torch.where(deviation > 1e-6, 1 / deviation.clamp(min=1e-6), 0))

@@ -29,7 +29,8 @@ class Numbers(nn.Module):
         rows = features.splits[TRAIN]
         self.user.fit(features.users.numbers[rows.user])
         self.item.fit(features.items.numbers[rows.item])
-        self.pair.fit(torch.cat([rows.history, features.time(rows.user, rows.timestamp)], 1)[:, : self.sizes[2]])
+        time = features.time(rows.user, rows.user_seen, rows.timestamp)
+        self.pair.fit(torch.cat([rows.history, time], 1)[:, : self.sizes[2]])
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor | None]:
         """A pair without history has that of an average pair, 0."""

@@ -59,14 +59,14 @@ def fit(
     _quiet()
     torch.manual_seed(params.seed)
     model = build(features.spec, params)
-    model.fit(features)
     data = RatingData(features, params)
-    if params.objective != "rating" and not len(data.positives(TRAIN)):
+    if (params.objective != "rating" or params.model == "ease") and not len(data.positives(TRAIN)):
         raise UserError(
             f"train.positive_rating: no training row is rated at least {params.positive_rating}, so there is nothing "
             "to rank. Lower it, or set it to null."
         )
 
+    model.fit(features)
     best, curves = BestWeights(), Curves(on_epoch)
     resume = ModelCheckpoint(
         checkpoints, filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True

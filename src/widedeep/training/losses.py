@@ -41,11 +41,13 @@ def ndcg(scores: Tensor, user: Tensor, item: Tensor, k: int) -> Tensor:
     """NDCG at k of each user with binary gains, (U,) in [0, 1]: the measure of `evaluation.ranking`, for validation.
 
     scores : (U, I) float, -inf for items that are no candidates. user, item : (P,) int64, the relevant items as rows
-    and columns of `scores`; every user has one.
+    and columns of `scores`; every user has one. NaN where a score of the user is NaN: training that diverged.
     """
     relevant = torch.zeros_like(scores).index_put((user, item), scores.new_ones(()))
-    discount = torch.arange(2, k + 2, device=scores.device).log2().reciprocal()
     k = min(k, scores.shape[1])
+    # On the CPU first: on a GPU there is no deterministic cumulative sum of floats.
+    discount = torch.arange(2, k + 2).log2().reciprocal()
+    ideal = discount.cumsum(0).to(scores.device)[relevant.sum(1).long().clamp(max=k) - 1]
     hits = relevant.gather(1, scores.topk(k).indices)
-    ideal = discount[:k].cumsum(0)[relevant.sum(1).long().clamp(max=k) - 1]
-    return (hits * discount[:k]).sum(1) / ideal
+    gain = (hits * discount.to(scores.device)).sum(1)
+    return torch.where(scores.isnan().any(1), torch.nan, gain / ideal)

@@ -41,12 +41,12 @@ class RatingModule(pl.LightningModule):
         self.data = data
         self.parts = list(data.validation_parts())
         self.train_rmse = MeanSquaredError(squared=False)
-        self.train_ranking_loss = MeanMetric()
+        self.train_ranking_loss = MeanMetric(nan_strategy="disable")  # a loss that diverged must be seen
         self.validation_rmse = MeanSquaredError(squared=False)
         self.by_knowledge = nn.ModuleDict(
             {name: MeanSquaredError(squared=False) for name in self.parts if name != RANKING}
         )
-        self.validation_ndcg = MeanMetric()
+        self.validation_ndcg = MeanMetric(nan_strategy="disable")
 
     @property
     def features(self) -> Features:
@@ -60,7 +60,7 @@ class RatingModule(pl.LightningModule):
         self.liked = _Sets(positives, users)
         self.rated = _Sets(rows, users)
         self.relevant = _Sets(self.data.positives(VALIDATION), users)
-        self.catalogue = torch.arange(items, device=self.device)
+        self.catalogue = torch.arange(items, device=self.data.device)  # the module moves later
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         params = self.params
@@ -89,13 +89,16 @@ class RatingModule(pl.LightningModule):
         if RANKING in batch:
             weight = self.params.ranking_weight if RATING in batch else 1
             loss = loss + weight * self._ranking_loss(batch[RANKING])
-        optimizers = self.optimizers()
-        assert isinstance(optimizers, list)
+        found = self.optimizers()
+        optimizers = found if isinstance(found, list) else [found]
         for optimizer in optimizers:
             optimizer.zero_grad()
         self.manual_backward(loss)
         if self.params.gradient_clip:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.params.gradient_clip)
+            # 16-mixed: the gradients are still scaled here, so the limit is scaled as well.
+            scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+            scale = scaler.get_scale() if scaler else 1.0
+            nn.utils.clip_grad_norm_(self.model.parameters(), scale * self.params.gradient_clip)
         for optimizer in optimizers:
             optimizer.step()
 
@@ -141,7 +144,7 @@ class RatingModule(pl.LightningModule):
             return
         timestamp = self.relevant.first[batch]
         inputs = self.features.grid(batch, self.catalogue, timestamp, self.model.reads, self.model.ranks_with_history)
-        scores = self.model(inputs).ranking
+        scores = self.model(inputs).ranking.float()
         scores = scores.index_put(self.rated.of(batch), scores.new_tensor(-torch.inf))
         self.validation_ndcg(ndcg(scores, *self.relevant.of(batch), PLACES))
 

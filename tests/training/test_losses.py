@@ -1,12 +1,15 @@
 """Losses against values worked out by hand, and at scores where a naive formula overflows."""
 
-from math import e, exp, log
+from math import e, exp, log, log2
 
+import numpy as np
 import pytest
 import torch
+from sklearn.metrics import ndcg_score
 from torch import Tensor
 
-from widedeep.training.losses import bpr, full_softmax, sampled_softmax
+from widedeep.evaluation.ranking import UserItems, ranking_metrics, top_items
+from widedeep.training.losses import bpr, full_softmax, ndcg, sampled_softmax
 
 
 def test_bpr_by_hand() -> None:
@@ -73,3 +76,37 @@ def test_equal_scores_cost_what_guessing_costs() -> None:
     assert exp(bpr(positive, negative).item()) == pytest.approx(2)
     assert exp(sampled_softmax(positive, negative).item()) == pytest.approx(5)
     assert exp(full_softmax(torch.zeros(2, 7), torch.tensor([0]), torch.tensor([0])).item()) == pytest.approx(7)
+
+
+def test_ndcg_by_hand() -> None:
+    # Ranked 2, 0, 3, 1. User 0: items 0 and 1 at ranks 2 and 4. User 1: item 2 at rank 1. User 2: item 3 at rank 3.
+    scores = torch.tensor([[3.0, 1.0, 4.0, 2.0]]).expand(3, 4)
+    user, item = torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1, 2, 3])
+    expected = [(1 / log2(3)) / (1 + 1 / log2(3)), 1, 1 / 2]
+    assert ndcg(scores, user, item, 3).tolist() == pytest.approx(expected)
+    assert ndcg(scores, user, item, 2).tolist() == pytest.approx([expected[0], 1, 0])
+
+
+@pytest.mark.parametrize("k", [1, 5, 10, 100])
+def test_ndcg_is_that_of_the_evaluation_and_of_scikit_learn(k: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.rand(20, 30, generator=generator)
+    relevant = torch.rand(20, 30, generator=generator) < torch.linspace(0.05, 0.9, 20)[:, None]
+    relevant[:, 3] = True
+    known = ~relevant & (torch.rand(20, 30, generator=generator) < 0.3)
+    user, item = relevant.nonzero()[torch.randperm(int(relevant.sum()), generator=generator)].T
+    found = ndcg(scores.masked_fill(known, -torch.inf), user, item, k)
+
+    known_user, known_item = known.nonzero().T
+    top = top_items(scores, UserItems.from_pairs(known_user, known_item, 20), k)
+    ours = ranking_metrics(top, UserItems.from_pairs(user, item, 20), [k])[f"ndcg_at_{k}"]
+    np.testing.assert_allclose(found, ours, atol=1e-6)
+    theirs = [ndcg_score(relevant[[row]].int(), scores.masked_fill(known, -1)[[row]], k=k) for row in range(20)]
+    np.testing.assert_allclose(found, theirs, atol=1e-6)
+
+
+def test_ndcg_of_scores_that_diverged_is_no_number() -> None:
+    scores = torch.tensor([[1.0, float("nan"), 0.0], [1.0, 2.0, 3.0]])
+    found = ndcg(scores, torch.tensor([0, 1]), torch.tensor([0, 2]), 2)
+    assert found.isnan().tolist() == [True, False]
+    assert found[1] == 1

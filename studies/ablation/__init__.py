@@ -1,0 +1,1 @@
+"""What each ingredient of Wide & Deep gives, measured on validation rows."""

@@ -1,0 +1,1 @@
+"""The model family, trained and judged on the same rows."""

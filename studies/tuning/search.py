@@ -1,0 +1,252 @@
+"""Search for the values of `train` that give the lowest validation loss on the features at hand.
+
+    python -m studies.tuning.search --trials 100 --timeout 60 --write
+
+Data set, split, objective and all that space.yaml does not list are those of params.yaml. Each finished trial is kept
+in the store: the same command later goes on until there are --trials in all. Only training and validation rows are
+loaded, never a test row.
+"""
+
+import argparse
+import io
+import json
+import shlex
+import sys
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NoReturn
+
+import optuna
+import torch
+from optuna.pruners import MedianPruner
+from optuna.samplers import TPESampler
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from studies.tuning.presets import Sections, assignments, load_preset, merged, preset_file, save_preset
+from studies.tuning.space import Space, load_space
+from widedeep import tracking
+from widedeep.columns import TRAIN, VALIDATION
+from widedeep.errors import UserError, exit_on_user_error
+from widedeep.features.store import Features
+from widedeep.params import TrainParams, load_params
+from widedeep.training.callbacks import Row
+from widedeep.training.data import RANKING, RatingData
+from widedeep.training.fit import fit
+from widedeep.training.module import VALIDATION_NDCG, VALIDATION_RMSE
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+# What a trial keeps beside its loss.
+VALUES, EPOCH, MEASURED, REASON = "values", "epoch", "validation", "pruned"
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The validation loss of a training, as early stopping has it: RMSE (rating), -NDCG (ranking) or their sum."""
+
+    features: Features
+    params: TrainParams
+    space: Space
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        values = {key: entry.draw(trial, key) for key, entry in self.space.items()}
+        trial.set_user_attr(VALUES, values)
+        try:
+            params = TrainParams.model_validate(self.params.model_dump() | values)
+        except ValidationError as error:
+            _prune(trial, error.errors()[0]["msg"])
+
+        def on_epoch(row: Row) -> None:
+            trial.report(_loss(row), int(row["epoch"]))
+            if trial.should_prune():
+                _prune(trial, f"after epoch {row['epoch']:.0f}")
+
+        # A terminal shows the progress of the epochs; elsewhere a line for each would be too much.
+        quiet = nullcontext() if sys.stderr.isatty() else redirect_stdout(io.StringIO())
+        try:
+            with TemporaryDirectory(prefix="widedeep-") as checkpoints, quiet:
+                trained = fit(self.features, params, Path(checkpoints), on_epoch)
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from None
+        except (UserError, torch.OutOfMemoryError) as error:
+            if not _of_state(trial.study, TrialState.COMPLETE):
+                raise  # not the fault of what was drawn: the search starts with params.yaml
+            _prune(trial, str(error))
+        trial.set_user_attr(EPOCH, trained.epoch)
+        trial.set_user_attr(MEASURED, trained.validation)
+        return _loss(trained.validation)
+
+
+def _loss(row: Row) -> float:
+    return row.get(VALIDATION_RMSE, 0) - row.get(VALIDATION_NDCG, 0)
+
+
+def _prune(trial: optuna.Trial, reason: str) -> NoReturn:
+    trial.set_user_attr(REASON, reason)
+    raise optuna.TrialPruned(reason)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # a line per trial is ours
+    with exit_on_user_error():
+        params = load_params(options.params)
+        features = Features.load(options.features, TRAIN, VALIDATION)
+        _check(features, params.train)
+        space = load_space(options.space, params.train)
+        # The features tell what they were made of; params.yaml may have been edited since.
+        family = "temporal" if features.spec.history == "point_in_time" else "random"
+        kind = f"{features.spec.dataset} {family} {params.train.objective}"
+        study = _study(options, f"{kind} {_identity(tracking.sha256(options.features), params.train, space)}")
+        interrupted = _search(study, Objective(features, params.train, space), options)
+        best = _best(study)
+        measured = ", ".join(f"{metric} {value:.4f}" for metric, value in best.user_attrs[MEASURED].items())
+        found = f"{measured}, best of {len(_of_state(study, *FINISHED))} trials"
+        preset = _preset(best, options.refit)
+        print(f"\n{found}: trial {best.number}, epoch {best.user_attrs[EPOCH]}")
+        print("dvc exp run", *(f"-S {shlex.quote(assignment)}" for assignment in assignments(preset)))
+        if interrupted:
+            print("interrupted: the same command goes on from here", file=sys.stderr)
+            sys.exit(130)
+        if options.write:
+            path = preset_file(features.spec.dataset) if options.write is True else options.write
+            rows = ", ".join(f"{len(features.splits[split]):,} {split}" for split in (TRAIN, VALIDATION))
+            # What an earlier preset sets besides was not searched: it gets the values that were searched with.
+            besides, used = load_preset(path, family, params.train.objective) or {}, params.model_dump(mode="json")
+            kept = {
+                section: {key: used[section][key] for key in keys if key in used[section]}
+                for section, keys in besides.items()
+            }
+            comment = f"{found} of studies.tuning.search ({rows} rows)"
+            save_preset(path, family, params.train.objective, merged(kept, preset), comment)
+            print(f"written to {path}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    description, _, rest = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        prog="python -m studies.tuning.search",
+        description=description,
+        epilog=rest,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    space = Path(__file__).with_name("space.yaml")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
+    parser.add_argument("--features", type=Path, default=Path("data/features"), help="default: %(default)s")
+    parser.add_argument(
+        "--space", type=Path, default=space, help="what to search; default: space.yaml beside this file"
+    )
+    parser.add_argument("--store", type=Path, default=Path("tuning.db"), help="SQLite file; default: %(default)s")
+    parser.add_argument("--trials", type=_count, default=50, help="in all, earlier ones too; default: %(default)s")
+    parser.add_argument("--timeout", type=_count, metavar="MINUTES", help="start no trial after so long")
+    parser.add_argument("--seed", type=int, default=0, help="of the sampler; default: %(default)s")
+    parser.add_argument(
+        "--write", type=Path, nargs="?", const=True, metavar="FILE", help="the preset; default: <dataset>.yaml here"
+    )
+    parser.add_argument(
+        "--refit",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="the preset trains on the validation rows too, for as many epochs as were best; default: yes",
+    )
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1. Got {text!r} instead.")
+    return int(text)
+
+
+def _check(features: Features, params: TrainParams) -> None:
+    if (params.devices, params.nodes) != (1, 1):
+        raise UserError(
+            "train.devices and train.nodes must be 1 in a search, which trains in its own process. "
+            f"Got {params.devices} and {params.nodes} instead."
+        )
+    parts = RatingData(features, params).validation_parts()
+    if not parts or (params.objective != "rating" and RANKING not in parts):
+        raise UserError(
+            "The features have no validation row to judge by. Set preprocess.validation_fraction above 0, and "
+            "train.positive_rating (for a ranking) to what some of these rows reach; then run `dvc repro featurize`."
+        )
+
+
+def _identity(features: str, params: TrainParams, space: Space) -> str:
+    """Of all that makes losses comparable: the features, the space and the values outside it."""
+    fixed = {key: value for key, value in params.model_dump().items() if key not in space}
+    parts = [features, fixed, {key: vars(entry) for key, entry in space.items()}]
+    return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _study(options: argparse.Namespace, name: str) -> optuna.Study:
+    try:
+        study = optuna.create_study(
+            storage=f"sqlite:///{options.store}",
+            study_name=name,
+            load_if_exists=True,
+            pruner=MedianPruner(n_warmup_steps=3),  # a small step size starts slowly
+        )
+    except (SQLAlchemyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"--store must name a store of Optuna, or a new file. {options.store}: {reason}") from None
+    done = len(_of_state(study, *FINISHED))
+    # The same seed again would draw the same values again.
+    study.sampler = TPESampler(seed=options.seed + done)
+    print(f"study {name}: {done} of {options.trials} trials are in {options.store}", flush=True)
+    return study
+
+
+def _search(study: optuna.Study, objective: Objective, options: argparse.Namespace) -> bool:
+    """Run the trials that are missing; whether Ctrl-C ended it."""
+    done = len(_of_state(study, *FINISHED))
+    if done >= options.trials:
+        return False
+    if not done:
+        space, params = objective.space, objective.params
+        study.enqueue_trial({key: entry.start(getattr(params, key)) for key, entry in space.items()})
+    try:
+        study.optimize(
+            objective,
+            n_trials=options.trials - done,
+            timeout=None if options.timeout is None else 60 * options.timeout,
+            callbacks=[_tell],
+        )
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _tell(study: optuna.Study, trial: FrozenTrial) -> None:
+    outcome = f"loss {trial.value:.4f}" if trial.state == TrialState.COMPLETE else f"pruned {trial.user_attrs[REASON]}"
+    best = f"{study.best_value:.4f}" if _of_state(study, TrialState.COMPLETE) else "none"
+    seconds = trial.duration.total_seconds() if trial.duration else 0
+    values = assignments({"train": trial.user_attrs[VALUES]})
+    shown = " ".join(value.removeprefix("train.") for value in values)
+    print(f"trial {trial.number:3d}  {outcome}  best {best}  {seconds:.1f} s  {shown}", flush=True)
+
+
+def _best(study: optuna.Study) -> FrozenTrial:
+    if not _of_state(study, TrialState.COMPLETE):
+        raise UserError("No trial has ended with a loss yet. Run the same command again.")
+    return study.best_trial
+
+
+def _preset(best: FrozenTrial, refit: bool) -> Sections:
+    values = best.user_attrs[VALUES]
+    if not refit:
+        return {"train": values}
+    # Without validation rows nothing stops a training early: it has the epochs that were best with them.
+    return {"preprocess": {"validation_fraction": 0}, "train": values | {"epochs": best.user_attrs[EPOCH] + 1}}
+
+
+def _of_state(study: optuna.Study, *states: TrialState) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=states)
+
+
+if __name__ == "__main__":
+    main()

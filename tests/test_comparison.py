@@ -1,0 +1,176 @@
+"""The comparison of the model family: its pipeline, its verdicts, and a small run of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from studies.comparison.compare import compare, finding, render_table
+from studies.comparison.model import changed
+from tests.conftest import ROOT, Project
+from tests.test_dvc_yaml import closure, code_files
+from widedeep.errors import UserError
+from widedeep.evaluation.bootstrap import Bootstrap
+from widedeep.files import read_json
+from widedeep.models.family import BASELINES, NETWORKS
+from widedeep.params import load_params
+
+STUDY = ROOT / "studies/comparison"
+STAGES: dict[str, Any] = yaml.safe_load((STUDY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+MODELS = [*BASELINES, *NETWORKS]
+
+
+def per_user(squared_error: list[float], ndcg: list[float] | None = None) -> pd.DataFrame:
+    """Three users with two rows each."""
+    table = pd.DataFrame({"user_id": [1, 2, 3], "n": 2, "frozen_squared_error": squared_error})
+    return table if ndcg is None else table.assign(frozen_ndcg_at_10=ndcg)
+
+
+TABLES = {
+    "wide_deep": per_user([2.0, 2.0, 2.0], [0.5, 0.5, np.nan]),
+    "dot": per_user([8.0, 8.0, 8.0], [0.75, 0.75, np.nan]),
+    "bias": per_user([0.5, 0.5, 0.5], [0.25, 0.25, np.nan]),
+    "cnn": per_user([0.5, 2.0, 8.0], [0.0, 1.0, np.nan]),
+    "global_mean": per_user([2.0, 2.0, 2.0]),
+}
+
+
+@pytest.fixture(scope="module")
+def results() -> pd.DataFrame:
+    return compare(TABLES, Bootstrap(200)).set_index(["metric", "model"])
+
+
+@pytest.mark.parametrize(
+    ("metric", "model", "value", "minus", "verdict"),
+    [
+        # sqrt(24 / 6) = 2 and 1 in the data and in every resample, since all users are the same.
+        ("rmse", "dot", 2.0, 1.0, "worse"),
+        ("rmse", "bias", 0.5, -0.5, "better"),
+        # sqrt(10.5 / 6) - 1: resamples of the first user alone are better, of the third alone worse.
+        ("rmse", "cnn", 1.322876, 0.322876, "no evidence"),
+        ("rmse", "global_mean", 1.0, 0.0, "no evidence"),
+        # Of an NDCG more is better, and only users with a relevant item count.
+        ("ndcg_at_10", "dot", 0.75, 0.25, "better"),
+        ("ndcg_at_10", "bias", 0.25, -0.25, "worse"),
+        ("ndcg_at_10", "cnn", 0.5, 0.0, "no evidence"),
+    ],
+)
+def test_difference_from_wide_deep_by_hand(
+    results: pd.DataFrame, metric: str, model: str, value: float, minus: float, verdict: str
+) -> None:
+    row = results.loc[metric, model]
+    assert row["value"] == value
+    assert row["minus_wide_deep"] == minus
+    assert row["verdict"] == verdict
+    if verdict != "no evidence":
+        assert row["minus_low"] == row["minus_high"] == minus
+
+
+def test_wide_deep_is_not_compared_with_itself(results: pd.DataFrame) -> None:
+    own = results.xs("wide_deep", level="model")
+    assert own[["minus_wide_deep", "minus_low", "minus_high"]].isna().all(axis=None)
+    assert list(own["verdict"]) == ["", ""]
+    assert dict(own["value"]) == {"rmse": 1.0, "ndcg_at_10": 0.5}
+    assert dict(own["n"]) == {"rmse": 6, "ndcg_at_10": 2}
+
+
+def test_best_comes_first_and_a_model_that_does_not_rank_has_no_ndcg(results: pd.DataFrame) -> None:
+    assert list(results.loc["rmse"].index) == ["bias", "wide_deep", "global_mean", "cnn", "dot"]
+    assert list(results.loc["ndcg_at_10"].index) == ["dot", "wide_deep", "cnn", "bias"]
+
+
+def test_finding_counts_verdicts() -> None:
+    assert finding(["worse", "", "better", "no evidence", "worse"]) == "2 of 4 worse than Wide & Deep, 1 better"
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"dot": TABLES["dot"]}, "There is no result of wide_deep"),
+        (TABLES | {"dot": TABLES["dot"].assign(n=3)}, "dot was judged on other rows than wide_deep"),
+        (TABLES | {"dot": TABLES["dot"].iloc[:2]}, "dot was judged on other rows than wide_deep"),
+        (TABLES | {"dot": TABLES["dot"].fillna(0)}, "dot was judged on other rows than wide_deep"),
+    ],
+)
+def test_only_results_on_the_same_rows_are_compared(tables: dict[str, pd.DataFrame], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        compare(tables, Bootstrap(200))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("dot: {learning_rat: 0.1}", r"'dot.learning_rat': Extra inputs are not permitted. Got 0.1 instead."),
+        ("dot: {dropout: 2}", "'dot.dropout': Input should be less than 1. Got 2 instead."),
+        ("cnn: {}", "must have a section dot"),
+        ("dot: {", "is not valid YAML"),
+    ],
+)
+def test_bad_changes_of_a_model_are_told(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "models.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        changed(load_params(ROOT / "params.yaml").train, path, "dot")
+
+
+def test_every_model_is_compared_and_its_changes_are_valid() -> None:
+    assert STAGES["model"]["matrix"]["model"] == MODELS
+    train = load_params(ROOT / "params.yaml").train
+    for model in MODELS:
+        assert changed(train, STUDY / "models.yaml", model).model == model
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_are_the_imports_of_the_stage(stage: str) -> None:
+    code = [dep for dep in STAGES[stage]["deps"] if dep.endswith(".py") or dep.startswith("src/")]
+    listed = {dep: code_files(ROOT / dep) for dep in code}
+    needed = {file for file in closure(f"studies.comparison.{stage}") if file.suffix == ".py"}
+    assert needed <= set().union(*listed.values())
+    assert [dep for dep, files in listed.items() if not files & needed] == []
+
+
+def test_unknown_model_is_an_error_that_names_the_known(session_project: Project) -> None:
+    printed = session_project.run("python", "-m", "studies.comparison.model", "wide_dep", fails=True)
+    assert "invalid choice: 'wide_dep'" in printed
+    assert "'wide_deep'" in printed
+
+
+def test_small_run_writes_the_results_and_a_second_one_runs_nothing(
+    project: Project, stages_run: Callable[[str], list[str]]
+) -> None:
+    study = project.path / "studies/comparison"
+    for path in [*study.glob("models/*"), *study.glob("results.*"), *study.glob("dvc.lock")]:
+        path.unlink()
+    pipeline = yaml.safe_load((study / "dvc.yaml").read_text(encoding="utf-8"))
+    pipeline["stages"]["model"]["matrix"]["model"] = ["global_mean", "wide_deep"]
+    (study / "dvc.yaml").write_text(yaml.safe_dump(pipeline), encoding="utf-8")
+
+    repro = ("dvc", "repro", "studies/comparison/dvc.yaml")
+    assert stages_run(project.run(*repro)) == [
+        f"studies/comparison/dvc.yaml:{stage}" for stage in ("model@global_mean", "model@wide_deep", "compare")
+    ]
+    results = pd.read_csv(study / "results.csv")
+    assert set(results["model"]) == {"global_mean", "wide_deep"}
+    rows = results.set_index(["model", "knowledge", "metric"])
+    root = read_json(project.path / "reports/metrics.json")  # of the same model, which the root pipeline trained
+    for knowledge in ("online", "frozen"):
+        rmse = root["rating"][knowledge]
+        own, other = (rows.loc[name, knowledge, "rmse"] for name in ("wide_deep", "global_mean"))
+        assert own[["value", "low", "high"]].to_dict() == pytest.approx(
+            {name: rmse["rmse"][name] for name in ("value", "low", "high")}, abs=1e-5
+        )
+        assert other["minus_wide_deep"] == pytest.approx(-rmse["rmse_minus_global_mean"]["value"], abs=1e-5)
+    assert rows.loc[("wide_deep", "frozen", "ndcg_at_10"), "value"] == pytest.approx(
+        root["ranking"]["frozen"]["ndcg_at_10"]["value"], abs=1e-5
+    )
+    assert ("global_mean", "frozen", "ndcg_at_10") not in rows.index
+    assert (study / "results.md").read_text(encoding="utf-8") == render_table(results, "movielens-small")
+    assert "Wide &amp; Deep" in (study / "results.svg").read_text(encoding="utf-8")
+
+    before = {path: path.read_bytes() for path in study.rglob("*") if path.is_file()}
+    assert stages_run(project.run(*repro)) == []
+    assert {path: path.read_bytes() for path in study.rglob("*") if path.is_file()} == before

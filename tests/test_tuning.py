@@ -1,0 +1,293 @@
+"""The search for hyperparameters as its user calls it: kept, resumed, judged without the test, written as a preset."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from studies.tuning import presets, search
+from studies.tuning.presets import load_preset, merged, save_preset
+from studies.tuning.space import load_space
+from tests.small_data import written
+from widedeep.errors import UserError
+from widedeep.features.build import FeatureTables
+from widedeep.features.store import Features
+from widedeep.models.global_mean import GlobalMean
+from widedeep.params import TrainParams, load_params
+from widedeep.training.callbacks import Row
+from widedeep.training.fit import Fit
+
+SMALL = {
+    "embedding_size": 4,
+    "hidden": [8],
+    "batch_size": 64,
+    "epochs": 2,
+    "learning_rate": 0.01,
+    "accelerator": "cpu",
+}
+SPACE: dict[str, Any] = {
+    "common": {"learning_rate": {"low": "1e-4", "high": 0.1, "log": True}, "embedding_size": {"low": 2, "high": 8}},
+    "rating": {"hidden": {"choices": [[], [8], [8, 4]]}, "time": {"choices": [False, True]}},
+}
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def here(root: Path, featurize: Callable[..., FeatureTables], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with params.yaml, data/features and space.yaml, where the search is called."""
+    monkeypatch.chdir(tmp_path)
+    Path("data/features").mkdir(parents=True)
+    written(featurize(), Path("data/features"))
+    params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    Path("params.yaml").write_text(yaml.safe_dump(merged(params, {"train": SMALL})), encoding="utf-8")
+    Path("space.yaml").write_text(yaml.safe_dump(SPACE, sort_keys=False), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def run(here: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """What the search prints; with `status`, it must end with that one."""
+
+    def call(*arguments: str, status: int = 0) -> str:
+        arguments = ("--space", "space.yaml", *arguments)
+        if status:
+            with pytest.raises(SystemExit, match=str(status)):
+                search.main(list(arguments))
+        else:
+            search.main(list(arguments))
+        printed = capsys.readouterr()
+        return printed.out + printed.err
+
+    return call
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training that takes no time: the loss is lowest at a learning rate of 0.001."""
+
+    def fit(features: Features, params: TrainParams, checkpoints: Path, on_epoch: Callable[[Row], None]) -> Fit:
+        loss = 1 + abs(params.learning_rate - 0.001)
+        return Fit(GlobalMean(features.spec, params), [], 6, {"validation_rmse": loss})
+
+    monkeypatch.setattr(search, "fit", fit)
+
+
+def trials(store: str = "tuning.db") -> list[optuna.trial.FrozenTrial]:
+    storage = f"sqlite:///{store}"
+    (name,) = optuna.get_all_study_names(storage)
+    return optuna.load_study(study_name=name, storage=storage).trials
+
+
+def lines(printed: str) -> list[str]:
+    return [line for line in printed.splitlines() if line.startswith("trial ")]
+
+
+def test_search_goes_on_where_it_ended_and_writes_what_it_found(run: Run) -> None:
+    printed = run("--trials", "3")
+    assert "0 of 3 trials are in tuning.db" in printed
+    assert len(lines(printed)) == 3
+    assert "learning_rate=0.01 embedding_size=4 hidden=[8] time=false" in lines(printed)[0]
+    assert "epoch  0" not in printed
+    printed = run("--trials", "5", "--write", "presets.yaml")
+    assert "3 of 5 trials are in tuning.db" in printed
+    assert [line.split()[1] for line in lines(printed)] == ["3", "4"]
+
+    kept = trials()
+    assert len({str(trial.params) for trial in kept}) == 5, "resuming must not draw the same values again"
+    best = min(kept, key=lambda trial: trial.value or 0)
+    assert (best.value or 0) <= (kept[0].value or 0)
+    preset = load_preset(Path("presets.yaml"), "leave_last_out", "rating")
+    assert preset is not None
+    assert preset["preprocess"] == {"validation_fraction": 0}
+    assert preset["train"] == best.user_attrs["values"] | {"epochs": best.user_attrs["epoch"] + 1}
+    TrainParams.model_validate(load_params("params.yaml").train.model_dump() | dict(preset["train"]))
+    head = Path("presets.yaml").read_text(encoding="utf-8").splitlines()[0]
+    assert head.startswith(f"# temporal.rating: validation_rmse {best.value:.4f}, best of 5 trials")
+    assert f"-S train.learning_rate={preset['train']['learning_rate']}" in printed
+
+
+def test_test_rows_are_never_loaded(run: Run, here: Path) -> None:
+    run("--trials", "2", "--store", "clean.db")
+    path = here / "data/features/rows.parquet"
+    rows = pq.read_table(path)
+    poisoned = rows.to_pandas()
+    test = poisoned["split"] == "test"
+    poisoned.loc[test, "user"] = 2**30
+    poisoned.loc[test, "rating"] = float("nan")
+    pq.write_table(pa.Table.from_pandas(poisoned, rows.schema, preserve_index=False), path)
+    run("--trials", "2", "--store", "poisoned.db")
+    pq.write_table(rows.filter(pa.array(~test)), path)
+    run("--trials", "2", "--store", "removed.db")
+    losses = [[trial.value for trial in trials(store)] for store in ("clean.db", "poisoned.db", "removed.db")]
+    assert losses[0] == losses[1] == losses[2]
+
+
+def test_pruned_trial_leaves_training_cleanly(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optuna.Trial, "should_prune", lambda trial: trial.number == 1)
+    printed = lines(run("--trials", "3"))
+    assert [trial.state.name for trial in trials()] == ["COMPLETE", "PRUNED", "COMPLETE"]
+    assert "pruned after epoch 0" in printed[1]
+
+
+@pytest.mark.parametrize("objective", ["ranking", "joint"])
+def test_loss_of_a_ranking(run: Run, objective: str) -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    changed = merged(params, {"train": {"objective": objective, "epochs": 1}})
+    Path("params.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
+    assert f"csv temporal {objective}" in run("--trials", "1")
+    (trial,) = trials()
+    measured = trial.user_attrs["validation"]
+    assert trial.value == pytest.approx(measured.get("validation_rmse", 0) - measured["validation_ndcg_at_10"])
+    assert ("validation_rmse" in measured) == (objective == "joint")
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit], ids=["ours", "as Lightning passes it on"])
+def test_interrupted_search_keeps_what_it_has(
+    run: Run, quick: None, monkeypatch: pytest.MonkeyPatch, interrupt: type[BaseException]
+) -> None:
+    def fit(features: Features, params: TrainParams, *others: Any) -> Fit:
+        if len(trials()) == 3:
+            raise interrupt
+        return Fit(GlobalMean(features.spec, params), [], 0, {"validation_rmse": 1})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(search, "fit", fit)
+        printed = run("--trials", "5", "--write", "presets.yaml", status=130)
+    assert len(lines(printed)) == 2
+    assert "best of 2 trials" in printed
+    assert "goes on from here" in printed
+    assert not Path("presets.yaml").exists()
+    assert len(lines(run("--trials", "5"))) == 3
+
+
+def test_other_data_or_another_space_is_another_search(
+    run: Run, quick: None, featurize: Callable[..., FeatureTables]
+) -> None:
+    run("--trials", "1")
+    written(featurize(user_damping=7), Path("data/features"))
+    assert "0 of 1 trials" in run("--trials", "1")
+    Path("space.yaml").write_text(yaml.safe_dump({"common": SPACE["common"]}), encoding="utf-8")
+    assert "0 of 1 trials" in run("--trials", "1")
+    assert "1 of 1 trials" in run("--trials", "1")
+
+
+def test_values_that_exclude_each_other_are_pruned(run: Run, quick: None) -> None:
+    space = {"common": {"wide_optimizer": {"choices": ["adamw", "ftrl"]}, "wide_l1": {"low": 0, "high": 1}}}
+    Path("space.yaml").write_text(yaml.safe_dump(space), encoding="utf-8")
+    run("--trials", "8")
+    for trial in trials():
+        values = trial.user_attrs["values"]
+        assert (trial.state.name == "PRUNED") == (values["wide_optimizer"] == "adamw" and values["wide_l1"] > 0)
+    assert {trial.state.name for trial in trials()} == {"COMPLETE", "PRUNED"}
+
+
+def test_presets_of_other_splits_and_objectives_stay(run: Run, quick: None) -> None:
+    path = Path("presets.yaml")
+    old = {"ranking": {"train": {"epochs": 4}}, "rating": {"featurize": {"buckets": 7}, "train": {"time": True}}}
+    text = yaml.safe_dump({"random": {"rating": {"train": {"epochs": 3}}}, "temporal": old})
+    path.write_text("# By hand.\n# temporal.rating: old\n" + text, encoding="utf-8")
+    run("--trials", "1", "--no-refit", "--write", "presets.yaml")
+    head = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    assert head[0] == "# By hand."
+    assert [line.split(":")[0] for line in head[1:]] == ["# temporal.rating"]
+    assert "old" not in head[1]
+    assert load_preset(path, "random", "rating") == {"train": {"epochs": 3}}
+    assert load_preset(path, "temporal", "ranking") == {"train": {"epochs": 4}}
+    # Of what was set by hand: the value that was searched with.
+    values = {"learning_rate": 0.01, "embedding_size": 4, "hidden": [8], "time": False}
+    assert load_preset(path, "temporal", "rating") == {"featurize": {"buckets": 10}, "train": values}
+
+
+def test_file_that_is_no_preset_is_not_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "presets.yaml"
+    path.write_text("random: 3")
+    with pytest.raises(UserError, match=r"random.rating must hold sections"):
+        save_preset(path, "random", "rating", {"train": {}}, "found")
+    assert path.read_text() == "random: 3"
+
+
+@pytest.mark.parametrize("objective", ["rating", "ranking", "joint"])
+def test_shipped_space_holds_the_shipped_values(root: Path, objective: str) -> None:
+    params = load_params(root / "params.yaml").train.model_copy(update={"objective": objective})
+    assert "learning_rate" in load_space(root / "studies/tuning/space.yaml", params)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("learning_rat: {low: 0.1, high: 1}", "learning_rat is not a key of train. Did you mean 'learning_rate'?"),
+        ("dropout: {low: 0, high: 1.5}", "dropout: must be less than 1. Got 1.5 instead."),
+        ("epochs: {choices: [0, 2]}", "epochs: must be greater than or equal to 1. Got 0 instead."),
+        ("activation: {choices: [relu, rely]}", "Got 'rely' instead."),
+        ("dropout: {low: 0.5, high: 0.1}", "dropout: low must not be above high."),
+        ("dropout: {low: 0, high: 0.5, log: true}", "and above 0, as log is true"),
+        ("dropout: {low: 0.3, high: 0.5}", "dropout must include 0.2, its value in params.yaml"),
+        ("hidden: {choices: [[4]]}", "hidden must include (8,)"),
+        ("hidden: {low: 1, high: 2}", "hidden: must be a valid tuple"),
+        ("time: {low: 0, high: 1}", "time must have choices, since it is no number."),
+        ("dropout: [0.1, 0.2]", "dropout must be {low: , high: }, with log: true"),
+        ("dropout: {choices: []}", "Got {'choices': []} instead."),
+        ("objective: {choices: [rating]}", "objective must stay the same in all trials"),
+    ],
+)
+def test_mistake_in_an_entry_of_the_space(run: Run, entry: str, message: str) -> None:
+    Path("space.yaml").write_text(f"common: {{{entry}}}", encoding="utf-8")
+    printed = run(status=1)
+    assert printed.startswith("error: space.yaml: common.")
+    assert message in printed
+    assert not Path("tuning.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ("common: [", "is not valid YAML"),
+        ("comon: {}", "must hold sections among common, rating, ranking, joint. Got comon instead."),
+        ("common: 3", "common must hold keys of train. Got 3 instead."),
+        ("ranking: {dropout: {low: 0, high: 0.5}}", "has no key in common or rating"),
+    ],
+)
+def test_space_of_another_form(run: Run, space: str, message: str) -> None:
+    Path("space.yaml").write_text(space, encoding="utf-8")
+    printed = run(status=1)
+    assert printed.startswith("error: space.yaml")
+    assert message in printed
+
+
+def test_space_that_is_not_there(run: Run) -> None:
+    Path("space.yaml").unlink()
+    assert "error: space.yaml does not exist" in run(status=1)
+
+
+def test_validation_rows_are_needed(run: Run, featurize: Callable[..., FeatureTables], ratings: pd.DataFrame) -> None:
+    without = ratings.assign(split=ratings["split"].replace("validation", "train"))
+    written(featurize(ratings=without), Path("data/features"))
+    assert "Set preprocess.validation_fraction above 0" in run(status=1)
+
+
+def test_store_of_something_else_is_left_alone(run: Run) -> None:
+    Path("tuning.db").write_text("mine")
+    assert "--store must name a store of Optuna, or a new file. tuning.db:" in run(status=1)
+    assert Path("tuning.db").read_text() == "mine"
+
+
+def test_first_trial_that_cannot_train_ends_the_search(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fit(*arguments: Any) -> Fit:
+        raise UserError("train.accelerator: gpu cannot be had")
+
+    monkeypatch.setattr(search, "fit", fit)
+    assert "error: train.accelerator: gpu cannot be had" in run(status=1)
+    assert [trial.state.name for trial in trials()] == ["FAIL"]
+
+
+def test_the_space_is_no_data_set_with_presets(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        presets.main(["csv", "random", "rating"])
+    assert "space" not in capsys.readouterr().err
