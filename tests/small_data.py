@@ -61,6 +61,7 @@ SMALL: dict[str, Any] = {
     "wide_learning_rate": 0.01,
     "wide_l1": 0.0,
     "unseen_rate": 0.5,
+    "new_user_rate": 0.0,
     "patience": 6,
     "gradient_clip": 1.0,
     "accelerator": "cpu",

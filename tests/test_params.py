@@ -144,6 +144,7 @@ def test_null_is_refused_wherever_it_means_nothing(load: Load, repository: dict[
         ("train.wide_weight_decay", -1, "must be greater than or equal to 0. Got -1 instead."),
         ("train.wide_l1", -1, "must be greater than or equal to 0. Got -1 instead."),
         ("train.unseen_rate", 1.5, "must be less than or equal to 1. Got 1.5 instead."),
+        ("train.new_user_rate", -0.1, "must be greater than or equal to 0. Got -0.1 instead."),
     ],
 )
 def test_bad_value_names_key_rule_and_value(load: Load, key: str, value: Any, rule: str) -> None:

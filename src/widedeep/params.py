@@ -92,6 +92,7 @@ Int = Annotated[int, BeforeValidator(_whole), BeforeValidator(_not_bool)]
 Positive = Annotated[Float, Gt(0)]
 NonNegative = Annotated[Float, Ge(0)]
 Fraction = Annotated[Float, Ge(0), Lt(1)]
+Share = Annotated[Float, Ge(0), Le(1)]
 Count = Annotated[Int, Ge(1)]
 Size = Annotated[Int, Ge(0)]
 Seed = Annotated[Int, Ge(0), Lt(2**32)]
@@ -212,7 +213,8 @@ class TrainParams(ModelParams):
     wide_learning_rate: Positive
     wide_weight_decay: NonNegative
     wide_l1: NonNegative
-    unseen_rate: Annotated[Float, Ge(0), Le(1)]
+    unseen_rate: Share
+    new_user_rate: Share
     patience: Count
     gradient_clip: NonNegative
     accelerator: Literal["auto", "cpu", "gpu", "mps"]

@@ -249,3 +249,24 @@ def test_of_lists_the_interactions_of_each_owner_side_by_side(three: Interaction
     assert found(2, 0, 1, 0) == [[2], [4, 1, 4], [], [4, 1, 4]]
     assert found(1) == [[]]
     assert found() == []
+
+
+@pytest.mark.parametrize("split", ["temporal", "random"])
+def test_a_row_shown_as_by_a_new_user_knows_the_item_alone(load: Load, split: str) -> None:
+    features = load(split)
+    rows = features.splits["train"]
+    new = torch.arange(len(rows)) % 3 == 0
+    shown = features.by_new_users(rows, new)
+    inputs, before = features.inputs(shown, ALL, hidden_user=new), features.inputs(rows, ALL)
+    assert lists(inputs, "item") == lists(before, "item")
+    seen = zip(lists(inputs, "user"), lists(before, "user"), new.tolist(), strict=True)
+    assert all(found == ([] if hidden else known) for found, known, hidden in seen)
+    assert inputs.user_own is not None
+    assert not inputs.user_own[new].any()
+    # Nothing tells these rows from those of user 4, who has no training rating.
+    of_user = [field.name.startswith("user_") for field in features.spec.of_kind("history")]
+    stranger = features.frozen_history(torch.tensor([3]), torch.tensor([0]), torch.tensor([1060]))
+    assert shown.history[new][:, of_user].equal(stranger[:, of_user].expand(int(new.sum()), -1))
+    assert shown.history[~new].equal(rows.history[~new])
+    assert inputs.time is not None
+    assert not inputs.time[new, 1].any()

@@ -174,6 +174,12 @@ class Features:
         moved = {name: value.to(device) for name, value in vars(self).items() if name not in ("spec", "splits")}
         return type(self)(spec=self.spec, splits={name: rows.to(device) for name, rows in self.splits.items()}, **moved)
 
+    def by_new_users(self, rows: Rows, new: Tensor) -> Rows:
+        """The rows, of which those marked in `new` (N,) bool have no history and no interactions of their user."""
+        of_user = torch.tensor([field.entity == "user" for field in self.spec.of_kind("history")], device=new.device)
+        history = rows.history.masked_fill(new[:, None] & of_user, 0)
+        return replace(rows, history=history, user_seen=rows.user_seen.masked_fill(new, 0))
+
     def inputs(
         self, rows: Rows, reads: Reads, hidden_user: Tensor | None = None, hidden_item: Tensor | None = None
     ) -> Inputs:

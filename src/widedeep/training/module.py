@@ -107,8 +107,11 @@ class RatingModule(pl.LightningModule):
         return [member(inputs) for member in self.model.members]
 
     def _rating_loss(self, rows: Rows) -> Tensor:
-        hidden_user, hidden_item = self._hidden(len(rows)), self._hidden(len(rows))
-        outputs = self._members(self.features.inputs(rows, self.model.reads, hidden_user, hidden_item))
+        hidden_user, hidden_item = (self._drawn(len(rows), self.params.unseen_rate) for _ in range(2))
+        new = self._drawn(len(rows), self.params.new_user_rate)
+        seen = rows if new is None else self.features.by_new_users(rows, new)
+        hidden_user = new if hidden_user is None else hidden_user if new is None else hidden_user | new
+        outputs = self._members(self.features.inputs(seen, self.model.reads, hidden_user, hidden_item))
         mean = torch.stack([output.rating.detach() for output in outputs]).mean(0)
         self.train_rmse(mean, rows.rating)
         self.log(TRAIN_RMSE, self.train_rmse, on_step=False, on_epoch=True, batch_size=len(rows))
@@ -161,10 +164,9 @@ class RatingModule(pl.LightningModule):
             loss = loss - self.validation_ndcg.compute()
         self.log(VALIDATION_LOSS, loss)
 
-    def _hidden(self, rows: int) -> Tensor | None:
-        """Which rows hide the id of the user, or of the item, each by itself (as in DropoutNet, Volkovs et al. 2017):
-        without it a model leans on ids, which new users and items do not have."""
-        rate = self.params.unseen_rate
+    def _drawn(self, rows: int, rate: float) -> Tensor | None:
+        """Rows whose user (or item) is shown as unseen, drawn with a probability (as in DropoutNet, Volkovs et al.
+        2017): without it a model leans on ids, or on histories, which new users and items do not have."""
         return torch.rand(rows, device=self.device) < rate if rate else None
 
 
