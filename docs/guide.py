@@ -2,6 +2,8 @@
 
 .. include:: pipeline.md
 
+.. include:: model.md
+
 .. include:: own-data.md
 
 .. include:: tuning.md

@@ -62,7 +62,8 @@ def test_drawing_of_the_stages_is_that_of_dvc(session_project: Project) -> None:
 
 
 def test_results_are_those_of_the_committed_run() -> None:
-    assert (ROOT / "reports/summary.md").read_text(encoding="utf-8") in README
+    for results in ("reports/summary.md", "studies/comparison/results.md"):
+        assert (ROOT / results).read_text(encoding="utf-8") in README
     epochs = pd.read_csv(ROOT / "reports/plots/learning_curves.csv")
     for row in (epochs.iloc[0], epochs.iloc[-1]):
         shown = [
