@@ -1,0 +1,74 @@
+"""The ablation: variants against the preset on validation rows, with paired intervals."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from studies.ablation.run import ablate, ndcgs, squared_errors, verdict
+from tests.conftest import ROOT
+from tests.small_data import train_params
+from widedeep.columns import TRAIN, VALIDATION
+from widedeep.evaluation.bootstrap import Estimate
+from widedeep.evaluation.ranking import UserItems, ranking_metrics, top_items
+from widedeep.features.store import Features
+from widedeep.models.bias import Bias
+from widedeep.models.global_mean import GlobalMean
+from widedeep.params import TrainParams
+
+Load = Callable[..., Features]
+
+
+def test_same_parameters_have_no_difference_and_others_have_their_own_value(load: Load) -> None:
+    features = load("random")
+    table = ablate(
+        features, train_params(epochs=1), {"same": {}, "no deep part": {"hidden": [], "factors": 4}}, seeds=1
+    )
+    assert table["variant"].tolist() == ["preset", "same", "no deep part"]
+    assert table.loc[1, ["difference", "low", "high"]].tolist() == [0, 0, 0]
+    assert table["verdict"].tolist()[:2] == ["", "no evidence"]
+    assert table.loc[2, "difference"] == pytest.approx(table.loc[2, "rmse"] - table.loc[0, "rmse"], abs=2e-4)
+
+
+def test_squared_errors_are_those_of_the_validation_rows(load: Load) -> None:
+    features = load("random")
+    rows = features.splits[VALIDATION]
+    errors, n = squared_errors(features, GlobalMean(features.spec, train_params()))
+    assert n.sum() == len(rows)
+    assert errors.sum() == pytest.approx(float((rows.rating - features.spec.mean).square().sum()), rel=1e-5)
+
+
+def test_ndcg_is_that_of_the_evaluation(load: Load) -> None:
+    features, params = load("random"), train_params(objective="ranking", positive_rating=3.0)
+    model = Bias(features.spec, params)
+    rows, train = features.splits[VALIDATION], features.splits[TRAIN]
+    liked = rows[rows.rating >= 3]
+    users = liked.user.unique()
+    place = np.searchsorted(users.numpy(), liked.user.numpy())
+    catalogue = liked.item.new_tensor(range(len(features.items)))
+    first = liked.timestamp.new_tensor([int(liked.timestamp[liked.user == user].min()) for user in users])
+    scores = model(features.grid(users, catalogue, first, model.reads, with_history=True)).ranking
+    relevant = UserItems.from_pairs(liked.user.new_tensor(place), liked.item, len(users))
+    known = np.isin(train.user.numpy(), users.numpy())
+    owner = liked.user.new_tensor(np.searchsorted(users.numpy(), train.user.numpy()[known]))
+    rated = UserItems.from_pairs(owner, train.item[liked.user.new_tensor(np.flatnonzero(known))], len(users))
+    expected = ranking_metrics(top_items(scores, rated, 10), relevant, [10])["ndcg_at_10"]
+    np.testing.assert_allclose(ndcgs(features, model, params)[0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("interval", "lower_is_better", "expected"),
+    [((-0.02, -0.01), True, "better"), ((-0.02, -0.01), False, "worse"), ((-0.01, 0.02), True, "no evidence")],
+)
+def test_verdict(interval: tuple[float, float], lower_is_better: bool, expected: str) -> None:
+    assert verdict(Estimate(sum(interval) / 2, *interval, 10), lower_is_better) == expected
+
+
+def test_every_variant_is_possible() -> None:
+    variants: dict[str, Any] = yaml.safe_load(Path(ROOT / "studies/ablation/variants.yaml").read_text(encoding="utf-8"))
+    for objective, changes in variants.items():
+        for change in changes.values():
+            TrainParams.model_validate(train_params(objective=objective).model_dump() | change)
