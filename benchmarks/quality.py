@@ -32,6 +32,7 @@ from benchmarks.protocols import PROTOCOLS, Divide, Protocol, settings
 from studies.tuning.presets import FAMILIES, Sections, load_preset, merged, preset_file
 from widedeep.columns import SPLIT, TEST, TRAIN, USER
 from widedeep.errors import UserError
+from widedeep.evaluation.evaluate import list_length
 from widedeep.files import read_json
 from widedeep.params import load_params
 from widedeep.sources import SOURCES
@@ -170,7 +171,6 @@ def _run(work: Path, protocol: Protocol, fold: str | None, options: argparse.Nam
     load_params(work / "params.yaml")
     seconds = _run_stages(work)
     metrics = read_json(work / "reports/metrics.json")
-    ks = params["evaluate"]["ks"]
     return {
         "protocol": options.protocol,
         "dataset": dataset,
@@ -183,7 +183,7 @@ def _run(work: Path, protocol: Protocol, fold: str | None, options: argparse.Nam
         "commit": _commit(),
         "n": read_json(work / "reports/data.json")["ratings"][TEST],
         "seconds": seconds,
-        "metrics": _headline(metrics, 10 if 10 in ks else max(ks), _user_groups(work)),
+        "metrics": _headline(metrics, list_length(params["evaluate"]["ks"]), _user_groups(work)),
     }
 
 

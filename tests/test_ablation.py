@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from studies.ablation.run import ablate, ndcgs, squared_errors, verdict
+from studies.ablation.run import ablate, ndcgs, squared_errors
+from studies.comparison.compare import verdict
 from tests.conftest import ROOT
 from tests.small_data import train_params
 from widedeep.columns import TRAIN, VALIDATION

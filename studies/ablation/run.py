@@ -20,10 +20,11 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
+from studies.comparison.compare import verdict
 from studies.tuning.presets import FAMILIES, load_preset, merged, preset_file
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import UserError, exit_on_user_error
-from widedeep.evaluation.bootstrap import Bootstrap, Estimate
+from widedeep.evaluation.bootstrap import Bootstrap
 from widedeep.features.store import Features
 from widedeep.files import replacing
 from widedeep.models.model import Model
@@ -114,13 +115,6 @@ def ablate(
         )
         print(rows[-1], flush=True)
     return pd.DataFrame(rows)
-
-
-def verdict(difference: Estimate, lower_is_better: bool) -> str:
-    """better, worse, or no evidence where the interval holds 0."""
-    if difference.low <= 0 <= difference.high:
-        return "no evidence"
-    return "better" if (difference.value < 0) is lower_is_better else "worse"
 
 
 def main(arguments: list[str] | None = None) -> None:
