@@ -131,6 +131,7 @@ def test_null_is_refused_wherever_it_means_nothing(load: Load, repository: dict[
         ("train.user_items", 2.5, "must be a whole number. Got 2.5 instead."),
         ("train.item_users", -1, "must be greater than or equal to 0. Got -1 instead."),
         ("train.time", 2, "must be true or false. Got 2 instead."),
+        ("train.history", 2, "must be true or false. Got 2 instead."),
         ("train.wide_l2", -1, "must be greater than or equal to 0. Got -1 instead."),
         ("train.factors_l2", "nan", "must be finite. Got 'nan' instead."),
         ("train.channels", 0, "must be greater than or equal to 1. Got 0 instead."),

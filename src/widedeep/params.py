@@ -190,6 +190,7 @@ class ModelParams(Section):
     factors: Size
     user_items: Size
     item_users: Size
+    history: bool
     time: bool
     wide_l2: NonNegative
     factors_l2: NonNegative

@@ -20,11 +20,11 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from studies.comparison.compare import verdict
 from studies.tuning.presets import FAMILIES, load_preset, merged, preset_file
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import UserError, exit_on_user_error
-from widedeep.evaluation.bootstrap import Bootstrap
+from widedeep.evaluation.bootstrap import Bootstrap, verdict
+from widedeep.features.log import Sets
 from widedeep.features.store import Features
 from widedeep.files import replacing
 from widedeep.models.model import Model
@@ -51,18 +51,16 @@ def squared_errors(features: Features, model: Model) -> NDArray[np.float64]:
 @torch.no_grad()
 def ndcgs(features: Features, model: Model, params: TrainParams) -> NDArray[np.float64]:
     """NDCG at 10 of each user with a positive validation row, and 1: (2, U)."""
-    relevant, rated = RatingData(features, params).positives(VALIDATION), features.splits[TRAIN]
-    users, place = relevant.user.unique(return_inverse=True)
+    users, rated = len(features.users), features.splits[TRAIN]
+    positives = RatingData(features, params).positives(VALIDATION)
+    relevant = Sets(positives.user, positives.item, positives.timestamp, users)
+    known = Sets(rated.user, rated.item, rated.timestamp, users)
     catalogue = torch.arange(len(features.items))
     found = []
-    for start in range(0, len(users), 256):
-        some = users[start : start + 256]
-        first = torch.stack([relevant.timestamp[relevant.user == user].min() for user in some])
-        scores = model(features.grid(some, catalogue, first, model.reads, model.ranks_with_history)).ranking
-        known = torch.isin(rated.user, some)
-        scores[torch.searchsorted(some, rated.user[known]), rated.item[known]] = -torch.inf
-        mine = (place >= start) & (place < start + len(some))
-        found.append(ndcg(scores, place[mine] - start, relevant.item[mine], PLACES))
+    for some in positives.user.unique().split(256):
+        inputs = features.grid(some, catalogue, relevant.first[some], model.reads, model.ranks_with_history)
+        scores = model(inputs).ranking.index_put(known.of(some), torch.tensor(-torch.inf))
+        found.append(ndcg(scores, *relevant.of(some), PLACES))
     values = torch.cat(found).double().numpy()
     return np.stack([values, np.ones_like(values)])
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from widedeep.columns import USER
 from widedeep.errors import UserError, exit_on_user_error
-from widedeep.evaluation.bootstrap import Bootstrap, Estimate
+from widedeep.evaluation.bootstrap import BETTER, NO_EVIDENCE, WORSE, Bootstrap, verdict
 from widedeep.evaluation.charts import WIDTH, Axis, Point, Row, Series, dot_chart, key
 from widedeep.evaluation.findings import LABELS, PERCENT, count, number
 from widedeep.files import read_json, replacing
@@ -21,7 +21,6 @@ from widedeep.params import load_params
 
 REFERENCE = "wide_deep"
 RMSE, SQUARED_ERROR, N = "rmse", "squared_error", "n"
-BETTER, WORSE, NO_EVIDENCE = "better", "worse", "no evidence"
 DECIMALS = 6
 COLUMNS = (
     *("model", "knowledge", "metric", "value", "low", "high", "n"),
@@ -117,13 +116,6 @@ def statistic(table: pd.DataFrame, column: str, bootstrap: Bootstrap) -> tuple[N
     if column.endswith(SQUARED_ERROR):
         return np.sqrt(total / n), int(n[0])
     return total / len(table), len(table)
-
-
-def verdict(minus: Estimate, lower_is_better: bool) -> str:
-    """What the interval of a difference from `REFERENCE` says of the model."""
-    if minus.low <= 0 <= minus.high:
-        return NO_EVIDENCE
-    return BETTER if (minus.high < 0) is lower_is_better else WORSE
 
 
 def render_table(results: pd.DataFrame, dataset: str) -> str:

@@ -10,15 +10,14 @@ from pydantic import ValidationError
 
 from widedeep.columns import TEST, TRAIN, USER, VALIDATION
 from widedeep.errors import UserError, exit_on_user_error
-from widedeep.evaluation.evaluate import FROZEN, UNRANKED, evaluate, knowledges, list_length
+from widedeep.evaluation.curves import DECIMALS
+from widedeep.evaluation.evaluate import UNRANKED, evaluate, knowledges, list_length
 from widedeep.evaluation.rating import SQUARED_ERROR, N
-from widedeep.features.store import Features
+from widedeep.features.store import FROZEN, Features
 from widedeep.files import replacing, write_json
 from widedeep.models.family import BASELINES, NETWORKS
 from widedeep.params import TrainParams, load_params
 from widedeep.training.fit import fit
-
-DECIMALS = 6  # the last bits differ from processor to processor and mean nothing
 
 
 def main(arguments: list[str] | None = None) -> None:

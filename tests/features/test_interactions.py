@@ -9,11 +9,12 @@ from torch import Tensor
 
 from tests.small_data import SPLITS
 from widedeep.features.inputs import Inputs, Interactions, Reads
-from widedeep.features.store import Features, Log
+from widedeep.features.log import Log
+from widedeep.features.store import Features
 
 Load = Callable[[str], Features]
 
-ALL = Reads(2**31, 2**31)
+ALL = Reads(2**31, 2**31, time=True)
 
 
 def lists(inputs: Inputs, entity: str) -> list[list[tuple[int, float]]]:
@@ -121,8 +122,8 @@ def test_a_grid_sees_what_frozen_rows_see(load: Load, most: int) -> None:
     features = load("temporal")
     users, items = torch.tensor([3, 0, 8, 9]), torch.arange(31)
     asked = torch.full_like(users, 1060)
-    grid = features.grid(users, items, asked, Reads(most, most))
-    listed = features.listed(users[:, None], items, asked[:, None], Reads(most, most))
+    grid = features.grid(users, items, asked, Reads(most, most, time=True))
+    listed = features.listed(users[:, None], items, asked[:, None], Reads(most, most, time=True))
     by_user, by_item = lists(listed, "user"), lists(listed, "item")
     for side, of_rows in ((grid.users, by_user[::31]), (grid.items, by_item[:31])):
         assert side.interactions is not None
@@ -174,14 +175,14 @@ def test_time_is_that_since_the_first_rating_of_all_and_of_the_user(load: Load, 
     test = rated[rated["split"] == "test"]
     first = rated.groupby("user_id")["timestamp"].min()
     date = (test["timestamp"] - rated["timestamp"].min()).tolist()
-    assert days(features.inputs(features.splits["test"], Reads())) == (
+    assert days(features.inputs(features.splits["test"], Reads(time=True))) == (
         date,
         (test["timestamp"] - test["user_id"].map(first)).tolist(),
     )
     # Of a user without training ratings a frozen model knows nothing, not even when their first test rating was.
     known = rated[rated["split"] == "train"].groupby("user_id")["timestamp"].min()
     age = (test["timestamp"] - test["user_id"].map(known)).fillna(0).astype(int).tolist()
-    assert days(features.inputs(features.frozen(features.splits["test"]), Reads())) == (date, age)
+    assert days(features.inputs(features.frozen(features.splits["test"]), Reads(time=True))) == (date, age)
     assert test["user_id"].eq(4).sum() > 1
 
 

@@ -26,7 +26,7 @@ def features(load: Load) -> Features:
 
 
 def inputs_of(features: Features, split: str) -> Inputs:
-    return features.inputs(features.splits[split], Reads())
+    return features.inputs(features.splits[split], Reads(time=True))
 
 
 def random_model(features: Features, **changes: Any) -> WideDeep:
@@ -245,12 +245,22 @@ def test_bounded_output_stays_inside_the_rating_scale_and_starts_at_the_mean(fea
 @torch.no_grad()
 def test_time_moves_a_prediction_only_where_it_is_switched_on(features: Features) -> None:
     rows = features.splits["test"]
-    inputs = features.inputs(rows, Reads())
+    inputs = features.inputs(rows, Reads(time=True))
     assert inputs.time is not None
     for switch in (False, True):
         model = random_model(features, time=switch)
         early, late = (model(inputs._replace(time=inputs.time + days)).rating for days in (0, 1e-3))
         assert early.equal(late) is not switch
+
+
+@torch.no_grad()
+def test_history_moves_a_prediction_only_where_it_is_switched_on(features: Features) -> None:
+    inputs = inputs_of(features, "test")
+    for history, time in ((True, False), (False, False), (False, True)):
+        model = random_model(features, history=history, time=time)
+        assert inputs.history is not None
+        known, less = (model(inputs._replace(history=inputs.history + more)).rating for more in (0, 1))
+        assert known.equal(less) is not history
 
 
 @torch.no_grad()

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+BETTER, WORSE, NO_EVIDENCE = "better", "worse", "no evidence"
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -121,6 +123,13 @@ class Bootstrap:
         users = values.shape[1]
         sums = self.sums(values)
         return {name: self.estimate(total / users, users) for name, total in zip(names, sums, strict=True)}
+
+
+def verdict(difference: Estimate, lower_is_better: bool) -> str:
+    """What the interval of a difference from a reference says: no evidence where it holds 0."""
+    if difference.low <= 0 <= difference.high:
+        return NO_EVIDENCE
+    return BETTER if (difference.high < 0) is lower_is_better else WORSE
 
 
 def _weighted_sums(columns: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,14 +16,13 @@ from widedeep.evaluation.bootstrap import Bootstrap, Estimate
 from widedeep.evaluation.curves import DECIMALS, item_genres, ranking_curves, rating_curves
 from widedeep.evaluation.ranking import UserItems, coverage, diversity, novelty, ranking_metrics, top_items
 from widedeep.evaluation.rating import per_user_errors, rating_metrics, rmse_difference
-from widedeep.features.store import Features
+from widedeep.features.store import FROZEN, ONLINE, Features
 from widedeep.models.family import BASELINES
 from widedeep.models.model import Model
 from widedeep.params import EvaluateParams, ModelParams
 
 COMPARED = ("bias", "popularity", "global_mean")  # the baselines that every model is judged beside
 UNRANKED = ("global_mean",)  # all items are the same to it
-FROZEN, ONLINE = "frozen", "online"
 ROWS = 2**15  # rows scored at a time, each with all that its user rated before
 CHUNK = 2**18  # pairs of a grid scored at a time
 

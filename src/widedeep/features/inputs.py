@@ -31,10 +31,6 @@ class Pairs(NamedTuple):
             return users @ items.T
         return (users[self.user] * items[self.item]).sum(-1)
 
-    def look_up(self, matrix: Tensor) -> Tensor:
-        """The entry of each pair in (U, I)."""
-        return matrix if self.user is None else matrix[self.user, self.item]
-
 
 class Interactions(NamedTuple):
     """Ratings of n users (or items), as far as they are visible, in order of time: `owner` (M,) place of the user,
@@ -99,7 +95,9 @@ class Inputs(NamedTuple):
 
 
 class Reads(NamedTuple):
-    """The most interactions of a user and of an item that a model reads, the latest; 0 for none."""
+    """What a model wants among its inputs that costs time: the most interactions of a user and of an item, the latest,
+    0 for none; and the time of a pair."""
 
     user_items: int = 0
     item_users: int = 0
+    time: bool = False

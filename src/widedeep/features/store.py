@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from widedeep.columns import GENRES, ITEM, RATING, SPLIT, TIMESTAMP, TRAIN, USER
-from widedeep.features.inputs import Inputs, Interactions, Pairs, Reads, Side
+from widedeep.features.inputs import Inputs, Pairs, Reads, Side
+from widedeep.features.log import Log
 from widedeep.features.spec import UNIT, Spec
 
 DAY = 86400
 ID = 0  # the place of the id among the categories of an entity
+FROZEN, ONLINE = "frozen", "online"  # what a row may know: the past as of the training cut-off, or of its own event
 
 
 @dataclass(frozen=True)
@@ -64,62 +66,6 @@ class Rows:
         """The rows in order, at most `size` at a time."""
         for start in range(0, len(self), size):
             yield self[start : start + size]
-
-    def to(self, device: torch.device | str) -> Self:
-        return type(self)(**{name: value.to(device) for name, value in vars(self).items()})
-
-
-@dataclass(frozen=True)
-class Log:
-    """The interactions of each user (or item) in order of time, compressed by row: those of entity e lie at
-    `start[e]:start[e + 1]`. `other` (M,) int64 position of the other side, `rating` (M,) float32, `timestamp` (M,)
-    int64. `pair` (M,) int64, sorted, is user * items + item of all ratings, `place` (M,) where in its entity's list
-    each stands."""
-
-    start: Tensor
-    other: Tensor
-    rating: Tensor
-    timestamp: Tensor
-    pair: Tensor
-    place: Tensor
-
-    @classmethod
-    def of(cls, owner: Tensor, other: Tensor, rating: Tensor, timestamp: Tensor, pair: Tensor, n: int) -> Self:
-        """From (M,) ratings in any order of n owners."""
-        order = pair.argsort()
-        order = order[timestamp[order].argsort(stable=True)]
-        order = order[owner[order].argsort(stable=True)]
-        counts = torch.bincount(owner, minlength=n)
-        start = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        place = torch.arange(len(order)) - start[:-1].repeat_interleave(counts)
-        by_pair = pair[order].argsort()
-        return cls(start, other[order], rating[order], timestamp[order], pair[order][by_pair], place[by_pair])
-
-    def seen_before(self, owner: Tensor, timestamp: Tensor) -> Tensor:
-        """How many interactions each owner (N,) had strictly before `timestamp` (N,)."""
-        if not len(self.timestamp):
-            return torch.zeros_like(owner)
-        first = torch.minimum(self.timestamp.min(), timestamp.min())
-        span = torch.maximum(self.timestamp.max(), timestamp.max()) - first + 1
-        key = torch.arange(len(self.start) - 1).repeat_interleave(self.start.diff()) * span + self.timestamp - first
-        return torch.searchsorted(key, owner * span + timestamp - first) - self.start[owner]
-
-    def latest(self, owner: Tensor, seen: Tensor, most: int, index: Tensor) -> Interactions:
-        """The last `most` of the first `seen` (n,) interactions of each owner (n,); `index` maps positions of the
-        other side to its vocabulary."""
-        count = seen.clamp(max=most)
-        places = torch.arange(len(owner), device=owner.device).repeat_interleave(count)
-        within = torch.arange(len(places), device=owner.device) - (count.cumsum(0) - count)[places]
-        entry = (self.start[owner] + seen - count)[places] + within
-        return Interactions(places, index[self.other[entry]], self.rating[entry], count.float())
-
-    def own(self, pair: Tensor, seen: Tensor, most: int) -> Tensor:
-        """1.0 where the pair's own rating is among the last `most` of the first `seen` interactions of its owner."""
-        if not len(self.pair):
-            return torch.zeros_like(pair, dtype=torch.float32)
-        at = torch.searchsorted(self.pair, pair).clamp(max=len(self.pair) - 1)
-        place = self.place[at]
-        return ((self.pair[at] == pair) & (place < seen) & (place >= seen - most)).float()
 
     def to(self, device: torch.device | str) -> Self:
         return type(self)(**{name: value.to(device) for name, value in vars(self).items()})
@@ -192,7 +138,7 @@ class Features:
             self._side(ITEM, *items, reads.item_users),
             Pairs(user, item),
             rows.history,
-            self.time(rows.user, rows.user_seen, rows.timestamp),
+            self.time(rows.user, rows.user_seen, rows.timestamp) if reads.time else None,
             self.by_user.own(pair, rows.user_seen, reads.user_items) if reads.user_items else None,
             self.by_item.own(pair, rows.item_seen, reads.item_users) if reads.item_users else None,
         )
@@ -221,7 +167,7 @@ class Features:
             self._side(ITEM, item, item_seen, None, reads.item_users),
             Pairs(),
             history,
-            self.time(user, user_seen, timestamp)[:, None].expand(-1, len(item), -1),
+            self.time(user, user_seen, timestamp)[:, None].expand(-1, len(item), -1) if reads.time else None,
             self.by_user.own(pair, user_seen[:, None], reads.user_items) if reads.user_items else None,
             self.by_item.own(pair, item_seen, reads.item_users) if reads.item_users else None,
         )

@@ -46,6 +46,15 @@ class Embeddings(nn.Module):
         return torch.cat([vectors, (self.bag(side.bag).sum(1) / slots)[:, None]], 1)
 
 
+def vectors(cardinality: int, size: int, deviation: float) -> nn.Embedding:
+    """A vector per index, of which that of 0 is 0 and stays so."""
+    table = nn.Embedding(cardinality, size, padding_idx=0)
+    nn.init.normal_(table.weight, std=deviation)
+    with torch.no_grad():
+        table.weight[0] = 0
+    return table
+
+
 class Mlp(nn.Module):
     """Hidden layers and a linear output of width `heads` on top of a first layer that its owner has applied."""
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from widedeep.features.inputs import Inputs, Interactions
 from widedeep.features.spec import Spec
-from widedeep.models.deep import Embeddings
+from widedeep.models.deep import Embeddings, vectors
 from widedeep.params import ModelParams
 
 # A softmax over a catalogue needs larger scores than the residual of a rating: without it the ranking head is
@@ -34,8 +34,8 @@ class Factors(nn.Module):
         size, deviation = params.factors, params.embedding_deviation
         self.user, self.item = (Embeddings(spec, entity, size, deviation) for entity in ("user", "item"))
         cardinality = {field.name: int(field.cardinality or 0) for field in spec.of_kind("category")}
-        self.rated = _table(cardinality["item_id"], size, deviation) if params.user_items else None
-        self.raters = _table(cardinality["user_id"], size, deviation) if params.item_users else None
+        self.rated = vectors(cardinality["item_id"], size, deviation) if params.user_items else None
+        self.raters = vectors(cardinality["user_id"], size, deviation) if params.item_users else None
         halves = torch.arange(size) < size // 2
         start = torch.stack([halves.float(), RANKING_SCALE * ~halves])
         self.heads = nn.Parameter(start) if heads > 1 else None
@@ -81,14 +81,6 @@ class Factors(nn.Module):
                 both = both - inputs.user_own * pairs.of_items(_inner(y, raters, weight))
                 score = score + user_scale * item_scale * (both + inputs.user_own * own * dot(z, y))
         return score
-
-
-def _table(cardinality: int, size: int, deviation: float) -> nn.Embedding:
-    table = nn.Embedding(cardinality, size, padding_idx=0)
-    nn.init.normal_(table.weight, std=deviation)
-    with torch.no_grad():
-        table.weight[0] = 0
-    return table
 
 
 def _sum(interactions: Interactions | None, table: nn.Embedding | None) -> Tensor | None:

@@ -1,11 +1,12 @@
 """Embeddings of user, item and genres, concatenated, into dense layers."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from widedeep.errors import UserError
 from widedeep.features.inputs import Inputs
 from widedeep.features.spec import Spec
+from widedeep.models.deep import vectors
 from widedeep.models.dense import Dense
 from widedeep.params import ModelParams
 
@@ -20,10 +21,7 @@ class GenreDense(Dense):
         genres = sum(int(field.cardinality or 0) for field in spec.of_kind("bag"))
         if genres < 2:
             raise UserError("train.model: genre_dense needs genres, and this data set has none. Choose dense.")
-        self.genres = nn.Embedding(genres, params.embedding_size, padding_idx=0)
-        nn.init.normal_(self.genres.weight, std=params.embedding_deviation)
-        with torch.no_grad():
-            self.genres.weight[0] = 0
+        self.genres = vectors(genres, params.embedding_size, params.embedding_deviation)
 
     def of_item(self, inputs: Inputs, item: Tensor) -> Tensor:
         bag = inputs.items.bag

@@ -11,30 +11,32 @@ from widedeep.models.model import Standardize
 
 
 class Numbers(nn.Module):
-    """Standardized numbers of users (U, N), of items (I, N) and of pairs (P, H), the last their history and, with
-    `time`, date and age in the system."""
+    """Standardized numbers of users (U, N), of items (I, N) and of pairs (P, H), the last their history and their time,
+    date and age in the system, each if it is wanted."""
 
-    def __init__(self, spec: Spec, time: bool) -> None:
+    def __init__(self, spec: Spec, history: bool, time: bool) -> None:
         super().__init__()
         numbers = spec.of_kind("number")
         self.sizes = [
             sum(field.entity == "user" for field in numbers),
             sum(field.entity == "item" for field in numbers),
-            len(spec.of_kind("history")) + 2 * time,
+            len(spec.of_kind("history")) * history + 2 * time,
         ]
-        self.time = time
+        self.history, self.time = history, time
         self.user, self.item, self.pair = map(Standardize, self.sizes)
 
     def fit(self, features: Features) -> None:
         rows = features.splits[TRAIN]
         self.user.fit(features.users.numbers[rows.user])
         self.item.fit(features.items.numbers[rows.item])
-        time = features.time(rows.user, rows.user_seen, rows.timestamp)
-        self.pair.fit(torch.cat([rows.history, time], 1)[:, : self.sizes[2]])
+        parts = [rows.history] if self.history else []
+        parts += [features.time(rows.user, rows.user_seen, rows.timestamp)] if self.time else []
+        if parts:
+            self.pair.fit(torch.cat(parts, 1))
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor | None]:
         """A pair without history has that of an average pair, 0."""
-        history = inputs.history
+        history = inputs.history if self.history else None
         if self.time and inputs.time is not None:
             if history is None:
                 history = self.pair.mean[: self.sizes[2] - 2].expand(*inputs.time.shape[:-1], -1)

@@ -25,10 +25,12 @@ class WideDeep(Model):
     def __init__(self, spec: Spec, params: ModelParams) -> None:
         super().__init__()
         self.spec, self.bounded = spec, params.bounded_output
-        self.reads = Reads(params.user_items, params.item_users) if params.factors else Reads()
-        self.ranks_with_history = params.objective == "rating"
+        self.reads = Reads(time=params.time)
+        if params.factors:
+            self.reads = Reads(params.user_items, params.item_users, params.time)
+        self.ranks_with_history = params.objective == "rating" and params.history
         heads = 2 if params.objective == "joint" else 1
-        self.numbers = Numbers(spec, params.time)
+        self.numbers = Numbers(spec, params.history, params.time)
         self.wide = Wide(spec, self.numbers, heads)
         self.deep = Deep(spec, params, self.numbers, heads) if params.hidden else None
         self.factors = Factors(spec, params, heads) if params.factors else None

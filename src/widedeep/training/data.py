@@ -11,11 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from widedeep.columns import TRAIN, VALIDATION
-from widedeep.features.store import Features, Rows
+from widedeep.features.store import FROZEN, ONLINE, Features, Rows
 from widedeep.params import TrainParams
 
 RATING, RANKING = "rating", "ranking"  # the parts of a training batch
-FROZEN, ONLINE = "frozen", "online"  # what validation rows may know
 
 
 class Sliced(Dataset[Any]):

@@ -9,6 +9,7 @@ from torchmetrics import MeanMetric, MeanSquaredError
 
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.features.inputs import Inputs
+from widedeep.features.log import Sets
 from widedeep.features.store import Features, Rows
 from widedeep.models.model import Ensemble, Model, Output
 from widedeep.params import TrainParams
@@ -53,13 +54,15 @@ class RatingModule(pl.LightningModule):
         return self.data.features
 
     def setup(self, stage: str) -> None:
-        positives = self.data.positives(TRAIN)
+        if self.params.objective == "rating":
+            return
         users, items = len(self.features.users), len(self.features.items)
         rows = self.features.splits[TRAIN]
         self.negatives = Negatives(rows.user, rows.item, users, items) if self.params.negatives else None
-        self.liked = _Sets(positives, users)
-        self.rated = _Sets(rows, users)
-        self.relevant = _Sets(self.data.positives(VALIDATION), users)
+        self.liked, self.rated, self.relevant = (
+            Sets(some.user, some.item, some.timestamp, users)
+            for some in (self.data.positives(TRAIN), rows, self.data.positives(VALIDATION))
+        )
         self.catalogue = torch.arange(items, device=self.data.device)  # the module moves later
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -168,23 +171,3 @@ class RatingModule(pl.LightningModule):
         """Rows whose user (or item) is shown as unseen, drawn with a probability (as in DropoutNet, Volkovs et al.
         2017): without it a model leans on ids, or on histories, which new users and items do not have."""
         return torch.rand(rows, device=self.device) < rate if rate else None
-
-
-class _Sets:
-    """The items of each user among some rows, and when the first of them was rated (`first`, (U,) int64)."""
-
-    def __init__(self, rows: Rows, users: int) -> None:
-        order = rows.user.argsort(stable=True)
-        self.item = rows.item[order]
-        self.count = torch.bincount(rows.user, minlength=users)
-        self.start = self.count.cumsum(0) - self.count
-        self.first = torch.zeros_like(self.count).scatter_reduce(
-            0, rows.user, rows.timestamp, "amin", include_self=False
-        )
-
-    def of(self, user: Tensor) -> tuple[Tensor, Tensor]:
-        """Place in `user` (B,) and item of all pairs of these users, (P,) each."""
-        count = self.count[user]
-        place = torch.arange(len(user), device=user.device).repeat_interleave(count)
-        within = torch.arange(len(place), device=user.device) - (count.cumsum(0) - count)[place]
-        return place, self.item[self.start[user][place] + within]
