@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 INSTALLED := .venv/.installed
 
-.PHONY: help install repro tune test lint docs compare mlflow clean
+.PHONY: help install repro drift noise tune test lint docs compare mlflow clean
 
 ## List the targets
 help:
@@ -34,6 +34,15 @@ $(INSTALLED): pyproject.toml constraints.txt
 ## Run the pipeline: raw ratings to a trained model, its metrics and its report (only the stages that changed)
 repro: install
 	.venv/bin/dvc repro
+
+## Better, worse or noise: the workspace against the last commit (or: make drift ARGS="v1 v2"), and reports/drift.html
+drift: install
+	.venv/bin/widedeep drift --html reports/drift.html $(ARGS)
+
+## Train with 5 seeds, so that drift knows how far a metric moves by itself (reports/noise.json)
+noise: install
+	.venv/bin/dvc repro featurize
+	.venv/bin/python -m studies.noise.measure $(ARGS)
 
 ## Search for better values of train on validation rows (with options: make tune ARGS="--trials 100 --write")
 tune: install

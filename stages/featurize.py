@@ -8,8 +8,10 @@ import pyarrow.parquet as pq
 
 from widedeep.errors import exit_on_user_error
 from widedeep.features.build import build_features
+from widedeep.features.vocabulary import Vocabulary
 from widedeep.files import read_json, replacing, write_json
 from widedeep.params import load_params
+from widedeep.warm_start import earlier_model
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -17,9 +19,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--params", required=True)
     parser.add_argument("--tables", required=True, type=Path)
     parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--model", required=True, type=Path, help="where revisions keep their model")
     args = parser.parse_args(arguments)
     with exit_on_user_error():
+        params = load_params(args.params)
         about = read_json(args.tables / "tables.json")
+        earlier = None
+        if params.train.warm_start_from is not None:
+            with earlier_model(params.train.warm_start_from, Path(args.params), args.model) as folder:
+                earlier = Vocabulary.load(folder)
         features = build_features(
             ratings=pq.read_table(args.tables / "ratings.parquet"),
             items=pd.read_parquet(args.tables / "items.parquet"),
@@ -27,7 +35,9 @@ def main(arguments: list[str] | None = None) -> None:
             dataset=about["dataset"],
             split=about["split"],
             rating_scale=tuple(about["rating_scale"]),
-            params=load_params(args.params).featurize,
+            params=params.featurize,
+            scaling=about["fitted"],
+            earlier=earlier,
         )
         if left_out := features.spec.crosses_left_out:
             crosses = ", ".join(" x ".join(names) for names in left_out)

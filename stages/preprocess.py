@@ -6,11 +6,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from widedeep.errors import exit_on_user_error
+from widedeep.features.vocabulary import Vocabulary
 from widedeep.files import read_json, replacing, write_json
 from widedeep.params import load_params
 from widedeep.sources import SOURCES
 from widedeep.tables.build import build_tables
 from widedeep.tables.entities import to_arrow
+from widedeep.warm_start import earlier_model
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -19,11 +21,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--raw", required=True, type=Path)
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--report", required=True, type=Path)
+    parser.add_argument("--model", required=True, type=Path, help="where revisions keep their model")
     args = parser.parse_args(arguments)
     with exit_on_user_error():
-        params = load_params(args.params).preprocess
+        params = load_params(args.params)
         source = SOURCES[read_json(args.raw / "dataset.json")["dataset"]]
-        tables = build_tables(source, args.raw, params)
+        scaling = None
+        if params.train.warm_start_from is not None:
+            with earlier_model(params.train.warm_start_from, Path(args.params), args.model) as folder:
+                scaling = Vocabulary.load(folder).spec.scaling
+        tables = build_tables(source, args.raw, params.preprocess, scaling)
         with replacing(args.report) as report, replacing(args.out) as out:
             write_json(report, tables.report)
             out.mkdir()

@@ -15,6 +15,8 @@ from widedeep.params import load_params
 from widedeep.tracking import Tracker, sha256
 from widedeep.training.callbacks import CURVES
 from widedeep.training.fit import fingerprint, fit, is_first_process
+from widedeep.training.grow import warm_start
+from widedeep.warm_start import earlier_model
 
 
 def main() -> None:
@@ -28,17 +30,22 @@ def main() -> None:
 
     params = load_params(args.params).train
     features = Features.load(args.features, TRAIN, VALIDATION)
-    checkpoints = args.checkpoints / fingerprint(params, sha256(args.features))
+    vocabulary, start, inputs = features.vocabulary(), None, [sha256(args.features)]
+    if params.warm_start_from is not None:
+        with earlier_model(params.warm_start_from, Path(args.params), args.out) as folder:
+            start, features = warm_start(folder, params, features)
+            inputs.append(sha256(folder))
+    checkpoints = args.checkpoints / fingerprint(params, *inputs)
     if not is_first_process():  # with several devices Lightning runs this script once for each
-        fit(features, params, checkpoints)
+        fit(features, params, checkpoints, start=start)
         return
     tracker = Tracker(params.model_dump(), args.features)
-    trained = fit(features, params, checkpoints, tracker.log)
+    trained = fit(features, params, checkpoints, tracker.log, start)
     with replacing(args.curves) as curves, replacing(args.out) as out:
         # All columns, empty where the objective has none: `dvc plots` draws nothing at all where one is missing.
         pd.DataFrame(trained.curves, columns=["epoch", *CURVES]).to_csv(curves, index=False)
         out.mkdir()
-        save_model(out, trained.model, features.spec, params, trained.epoch, trained.validation)
+        save_model(out, trained.model, vocabulary, params, trained.epoch, trained.validation)
     tracker.finish(args.out / WEIGHTS)
     shutil.rmtree(checkpoints, ignore_errors=True)  # a model without epochs has none
 

@@ -122,8 +122,11 @@ def featurize(ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame) -
             name: changes.pop(name, table) for name, table in (("ratings", ratings), ("items", items), ("users", users))
         }
         arrow = pa.Table.from_pandas(tables["ratings"], RATINGS_SCHEMA, preserve_index=False)
+        earlier = changes.pop("earlier", None)
         params = FeaturizeParams(**(DEFAULTS | changes))
-        return build_features(arrow, tables["items"], tables["users"], "csv", split, (0.5, 5.0), params)
+        return build_features(
+            arrow, tables["items"], tables["users"], "csv", split, (0.5, 5.0), params, earlier=earlier
+        )
 
     return build
 

@@ -9,11 +9,10 @@ import pytest
 import yaml
 
 from studies.ablation.run import ablate, ndcgs, squared_errors
-from studies.comparison.compare import verdict
 from tests.conftest import ROOT
 from tests.small_data import train_params
 from widedeep.columns import TRAIN, VALIDATION
-from widedeep.evaluation.bootstrap import Estimate
+from widedeep.evaluation.bootstrap import Estimate, verdict
 from widedeep.evaluation.ranking import UserItems, ranking_metrics, top_items
 from widedeep.features.store import Features
 from widedeep.models.bias import Bias

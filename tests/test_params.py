@@ -265,6 +265,18 @@ def test_devices_may_be_auto_or_a_count(load: Load, value: Any, expected: Any) -
     assert load({"train.devices": value}).train.devices == expected
 
 
+@pytest.mark.parametrize("value", [1, True, "week", 2.5, None])
+def test_windows_that_are_neither_of_the_calendar_nor_a_count_are_one_mistake(load: Load, value: Any) -> None:
+    text = message(load, {"drift.windows": value})
+    rule = "must be month, quarter or a whole number of at least 2"
+    assert text.endswith(f"'drift.windows': {rule}. Got {value!r} instead.")
+
+
+@pytest.mark.parametrize(("value", "expected"), [("month", "month"), ("quarter", "quarter"), (2, 2), ("20", 20)])
+def test_windows_may_be_of_the_calendar_or_a_count(load: Load, value: Any, expected: Any) -> None:
+    assert load({"drift.windows": value}).drift.windows == expected
+
+
 def test_wrong_entry_is_not_also_called_a_short_list(load: Load) -> None:
     assert message(load, {"train.hidden": [0]}).count("\n") == 0
 

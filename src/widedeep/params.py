@@ -8,7 +8,7 @@ import difflib
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from annotated_types import Ge, Gt, Le, Len, Lt
@@ -72,6 +72,15 @@ def _auto_or_count(value: Any) -> Any:
         raise ValueError("must be auto or a whole number of at least 1") from None
 
 
+def _windows(value: Any) -> Any:
+    if value in ("month", "quarter"):
+        return value
+    try:
+        return _PARTS.validate_python(value)
+    except ValidationError:
+        raise ValueError("must be month, quarter or a whole number of at least 2") from None
+
+
 def _distinct(crosses: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
     as_sets = [frozenset(names) for names in crosses]
     if any(len(names) != len(group) for names, group in zip(crosses, as_sets, strict=True)):
@@ -97,8 +106,10 @@ Count = Annotated[Int, Ge(1)]
 Size = Annotated[Int, Ge(0)]
 Seed = Annotated[Int, Ge(0), Lt(2**32)]
 AutoOrCount = Annotated[Literal["auto"] | int, PlainValidator(_auto_or_count)]
+Windows = Annotated[Literal["month", "quarter"] | int, PlainValidator(_windows)]
 
 _COUNT: TypeAdapter[int] = TypeAdapter(Count)
+_PARTS: TypeAdapter[int] = TypeAdapter(Annotated[Int, Ge(2)])
 # Where the words of pydantic are not those of a reader of params.yaml.
 _RULES = {
     "int_type": "must be a whole number",
@@ -222,6 +233,8 @@ class TrainParams(ModelParams):
     devices: AutoOrCount
     nodes: Count
     precision: Literal["32-true", "16-mixed", "bf16-mixed"]
+    warm_start_from: str | None
+    replay: Share
     seed: Seed
 
     @model_validator(mode="after")
@@ -242,12 +255,30 @@ class EvaluateParams(Section):
     seed: Seed
 
 
+class Gate(Section):
+    relative: NonNegative | None
+    absolute: NonNegative | None
+    significant: bool
+
+    @model_validator(mode="after")
+    def _check(self) -> "Gate":
+        if self.relative is None and self.absolute is None:
+            raise ValueError("a gate needs a limit: relative and absolute must not both be null")
+        return self
+
+
+class DriftParams(Section):
+    windows: Windows
+    gates: dict[str, Gate]
+
+
 class Params(Section):
     download: DownloadParams
     preprocess: PreprocessParams
     featurize: FeaturizeParams
     train: TrainParams
     evaluate: EvaluateParams
+    drift: DriftParams
 
 
 def load_params(path: str | Path) -> Params:
@@ -310,10 +341,8 @@ def _literals(expected: str) -> list[str]:
 
 
 def _fields(location: Iterable[str | int]) -> list[str]:
-    model: type[BaseModel] = Params
+    model: Any = Params
     for part in location:
-        annotation = model.model_fields[str(part)].annotation
-        assert isinstance(annotation, type)
-        assert issubclass(annotation, BaseModel)
-        model = annotation
+        # Below a section stand its keys, below a dict (drift.gates) names of the user's.
+        model = get_args(model)[1] if get_origin(model) is dict else model.model_fields[str(part)].annotation
     return list(model.model_fields)

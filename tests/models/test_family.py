@@ -113,7 +113,7 @@ def test_a_row_is_scored_the_same_in_whatever_batch(load: Load, split: str, vari
 def test_saved_model_predicts_the_same_after_loading(load: Load, variant: str, tmp_path: Path) -> None:
     features = load("temporal", crosses=CROSSES)
     model, params = model_of(features, variant), train_params(**VARIANTS[variant])
-    save_model(tmp_path, model, features.spec, params, 3, {"validation_rmse": 0.9})
+    save_model(tmp_path, model, features.vocabulary(), params, 3, {"validation_rmse": 0.9})
     torch.manual_seed(5)
     loaded, architecture = load_model(tmp_path, features.spec)
     assert architecture.model_dump().items() <= params.model_dump().items()

@@ -42,7 +42,7 @@ def spec_of(table: Tensor) -> Spec:
         Field("user_mean", "user", "history", ""),
         Field("item_mean", "item", "history", ""),
     )
-    return Spec("csv", (-5, 5), 0.0, "out_of_fold", False, Damping(1e12, 1e12, 1e12), (), 1, fields, (), ())
+    return Spec("csv", (-5, 5), 0.0, "out_of_fold", False, Damping(1e12, 1e12, 1e12), (), 1, fields, (), (), {})
 
 
 def fitted(table: Tensor, k: int, shrinkage: float) -> ItemKnn:

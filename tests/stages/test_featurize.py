@@ -33,9 +33,9 @@ def run(root: Path, tmp_path: Path) -> Run:
         path = tmp_path / "params.yaml"
         path.write_text(yaml.safe_dump(params))
         tables, folder = tmp_path / "tables", tmp_path / out
-        report = str(tmp_path / "report.json")
-        preprocess(["--params", str(path), "--raw", str(tmp_path / "raw"), "--out", str(tables), "--report", report])
-        main(["--params", str(path), "--tables", str(tables), "--out", str(folder)])
+        report, common = str(tmp_path / "report.json"), ["--params", str(path), "--model", str(tmp_path / "models")]
+        preprocess([*common, "--raw", str(tmp_path / "raw"), "--out", str(tables), "--report", report])
+        main([*common, "--tables", str(tables), "--out", str(folder)])
         return folder
 
     return run_with

@@ -30,7 +30,16 @@ def run(root: Path, tmp_path: Path) -> Run:
         params["preprocess"] |= changes
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
         folder = tmp_path / out
-        arguments = ["--params", tmp_path / "params.yaml", "--raw", tmp_path / "raw", "--out", folder]
+        arguments = [
+            "--params",
+            tmp_path / "params.yaml",
+            "--raw",
+            tmp_path / "raw",
+            "--out",
+            folder,
+            "--model",
+            "models",
+        ]
         main([str(part) for part in [*arguments, "--report", tmp_path / f"{out}.json"]])
         return folder
 

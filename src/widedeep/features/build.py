@@ -1,10 +1,13 @@
 """The whole of featurizing: from the canonical tables to integer indices and the few numbers of each row."""
 
 import difflib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import ibis
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,7 +15,7 @@ import pyarrow.compute as pc
 from widedeep.columns import GENRES, ITEM, RATING, SPLIT, TIMESTAMP, TRAIN, USER
 from widedeep.errors import UserError
 from widedeep.features import history
-from widedeep.features.encode import encode_entities
+from widedeep.features.encode import encode_entities, grown
 from widedeep.features.spec import (
     OPTIONAL_FIELDS,
     UNIT,
@@ -21,9 +24,11 @@ from widedeep.features.spec import (
     Field,
     Kind,
     Spec,
+    combinations,
     cross_of,
     history_columns,
 )
+from widedeep.features.vocabulary import Vocabulary
 from widedeep.params import FeaturizeParams
 
 _RESERVED = ("user_index", "item_index")
@@ -52,6 +57,8 @@ def build_features(
     split: str,
     rating_scale: tuple[float, float],
     params: FeaturizeParams,
+    scaling: Mapping[str, Any] | None = None,
+    earlier: Vocabulary | None = None,
 ) -> FeatureTables:
     """Fit vocabularies on the training rows, encode entities, and compute each row's history.
 
@@ -59,18 +66,24 @@ def build_features(
     outside training only have that of the training cut-off, and training rows see the ratings before their own second
     (leave_last_out) or those of the other folds ("out_of_fold": random and predefined splits, no timestamps).
 
+    `scaling`, of the numeric columns, is passed on in the spec. The `earlier` vocabulary grows: all that it knows keeps
+    its index, ranges of numbers and the mean that residuals are taken from stay, new values come at the end. So rows of
+    what a model of it knows look to it as before.
+
     Raises
     ------
     UserError
-        A cross names an unknown field, or more than one bag.
+        A cross names an unknown field, or more than one bag; the features of `earlier` were made otherwise.
     """
     training = ratings.filter(pc.equal(ratings[SPLIT], TRAIN))
     crossed = {name for names in params.crosses for name in names}
-    encoded_users, user_fields = encode_entities(
-        users, USER, np.unique(training[USER].to_numpy()), crossed, params.buckets
-    )
-    encoded_items, item_fields = encode_entities(
-        items, ITEM, np.unique(training[ITEM].to_numpy()), crossed, params.buckets
+    known = None if earlier is None else {field.name: field for field in earlier.spec.fields}
+    (encoded_users, user_fields), (encoded_items, item_fields) = (
+        encode_entities(table, key, _vocabulary(training[key].to_numpy(), before), crossed, params.buckets, known)
+        for table, key, before in (
+            (users, USER, None if earlier is None else earlier.user_ids),
+            (items, ITEM, None if earlier is None else earlier.item_ids),
+        )
     )
     fields = [*user_fields, *item_fields]
     _check_names(fields)
@@ -82,6 +95,22 @@ def build_features(
     damping = Damping(params.user_damping, params.item_damping, params.genre_damping)
     mean = round(float(pc.sum(pc.round(pc.multiply(training[RATING], UNIT))).as_py())) / UNIT
     mean /= training.num_rows
+    spec = Spec(
+        dataset,
+        rating_scale,
+        mean,
+        kind,
+        online,
+        damping,
+        params.recent,
+        params.recency_cap,
+        (*fields, *map(_history_field, history_columns(kind, params.recent))),
+        crosses,
+        left_out,
+        scaling or {},
+    )
+    if earlier is not None:
+        spec = _continued(spec, earlier.spec)
 
     con = ibis.duckdb.connect()
     row = np.arange(ratings.num_rows)
@@ -91,29 +120,47 @@ def build_features(
     genres = encoded_items[[ITEM, GENRES]].explode(GENRES).dropna().astype({GENRES: np.int64})
     item_genres = con.create_table("item_genres", pa.table({ITEM: genres[ITEM], "genre": genres[GENRES]}))
     before = con.create_table(
-        "history", history.history(con.create_table("seen", seen), item_genres, mean, damping, kind, params.recent)
+        "history", history.history(con.create_table("seen", seen), item_genres, spec.mean, damping, kind, params.recent)
     )
 
     item_state = _aligned(items[ITEM], history.item_state(before).to_pandas(), ITEM)
-    columns = history_columns(kind, params.recent)
     return FeatureTables(
-        rows=_rows(ratings, users, items, before, columns),
+        rows=_rows(ratings, users, items, before, history_columns(kind, params.recent)),
         users=_user_table(encoded_users, before, item_genres, fields, params.recent if kind == "point_in_time" else ()),
         items=_entity_table(encoded_items, item_state),
-        spec=Spec(
-            dataset,
-            rating_scale,
-            mean,
-            kind,
-            online,
-            damping,
-            params.recent,
-            params.recency_cap,
-            (*fields, *map(_history_field, columns)),
-            crosses,
-            left_out,
-        ),
+        spec=spec,
     )
+
+
+def _vocabulary(ids: npt.NDArray[np.int64], earlier: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
+    return np.array(grown([] if earlier is None else earlier.tolist(), np.unique(ids).tolist()), dtype=np.int64)
+
+
+def _continued(spec: Spec, earlier: Spec) -> Spec:
+    """`spec` with the mean of the earlier one, whose crosses also stay exact or hashed, whatever has grown."""
+    same = ("dataset", "rating_scale", "history", "online", "damping", "recent", "recency_cap")
+    for name in (*same, "fields", "crosses"):
+        before, now = (_shape(getattr(one, name)) for one in (earlier, spec))
+        if before != now:
+            raise UserError(
+                f"train.warm_start_from: the features of the earlier model have {name} {before}, these have {now}. "
+                "They must be the same: set preprocess and featurize as they were, or train from scratch."
+            )
+    sizes = {field.name: int(field.cardinality or 0) for field in spec.fields}
+    crosses = tuple(
+        cross if cross.hashed else replace(cross, cardinality=combinations([sizes[name] for name in cross.fields]))
+        for cross in earlier.crosses
+    )
+    return replace(spec, mean=earlier.mean, crosses=crosses)
+
+
+def _shape(part: Any) -> Any:
+    """What of a part of a spec must not change when vocabularies grow."""
+    if isinstance(part, tuple) and part and isinstance(part[0], Field):
+        return [(field.name, field.kind) for field in part]
+    if isinstance(part, tuple) and part and isinstance(part[0], Cross):
+        return [cross.fields for cross in part]
+    return part
 
 
 def _user_table(

@@ -1,6 +1,7 @@
 """The description of the features: what `features.json` holds, and all that a model must know to size its tables."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -61,7 +62,8 @@ class Field:
 
     kind: "category" (one index per row, 0 for unseen or missing), "bag" (several indices per row, padded with 0),
     "number" (of the user or item) or "history" (of the user or item before the rating). `cardinality` counts the
-    indices with 0; `values` are those of the indices 1, 2, ... of a small vocabulary.
+    indices with 0; `values` are those of the indices 1, 2, ... of a small vocabulary, and `edges` the numbers between
+    them where a value is a range: index i > 0 is [edges[i - 2], edges[i - 1]), open at both ends.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Field:
     source: str
     cardinality: int | None = None
     values: tuple[str, ...] | None = None
+    edges: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,8 @@ class Cross:
 
 @dataclass(frozen=True)
 class Spec:
-    """All of `features.json`. `mean` is that of the training ratings; `online`: rows outside training have history."""
+    """All of `features.json`. `mean` is that of the training ratings; `online`: rows outside training have history;
+    `scaling`: imputation and scaling of the numeric columns, by table and column."""
 
     dataset: str
     rating_scale: tuple[float, float]
@@ -100,6 +104,7 @@ class Spec:
     fields: tuple[Field, ...]
     crosses: tuple[Cross, ...]
     crosses_left_out: tuple[tuple[str, ...], ...]
+    scaling: Mapping[str, Any]
 
     def of_kind(self, kind: str) -> tuple[Field, ...]:
         return tuple(field for field in self.fields if field.kind == kind)
@@ -114,7 +119,7 @@ class Spec:
         raw["recent"] = tuple(raw["recent"])
         raw["damping"] = Damping(**raw["damping"])
         raw["fields"] = tuple(
-            Field(**(field | {"values": None if field["values"] is None else tuple(field["values"])}))
+            Field(**(field | {name: field[name] and tuple(field[name]) for name in ("values", "edges")}))
             for field in raw["fields"]
         )
         raw["crosses"] = tuple(Cross(**(cross | {"fields": tuple(cross["fields"])})) for cross in raw["crosses"])
@@ -124,7 +129,11 @@ class Spec:
 
 def cross_of(fields: tuple[Field, ...], hash_buckets: int) -> Cross:
     """Index the combinations of `fields` exactly if they are at most `hash_buckets`, else hash them into as many."""
-    combinations = math.prod(int(field.cardinality or 0) for field in fields)
-    hashed = combinations > hash_buckets
-    names = tuple(field.name for field in fields)
-    return Cross(names, 1 + (hash_buckets if hashed else combinations), hashed)
+    cardinality = combinations([int(field.cardinality or 0) for field in fields])
+    hashed = cardinality > 1 + hash_buckets
+    return Cross(tuple(field.name for field in fields), 1 + hash_buckets if hashed else cardinality, hashed)
+
+
+def combinations(cardinalities: Sequence[int]) -> int:
+    """The cardinality of an exact cross of fields with these."""
+    return 1 + math.prod(cardinalities)

@@ -10,15 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from widedeep.columns import GENRES, ITEM, RATING, SPLIT, TIMESTAMP, TRAIN, USER
 from widedeep.features.inputs import Inputs, Pairs, Reads, Side
 from widedeep.features.log import Log
 from widedeep.features.spec import UNIT, Spec
+from widedeep.features.vocabulary import Vocabulary
 
 DAY = 86400
 ID = 0  # the place of the id among the categories of an entity
+WHOLE_TRAIN = "whole train"  # the split of all training rows, where a warm start trains on a part of them
 FROZEN, ONLINE = "frozen", "online"  # what a row may know: the past as of the training cut-off, or of its own event
 
 
@@ -37,6 +40,12 @@ class Entities:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def by_index(self) -> NDArray[np.int64]:
+        """The ids behind the indices 1, 2, ..."""
+        index = self.categories[:, ID].cpu().numpy()
+        ids: NDArray[np.int64] = self.ids.cpu().numpy()[index.argsort(kind="stable")][(index == 0).sum() :]
+        return ids
 
     def to(self, device: torch.device | str) -> Self:
         return type(self)(**{name: value.to(device) for name, value in vars(self).items()})
@@ -115,6 +124,15 @@ class Features:
         for split, table in tables.items():
             features.splits[split] = features._rows(table, split)
         return features
+
+    def vocabulary(self) -> Vocabulary:
+        """What a model that is trained on these features knows by index."""
+        until = int(self.known().timestamp.max()) if self.spec.online else None
+        return Vocabulary(self.spec, self.users.by_index(), self.items.by_index(), until)
+
+    def known(self) -> Rows:
+        """All training rows, also those that a warm start does not train on again."""
+        return self.splits.get(WHOLE_TRAIN, self.splits[TRAIN])
 
     def to(self, device: torch.device | str) -> Self:
         moved = {name: value.to(device) for name, value in vars(self).items() if name not in ("spec", "splits")}

@@ -22,6 +22,7 @@ class Embeddings(nn.Module):
 
     def __init__(self, spec: Spec, entity: str, size: int, deviation: float) -> None:
         super().__init__()
+        self.entity = entity
         fields = [field for field in spec.fields if field.entity == entity]
         categories = torch.tensor([int(field.cardinality or 0) for field in fields if field.kind == "category"])
         bags = [int(field.cardinality or 0) for field in fields if field.kind == "bag"]

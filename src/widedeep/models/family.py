@@ -44,4 +44,4 @@ def build(spec: Spec, params: ModelParams) -> Model:
     if params.model in ("dense", "genre_dense") and not params.hidden:
         raise UserError(f"train.hidden: {params.model} needs at least one hidden layer. Got [] instead.")
     members = [NETWORKS[params.model](spec, params) for _ in range(params.members)]
-    return Ensemble(members, params.objective == "ranking", params.rating_weight)
+    return Ensemble(members, params)

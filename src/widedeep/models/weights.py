@@ -6,6 +6,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save
 
 from widedeep.features.spec import Spec
+from widedeep.features.vocabulary import Vocabulary
 from widedeep.files import read_json, write_json
 from widedeep.models.family import build
 from widedeep.models.model import Model
@@ -16,15 +17,20 @@ ABOUT = "model.json"
 
 
 def save_model(
-    folder: Path, model: Model, spec: Spec, params: ModelParams, best_epoch: int, validation: Mapping[str, float]
+    folder: Path,
+    model: Model,
+    vocabulary: Vocabulary,
+    params: ModelParams,
+    best_epoch: int,
+    validation: Mapping[str, float],
 ) -> None:
-    """Write model.safetensors and model.json into an existing folder."""
+    """Write model.safetensors, model.json and the vocabulary into an existing folder."""
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     # Through Python's own write, whose errors (a full disk) are told apart; safetensors has one error for all.
     (folder / WEIGHTS).write_bytes(save(weights))
     about = {
         "model": params.model,
-        "dataset": spec.dataset,
+        "dataset": vocabulary.spec.dataset,
         "best_epoch": best_epoch,
         **validation,
         "parameters": sum(value.numel() for value in model.parameters()),
@@ -32,6 +38,7 @@ def save_model(
         "weights": {name: "x".join(map(str, value.shape)) or "1" for name, value in sorted(weights.items())},
     }
     write_json(folder / ABOUT, about)
+    vocabulary.save(folder)
 
 
 def load_model(folder: Path, spec: Spec) -> tuple[Model, ModelParams]:

@@ -80,7 +80,8 @@ class Wide(nn.Module):
         seen = torch.ones((), dtype=torch.bool, device=index.device)
         for name, part in zip(cross.fields, parts, strict=True):
             part = part[..., None] if part.ndim < axes else part
-            index = index * self.cardinality[name] + part
+            # A hash must not depend on how large vocabularies are: they grow.
+            index = stable_hash(index) + part if cross.hashed else index * self.cardinality[name] + part
             seen = seen & (part > 0)
         if cross.hashed:
             index = stable_hash(index).remainder(cross.cardinality - 1)

@@ -1,5 +1,6 @@
 """The whole of preprocessing: from a raw folder to the three canonical tables and what happened on the way."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,13 +12,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from widedeep.columns import ITEM, RATINGS_SCHEMA, SPLIT, SPLITS, TEST, TIMESTAMP, TRAIN, USER, VALIDATION
+from widedeep.columns import ITEM, RATING, RATINGS_SCHEMA, SPLIT, SPLITS, TEST, TIMESTAMP, TRAIN, USER, VALIDATION
 from widedeep.errors import UserError
 from widedeep.params import PreprocessParams
 from widedeep.sources.source import GIVEN, GIVEN_FILES, RatingsFile, Source
 from widedeep.sources.table import given_fold
 from widedeep.tables import splits
-from widedeep.tables.entities import complete, impute_and_scale
+from widedeep.tables.entities import Fitted, complete, impute_and_scale
 from widedeep.tables.ratings import FILE, latest_of_duplicates, read_ratings, with_enough_ratings
 
 
@@ -41,8 +42,12 @@ class Tables:
     fitted: Mapping[str, Any]
 
 
-def build_tables(source: Source, raw: Path, params: PreprocessParams) -> Tables:
-    """Read, check, deduplicate, filter and split the ratings of `source` in the folder `raw`; complete its entities.
+def build_tables(
+    source: Source, raw: Path, params: PreprocessParams, scaling: Mapping[str, Fitted] | None = None
+) -> Tables:
+    """Read, check, deduplicate, filter and split the ratings of `source` in the folder `raw`; complete its entities,
+    whose numeric columns are imputed and scaled by the training rows, or as an earlier `scaling` (`Tables.fitted`) has
+    it.
 
     Raises
     ------
@@ -86,10 +91,13 @@ def build_tables(source: Source, raw: Path, params: PreprocessParams) -> Tables:
     tables, fitted = {}, {}
     for name, key, entities in (("items", ITEM, items), ("users", USER, users)):
         whole = complete(entities, key, ratings[key].unique().to_numpy())
-        tables[name], fitted[name] = impute_and_scale(whole, key, training[key].unique().to_numpy())
+        tables[name], fitted[name] = impute_and_scale(
+            whole, key, training[key].unique().to_numpy(), None if scaling is None else scaling[name]
+        )
     report = {
         "rows": asdict(counts),
         "ratings": {"kept": ratings.num_rows} | parts,
+        "test_sha256": _digest(ratings, TEST),
         "users": {"rated": len(ratings[USER].unique()), "listed": len(tables["users"])},
         "items": {
             "rated": len(ratings[ITEM].unique()),
@@ -133,6 +141,15 @@ def _split(con: ibis.BaseBackend, ratings: Any, params: PreprocessParams) -> pa.
             drawn = splits.predefined(table[FILE].to_numpy() == 1, params)
         table = table.append_column(SPLIT, pa.array(drawn, pa.string()))
     return table.select(RATINGS_SCHEMA.names).cast(RATINGS_SCHEMA)
+
+
+def _digest(ratings: pa.Table, split: str) -> str:
+    """SHA-256 of the rows of a split, column by column, in the order of the table: the same rows, the same digest."""
+    rows, digest = ratings.filter(pc.equal(ratings[SPLIT], split)), hashlib.sha256()
+    for name in (USER, ITEM, RATING, TIMESTAMP):
+        values = pc.fill_null(rows[name], 0).to_numpy()  # without timestamps all are null
+        digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
 
 
 def _by_split(ratings: pa.Table) -> dict[str, int]:

@@ -29,51 +29,65 @@ def complete(entities: Entities | None, key: str, rated: npt.NDArray[np.int64]) 
     return Entities(table, entities.numeric, entities.categorical, entities.imputed_from)
 
 
+Fitted = Mapping[str, Mapping[str, Any]]  # imputation and scaling by column
+
+
 def impute_and_scale(
-    entities: Entities, key: str, training_ids: npt.NDArray[np.int64]
-) -> tuple[pd.DataFrame, Mapping[str, Any]]:
-    """Fill and scale the numeric columns to [0, 1] by what the entities of the training rows show, each counted once.
+    entities: Entities, key: str, training_ids: npt.NDArray[np.int64], earlier: Fitted | None = None
+) -> tuple[pd.DataFrame, Fitted]:
+    """Fill and scale the numeric columns to [0, 1] by what the entities of the training rows show, each counted once,
+    or as fitted `earlier`.
 
     A column of `imputed_from` is first filled by a least-squares line on the other column; what is still missing is
     filled by the mean; then (value - min) / (max - min), clipped to [0, 1]; a constant column becomes 0.
 
     Returns the table and, per column, the fitted numbers (for the reader and for new entities).
     """
-    # Its import takes half a second, and most data sets have no numeric column.
-    from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import LinearRegression
-    from sklearn.preprocessing import MinMaxScaler
-
     table = entities.table.copy()
-    seen = table[key].isin(training_ids).to_numpy()
+    fitted = _fitted(entities, table[key].isin(training_ids).to_numpy()) if earlier is None else earlier
+    for column in entities.numeric:
+        numbers = fitted.get(column, {})
+        if "from" in numbers:
+            table[column] = table[column].fillna(_line(numbers["from"], table))
+        if "mean" not in numbers:
+            table[column] = 0.0
+            continue
+        low, high = numbers["min"], numbers["max"]
+        filled = table[column].astype("float64").fillna(numbers["mean"])
+        table[column] = ((filled - low) / ((high - low) or 1)).clip(0, 1).round(DECIMALS)
+    return table, fitted
+
+
+def _line(line: Mapping[str, Any], table: pd.DataFrame) -> pd.Series:
+    return line["intercept"] + line["slope"] * table[line["column"]].astype("float64")
+
+
+def _fitted(entities: Entities, seen: npt.NDArray[np.bool_]) -> Fitted:
+    # Its import takes half a second, and most data sets have no numeric column.
+    from sklearn.linear_model import LinearRegression
+
+    table = entities.table
     fitted: dict[str, dict[str, Any]] = {column: {} for column in entities.numeric}
+    filled = {column: table[column].astype("float64") for column in entities.numeric}
     for column, predictor in entities.imputed_from.items():
         both = seen & table[[column, predictor]].notna().all(axis=1).to_numpy()
         fillable = table[column].isna() & table[predictor].notna()
         if both.sum() < 2 or not fillable.any():
             continue
         line = LinearRegression().fit(table.loc[both, [predictor]], table.loc[both, column])
-        table.loc[fillable, column] = line.predict(table.loc[fillable, [predictor]])
         fitted[column]["from"] = {
             "column": predictor,
             "slope": _round(line.coef_[0]),
             "intercept": _round(line.intercept_),
         }
-    for column in entities.numeric:
-        values = table[[column]].to_numpy(dtype=np.float64)
-        if not np.isfinite(values[seen]).any():
-            table[column] = 0.0
-            continue
-        imputer = SimpleImputer(strategy="mean").fit(values[seen])
-        filled = imputer.transform(values)
-        scaler = MinMaxScaler(clip=True).fit(filled[seen])
-        table[column] = scaler.transform(filled)[:, 0].round(DECIMALS)
-        fitted[column] |= {
-            "mean": _round(imputer.statistics_[0]),
-            "min": _round(scaler.data_min_[0]),
-            "max": _round(scaler.data_max_[0]),
-        }
-    return table, fitted
+        filled[column] = filled[column].fillna(_line(fitted[column]["from"], table))
+    for column, values in filled.items():
+        known = values[seen & np.isfinite(values)]
+        if len(known):
+            mean = _round(known.mean())
+            known = values[seen].fillna(mean)
+            fitted[column] |= {"mean": mean, "min": _round(known.min()), "max": _round(known.max())}
+    return fitted
 
 
 def to_arrow(table: pd.DataFrame) -> pa.Table:

@@ -93,7 +93,9 @@ class RatingData(pl.LightningDataModule):
 
     def positives(self, split: str) -> Rows:
         """The rows of a split that a ranking must put first."""
-        rows = self.features.splits[split]
+        return self.positive(self.features.splits[split])
+
+    def positive(self, rows: Rows) -> Rows:
         return rows if self.params.positive_rating is None else rows[rows.rating >= self.params.positive_rating]
 
     def train_dataloader(self) -> CombinedLoader:

@@ -43,9 +43,15 @@ class Fit:
 
 
 def fit(
-    features: Features, params: TrainParams, checkpoints: Path, on_epoch: Callable[[Row], None] = lambda row: None
+    features: Features,
+    params: TrainParams,
+    checkpoints: Path,
+    on_epoch: Callable[[Row], None] = lambda row: None,
+    start: Model | None = None,
 ) -> Fit:
     """Train the model of `params` on the training rows; stop when validation has not improved for `patience` epochs.
+
+    `start`: the model to go on from, as `grow` makes it, which is trained further in place; None: a new one.
 
     A run that was killed goes on from its last epoch, kept in the folder `checkpoints`, if parameters and features
     are still the same (see `fingerprint`); its weights are those of a run that was not killed. A model that needs no
@@ -58,7 +64,7 @@ def fit(
     """
     _quiet()
     torch.manual_seed(params.seed)
-    model = build(features.spec, params)
+    model = build(features.spec, params) if start is None else start
     data = RatingData(features, params)
     if (params.objective != "rating" or params.model == "ease") and not len(data.positives(TRAIN)):
         raise UserError(
@@ -66,7 +72,8 @@ def fit(
             "to rank. Lower it, or set it to null."
         )
 
-    model.fit(features)
+    if start is None:
+        model.fit(features)
     best, curves = BestWeights(), Curves(on_epoch)
     resume = ModelCheckpoint(
         checkpoints, filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True
@@ -121,7 +128,7 @@ def fit(
 @torch.no_grad()
 def _line(model: Model, features: Features) -> Tensor:
     """Intercept and slope that make a rating of a ranking score, on the training rows."""
-    rows = features.splits[TRAIN]
+    rows = features.known()
     scores = [
         model(features.listed(part.user, part.item, part.timestamp, model.reads)).ranking for part in rows.parts(2**16)
     ]
@@ -133,11 +140,11 @@ def is_first_process() -> bool:
     return bool(cast(Any, rank_zero_only).rank == 0)
 
 
-def fingerprint(params: TrainParams, features: str) -> str:
-    """Names the checkpoints of one set of parameters, features (their hash) and code: only these may be resumed."""
+def fingerprint(params: TrainParams, *inputs: str) -> str:
+    """Names the checkpoints of one set of parameters, inputs (their hashes) and code: only these may be resumed."""
     package = Path(widedeep.__file__).parent
     code = [path.read_text(encoding="utf-8") for path in sorted(package.rglob("*.py"))]
-    return sha256("\n".join([params.model_dump_json(), features, torch.__version__, *code]).encode()).hexdigest()[:16]
+    return sha256("\n".join([params.model_dump_json(), *inputs, torch.__version__, *code]).encode()).hexdigest()[:16]
 
 
 def _quiet() -> None:

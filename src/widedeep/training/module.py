@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, MeanSquaredError
 
-from widedeep.columns import TRAIN, VALIDATION
+from widedeep.columns import VALIDATION
 from widedeep.features.inputs import Inputs
 from widedeep.features.log import Sets
 from widedeep.features.store import Features, Rows
@@ -57,11 +57,11 @@ class RatingModule(pl.LightningModule):
         if self.params.objective == "rating":
             return
         users, items = len(self.features.users), len(self.features.items)
-        rows = self.features.splits[TRAIN]
+        rows = self.features.known()
         self.negatives = Negatives(rows.user, rows.item, users, items) if self.params.negatives else None
         self.liked, self.rated, self.relevant = (
             Sets(some.user, some.item, some.timestamp, users)
-            for some in (self.data.positives(TRAIN), rows, self.data.positives(VALIDATION))
+            for some in (self.data.positive(rows), rows, self.data.positives(VALIDATION))
         )
         self.catalogue = torch.arange(items, device=self.data.device)  # the module moves later
 

@@ -1,0 +1,1 @@
+"""Better, worse or noise: what changed between two revisions, and over time."""

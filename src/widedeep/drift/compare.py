@@ -1,0 +1,219 @@
+"""Two revisions of the pipeline compared: each metric with its difference, how sure that is, and a verdict.
+
+A difference is uncertain for two reasons, and must be beyond both to count. The test users are a sample: the 95 %
+interval of the difference answers for that. Training is random, another seed gives another model however many users
+there are: the noise floor answers for that.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from widedeep.columns import USER
+from widedeep.drift.intervals import independent, paired
+from widedeep.drift.noise import SECTIONS, Noise
+from widedeep.evaluation.bootstrap import NO_EVIDENCE, Bootstrap, Estimate, verdict
+from widedeep.evaluation.rating import N
+from widedeep.revisions import Revision
+
+CHANGED, NOT_COMPARABLE = "changed", "not comparable"
+PAIRED, STORED = "paired", "stored"  # how an interval was made: see `widedeep.drift.intervals`
+LOWER = ("rmse", "mae", "user_mean_rmse", "user_mean_mae")
+HIGHER = ("precision", "recall", "f1", "ndcg", "map", "mrr", "hit_rate")
+RELEVANT = "evaluate.relevant_rating"  # what the ranking metrics count as a hit
+TEST_HASH = "test_sha256"  # of reports/data.json
+DECIMALS = 6  # as in reports/metrics.json
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric of two revisions, in its own unit. A number that is not known is None.
+
+    metric: as `rating.online.rmse`. n: the rows or users that `new` rests on. difference: new - old. low, high: its
+    95 % interval. interval: how that was made, `PAIRED` or `STORED`. noise: what the difference of two seeds stays
+    within (95 %). verdict: better or worse where the difference is beyond interval and noise (changed, if more of the
+    metric is neither), else no evidence; or not comparable. reason: what the verdict rests on, where the numbers do
+    not say it.
+    """
+
+    metric: str
+    old: float | None
+    new: float | None
+    n: int | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    interval: str | None = None
+    noise: float | None = None
+    verdict: str = NOT_COMPARABLE
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """params and data: what changed, by flat name, as (old, new), None where one has no such value. notes: what a
+    reader of the verdicts must know. rows: a row per metric of either, by
+    group, name and cut-off."""
+
+    old: Revision
+    new: Revision
+    params: Mapping[str, tuple[Any, Any]]
+    data: Mapping[str, tuple[Any, Any]]
+    notes: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def compare(old: Revision, new: Revision, noise: Noise | None, bootstrap: Bootstrap) -> Comparison:
+    """Every metric of both revisions, of the model and of the baselines.
+
+    The interval of a difference is a paired bootstrap over users where both revisions' per-user results can be had.
+    Else, and for metrics that have none by user, it is made from the two stored intervals.
+    """
+    before, after = estimates(old.metrics), estimates(new.metrics)
+    params = changes(old.params, new.params)
+    same_rows, about_rows = _test_rows(old, new)
+    differences: dict[str, Estimate] = {}
+    if same_rows and old.per_user is not None and new.per_user is not None:
+        differences = paired(old.per_user, new.per_user, sorted(before.keys() & after.keys()), bootstrap)
+    rows = []
+    for metric in _ordered([*after, *before]):
+        reason = "" if same_rows else "other test rows"
+        if ".ranking." in f".{metric}" and RELEVANT in params:
+            reason = reason or f"other {RELEVANT}"
+        margin = noise.margin(metric) if noise else None
+        rows.append(_row(metric, before.get(metric), after.get(metric), differences.get(metric), margin, reason))
+    tables = old.paths.tables.as_posix()
+    hashes = [{tables: one.locks[tables]} if tables in one.locks else {} for one in (old, new)]
+    notes = (about_rows, *_warnings(old, new, noise))
+    return Comparison(
+        old, new, params, changes(old.data, new.data) | changes(*hashes), tuple(filter(None, notes)), tuple(rows)
+    )
+
+
+def _ordered(metrics: Iterable[str]) -> list[str]:
+    """Each once: groups (`rating.online`) as they come, their metrics by name and then by cut-off, as a number."""
+    groups: dict[str, set[str]] = {}
+    for metric in metrics:
+        groups.setdefault(metric.rpartition(".")[0], set()).add(metric)
+
+    def key(metric: str) -> tuple[str, int]:
+        name, at, k = metric.rpartition("_at_")
+        return (name, int(k)) if at and k.isdecimal() else (metric, 0)
+
+    return [metric for group in groups.values() for metric in sorted(group, key=key)]
+
+
+def lower_is_better(metric: str) -> bool | None:
+    """None for what is neither good nor bad in itself (coverage, novelty, diversity), and for unknown names."""
+    name = re.sub(r"_minus_\w+$|_at_\d+$", "", metric.rpartition(".")[2])
+    return True if name in LOWER else False if name in HIGHER else None
+
+
+def estimates(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, Mapping[str, Any]]:
+    """The metrics of metrics.json by flat name, each with its `value`. What is no finite number is left out."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, value in metrics.items():
+        if isinstance(value, Mapping) and "value" not in value:
+            found |= estimates(value, f"{prefix}{name}.")
+            continue
+        estimate = value if isinstance(value, Mapping) else {"value": value}
+        if all(isinstance(number, int | float) and math.isfinite(number) for number in estimate.values()):
+            found[prefix + name] = estimate
+    return found
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Values that differ, by flat name, as (old, new); None where one has no such key."""
+    before, after = _flat(old), _flat(new)
+    names = [*after, *sorted(before.keys() - after.keys())]
+    pairs = {name: (before.get(name), after.get(name)) for name in names}
+    return {name: pair for name, pair in pairs.items() if _number(pair[0]) != _number(pair[1])}
+
+
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _number(value: Any) -> Any:
+    """PyYAML reads `1e-4` as text, where DVC writes and reads a number."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _test_rows(old: Revision, new: Revision) -> tuple[bool, str]:
+    """Whether both were judged on the same rows, as far as can be known, and what to say of it."""
+    ending = "so nothing is comparable"
+    digests = [one.data.get(TEST_HASH) for one in (old, new)]
+    if all(digests):
+        same = digests[0] == digests[1]
+        return same, "" if same else f"the test rows differ ({TEST_HASH}), {ending}"
+    counts = [_flat(one.data).get("ratings.test") for one in (old, new)]
+    if all(counts) and counts[0] != counts[1]:
+        return False, f"the test rows differ ({counts[0]} and {counts[1]}), {ending}"
+    if old.per_user is not None and new.per_user is not None:
+        same = old.per_user[[USER, N]].equals(new.per_user[[USER, N]])
+        return same, "" if same else f"the test users, or how many ratings they have, differ, {ending}"
+    return True, f"whether the test rows are the same is not known: a revision has no {TEST_HASH}"
+
+
+def _row(
+    metric: str,
+    old: Mapping[str, Any] | None,
+    new: Mapping[str, Any] | None,
+    estimate: Estimate | None,
+    margin: float | None,
+    reason: str,
+) -> Row:
+    margin = None if margin is None else round(margin, DECIMALS)
+    row = Row(metric, old["value"] if old else None, new["value"] if new else None, noise=margin, reason=reason)
+    row = replace(row, n=new.get("n") if new else None)
+    if old is None or new is None:
+        return replace(row, reason="removed" if old else "added")
+    if not reason and old.get("n") != new.get("n"):
+        return replace(row, reason=f"n was {old.get('n')}, is {new.get('n')}")
+    if reason:
+        return row
+    interval = PAIRED if estimate else STORED
+    estimate = estimate or independent(old, new)
+    difference = round(new["value"] - old["value"], DECIMALS)
+    if estimate is None:
+        row = replace(row, difference=difference)
+        estimate = Estimate(difference, difference, difference, 0)
+        if margin is None:
+            return replace(row, verdict=NO_EVIDENCE, reason="no interval")
+    else:
+        low, high = round(estimate.low, DECIMALS), round(estimate.high, DECIMALS)
+        row = replace(row, difference=difference, low=low, high=high, interval=interval)
+    lower = lower_is_better(metric)
+    word = verdict(estimate, bool(lower))
+    if word != NO_EVIDENCE and margin is not None and abs(difference) <= margin:
+        return replace(row, verdict=NO_EVIDENCE, reason="within noise")
+    return replace(row, verdict=CHANGED if word != NO_EVIDENCE and lower is None else word)
+
+
+def _warnings(old: Revision, new: Revision, noise: Noise | None) -> list[str]:
+    said = []
+    for one in {one.commit: one for one in (old, new)}.values():
+        other = changes(one.made_with, {name: one.params.get(name, {}) for name in one.made_with})
+        if other:
+            keys = ", ".join(other)
+            said.append(
+                f"{one.paths.params} of {one.name} is not what its results were made with: `dvc repro` ({keys})"
+            )
+    gone = " and ".join(dict.fromkeys(one.name for one in (old, new) if one.per_user is None))
+    if gone:
+        said.append(f"{old.paths.per_user} of {gone} is neither in the DVC cache nor in a remote, so nothing is paired")
+    if noise is None:
+        return [*said, "how much the seed of the training moves a metric is not known: `make noise` measures it"]
+    other = changes(noise.params, {name: new.params.get(name, {}) for name in SECTIONS})
+    names = ", ".join(name for name in other if name != "train.seed")
+    return (
+        [*said, f"noise was measured with other values of {names}: `make noise` measures it again"] if names else said
+    )

@@ -1,0 +1,59 @@
+"""How much of a metric a commit may cost: the gates of params.yaml, and whether a comparison breaks them."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from widedeep.drift.compare import Row, lower_is_better
+from widedeep.errors import UserError
+from widedeep.evaluation.bootstrap import WORSE
+from widedeep.params import Gate
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one gate. loss: how much worse the metric is, below 0 if it is better. allowed: the largest loss that does not
+    break it. Both are in the metric's unit, and None where the metric is missing or not comparable: that breaks the
+    gate too, since nothing says that the metric is good enough."""
+
+    metric: str
+    broken: bool
+    why: str
+    loss: float | None = None
+    allowed: float | None = None
+
+
+def judge(gates: Mapping[str, Gate], rows: Mapping[str, Row]) -> tuple[Outcome, ...]:
+    """The outcome of each gate on the rows of a comparison, by metric.
+
+    Raises
+    ------
+    UserError
+        More of the metric of a gate is neither better nor worse.
+    """
+    outcomes = []
+    for metric, gate in gates.items():
+        lower, row = lower_is_better(metric), rows.get(metric)
+        if row is None:
+            near = difflib.get_close_matches(metric, rows, n=1)
+            hint = f". Did you mean {near[0]}?" if near else ""
+            outcomes.append(Outcome(metric, True, f"missing in both{hint}"))
+            continue
+        if lower is None:
+            raise UserError(
+                f"params.yaml, drift.gates: '{metric}' can have no gate, since neither more nor less of it is worse. "
+                "Name a metric such as rating.frozen.rmse or ranking.frozen.ndcg_at_10."
+            )
+        if row.difference is None or row.old is None:
+            missing = {"added": "missing in the old", "removed": "missing in the new"}
+            outcomes.append(Outcome(metric, True, missing.get(row.reason, f"not comparable: {row.reason}")))
+            continue
+        loss = row.difference if lower else -row.difference
+        limits = (gate.absolute, None if gate.relative is None else gate.relative * abs(row.old))
+        allowed = min(limit for limit in limits if limit is not None)
+        excused = gate.significant and row.verdict != WORSE
+        broken = loss > allowed and not excused
+        numbers = f"{loss:.4f} worse, at most {allowed:.4f} allowed" if loss > 0 else "not worse"
+        why = f"{numbers}, but there is no evidence of it" if loss > allowed and excused else numbers
+        outcomes.append(Outcome(metric, broken, why, loss, allowed))
+    return tuple(outcomes)

@@ -1,0 +1,223 @@
+"""Warm start: an earlier model with room for the users, items and values that came after it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from widedeep.columns import GENRES, ITEM, TRAIN, USER
+from widedeep.errors import UserError
+from widedeep.features.spec import Cross, Spec
+from widedeep.features.store import ID, WHOLE_TRAIN, Entities, Features
+from widedeep.features.vocabulary import Vocabulary
+from widedeep.models.deep import Embeddings
+from widedeep.models.factors import Factors
+from widedeep.models.family import build
+from widedeep.models.genre_dense import GenreDense
+from widedeep.models.ids import IdEmbeddings
+from widedeep.models.model import Ensemble, Model
+from widedeep.models.weights import load_model
+from widedeep.models.wide import Wide
+from widedeep.params import ModelParams, TrainParams
+
+
+def grow(earlier: Model, vocabulary: Vocabulary, features: Features) -> Model:
+    """The `earlier` model of `vocabulary`, with tables for the vocabularies of `features`, which have grown from it
+    (see `build_features`). What it knew is as it was, so its predictions for that do not change.
+
+    The row of a new user or item is what its side information x says: mean(Y) + (x - mean(X)) w, with the w of least
+    squares (of minimum norm) on the rows Y of the users or items that are known; x are the one-hot demographics or item
+    columns, the shares of the genres and the numbers. New points lie on the fitted plane and do not move it, so growing
+    twice gives the same as growing once (but for hashed crosses, in which new combinations share the weights of known
+    ones). A new value of another field starts as an unseen one, a new genre and a new exact cross at 0.
+
+    Raises
+    ------
+    UserError
+        The model is not trained by gradient.
+    """
+    if not isinstance(earlier, Ensemble):
+        raise UserError(
+            "train.warm_start_from: the earlier model was made by counting or in closed form, so there is nothing to "
+            "go on from. Set train.warm_start_from to null: it is made anew in seconds."
+        )
+    model = build(features.spec, earlier.params)
+    before, after = _Sizes.of(vocabulary.spec), _Sizes.of(features.spec)
+    sides = {
+        USER: _Side.of(features.users, before.fields[USER]),
+        ITEM: _Side.of(features.items, before.fields[ITEM]),
+    }
+    old_modules, old_state, state = dict(earlier.named_modules()), earlier.state_dict(), model.state_dict()
+    for name, value in old_state.items():
+        if state[name].shape == value.shape:
+            state[name] = value.clone()
+    for path, module in model.named_modules():
+        for table, parts in _tables(module, features.spec):
+            name = f"{path}.{table}.weight"
+            old = dict(_tables(old_modules[path], vocabulary.spec))[table]
+            state[name] = _grown(old_state[name], dict(old), state[name], parts, before, after, sides)
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def warm_start(folder: Path, params: TrainParams, features: Features) -> tuple[Model, Features]:
+    """The model that `save_model` wrote into a folder, grown to `features`, and these with the rows to train it on.
+
+    Raises
+    ------
+    UserError
+        As `grow` and `new_rows`; the architecture that `params` ask for is another; the split is not temporal.
+    """
+    vocabulary = Vocabulary.load(folder)
+    earlier, about = load_model(folder, vocabulary.spec)
+    for name in ModelParams.model_fields:
+        before, now = getattr(about, name), getattr(params, name)
+        if before != now and name not in _FREE:
+            raise UserError(
+                f"train.{name} must be that of the earlier model, {before}, in a warm start from "
+                f"{params.warm_start_from}. Got {now} instead."
+            )
+    if vocabulary.trained_until is None:
+        raise UserError(
+            "train.warm_start_from: the earlier model was trained on ratings of all times, so none are new. It needs "
+            "preprocess.split: temporal, before and now."
+        )
+    model = grow(earlier, vocabulary, features)
+    return model, new_rows(features, vocabulary.trained_until, params.replay, params.seed)
+
+
+def new_rows(features: Features, since: int, replay: float, seed: int) -> Features:
+    """The features with only those training rows that are later than the second `since`, and a share `replay` in
+    [0, 1] of the others, drawn with `seed`, in order of time. Histories and interactions still hold all.
+
+    Raises
+    ------
+    UserError
+        No training row is later.
+    """
+    rows = features.splits[TRAIN]
+    fresh = rows.timestamp > since
+    if not fresh.any():
+        moment = np.datetime64(since, "s")
+        raise UserError(
+            f"train.warm_start_from: no training rating is later than {moment}, where the training of the earlier "
+            "model ended, so there is nothing new to learn. Bring new ratings, or set it to null."
+        )
+    past = (~fresh).nonzero()[:, 0]
+    order = torch.randperm(len(past), generator=torch.Generator().manual_seed(seed))
+    fresh[past[order[: round(replay * len(past))]]] = True
+    return replace(features, splits=features.splits | {TRAIN: rows[fresh], WHOLE_TRAIN: rows})
+
+
+class _Sizes(NamedTuple):
+    """Cardinality of each field by name, and of each cross by its fields."""
+
+    fields: Mapping[str, int]
+    crosses: Mapping[tuple[str, ...], Cross]
+
+    @classmethod
+    def of(cls, spec: Spec) -> "_Sizes":
+        return cls(
+            {field.name: field.cardinality for field in spec.fields if field.cardinality is not None},
+            {cross.fields: cross for cross in spec.crosses},
+        )
+
+
+class _Side(NamedTuple):
+    """Side information of the users (or items) that the earlier model knew, (n, S), with their indices, and of those
+    that are new to it."""
+
+    known: NDArray[np.float64]
+    known_index: Tensor
+    new: NDArray[np.float64]
+    new_index: Tensor
+
+    @classmethod
+    def of(cls, entities: Entities, cardinality: int) -> "_Side":
+        index = entities.categories[:, ID]
+        columns = [entities.numbers]
+        columns += [nn.functional.one_hot(values) for values in entities.categories.T[ID + 1 :]]
+        if entities.bag.shape[1]:
+            shares = nn.functional.one_hot(entities.bag).sum(1)[:, 1:]
+            columns.append(shares / shares.sum(1, keepdim=True).clamp(min=1))
+        side = torch.cat([column.double() for column in columns], 1).numpy()
+        known, new = (index > 0) & (index < cardinality), index >= cardinality
+        return cls(side[known.numpy()], index[known], side[new.numpy()], index[new])
+
+    def rows(self, table: Tensor) -> Tensor:
+        """What least squares on the known rows of a table, by index, say of the new ones."""
+        rows = table[self.known_index].double().numpy()
+        middle, mean = self.known.mean(0), rows.mean(0)
+        weights = np.linalg.lstsq(self.known - middle, rows - mean)[0]
+        return torch.from_numpy(mean + (self.new - middle) @ weights).to(table.dtype)
+
+
+# What an architecture may change: it shapes no weights.
+_FREE = ("dropout", "wide_l2", "factors_l2", "positive_rating", "rating_weight")
+Part = str | tuple[str, ...]  # a field, or the fields of a cross
+
+
+def _tables(module: nn.Module, spec: Spec) -> Iterator[tuple[str, list[tuple[Part, int]]]]:
+    """The tables of a module by their name in it: which fields and crosses lie in each, and from which row on."""
+    if isinstance(module, Embeddings):
+        entity = USER if module.entity == "user" else ITEM
+        own = [field.name for field in spec.of_kind("category") if f"{field.entity}_id" == entity]
+        yield "categories", list(zip(own, module.starts.tolist(), strict=True))
+        if module.bag is not None:
+            yield "bag", [(GENRES, 0)]
+    elif isinstance(module, Wide):
+        crosses = zip((cross.fields for cross in module.crosses), module.cross_start, strict=True)
+        yield "table", [*module.start.items(), *crosses]
+    elif isinstance(module, Factors):
+        if module.rated is not None:
+            yield "rated", [(ITEM, 0)]
+        if module.raters is not None:
+            yield "raters", [(USER, 0)]
+    elif isinstance(module, IdEmbeddings):
+        yield "user", [(USER, 0)]
+        yield "item", [(ITEM, 0)]
+    elif isinstance(module, GenreDense):
+        yield "genres", [(GENRES, 0)]
+
+
+def _grown(
+    old: Tensor,
+    old_starts: Mapping[Part, int],
+    new: Tensor,
+    parts: list[tuple[Part, int]],
+    before: _Sizes,
+    after: _Sizes,
+    sides: Mapping[str, _Side],
+) -> Tensor:
+    table = torch.zeros_like(new)
+    table[0] = old[0]
+    for part, start in parts:
+        known = old[old_starts[part] :]
+        if isinstance(part, tuple):
+            place, at = _combinations(before.crosses[part], before, after)
+            table[start + at] = known[place]
+            continue
+        size = before.fields[part]
+        grown = known[:1].repeat(after.fields[part], 1)  # an unseen value
+        grown[:size] = known[:size]
+        if part in sides and len(sides[part].new):
+            grown[sides[part].new_index] = sides[part].rows(known)
+        table[start : start + len(grown)] = grown
+    return table
+
+
+def _combinations(cross: Cross, before: _Sizes, after: _Sizes) -> tuple[Tensor, Tensor]:
+    """Indices of a cross in the earlier model, and those of the same combinations now."""
+    place = torch.arange(cross.cardinality)
+    if cross.hashed:
+        return place, place
+    rest, now, radix = place[1:] - 1, torch.zeros(cross.cardinality - 1, dtype=torch.int64), 1
+    for name in reversed(cross.fields):
+        now = now + rest % before.fields[name] * radix
+        rest, radix = rest // before.fields[name], radix * after.fields[name]
+    return place, torch.cat([place[:1], now + 1])

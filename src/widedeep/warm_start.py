@@ -1,0 +1,37 @@
+"""The earlier model that a warm start goes on from: a folder, or an output of a git revision."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from widedeep.errors import UserError
+from widedeep.features.vocabulary import IDS
+from widedeep.revisions import fetch
+
+
+@contextmanager
+def earlier_model(source: str, params: Path, model: Path) -> Iterator[Path]:
+    """The folder of the model that `source`, of train.warm_start_from in the file `params`, names: a folder relative to
+    that file, or a git revision, of which `model` is the output.
+
+    Raises
+    ------
+    UserError
+        It is neither; the folder holds no model, or is `model` itself, which the training replaces.
+    """
+    folder = params.parent / source
+    with TemporaryDirectory(prefix="widedeep-") as temporary:
+        if folder.is_dir() and folder.resolve() == model.resolve():
+            raise UserError(
+                f"train.warm_start_from: {source} is where the new model is written, so nobody could repeat the run. "
+                "Copy the model elsewhere, or name the commit that made it."
+            )
+        if not folder.is_dir():
+            folder = fetch(source, model, Path(temporary, "model"))
+        if not (folder / IDS).exists():
+            raise UserError(
+                f"train.warm_start_from: {source} holds no model that can grow: {IDS} is missing. "
+                "Name a folder or a commit with a model that the train stage wrote."
+            )
+        yield folder

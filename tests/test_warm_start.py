@@ -1,0 +1,76 @@
+"""Warm start as its user runs it: a commit with a model, then more ratings to train on."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import Project
+from widedeep.features.vocabulary import Vocabulary
+
+MORE = {"preprocess.validation_fraction": 0.05, "preprocess.test_fraction": 0.05}
+
+
+def run(project: Project, stage: str, fails: bool = False) -> str:
+    """One stage, without DVC, by its command in dvc.yaml."""
+    stages = yaml.safe_load((project.path / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    return project.run(*shlex.split(stages[stage]["cmd"]), fails=fails)
+
+
+def weights(project: Project) -> bytes:
+    return (project.path / "models/model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def warm(session_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """After `dvc repro` with 90 % of the ratings for training, on from the commit with 80 %."""
+    project = session_project.copy(tmp_path_factory.mktemp("warm") / "repo")
+    commit = project.run("git", "rev-parse", "HEAD").strip()
+    project.set(MORE | {"train.warm_start_from": commit})
+    project.run("dvc", "repro")
+    return project
+
+
+def test_the_vocabularies_of_a_commit_grow(session_project: Project, warm: Project) -> None:
+    before, after = (Vocabulary.load(project.path / "models") for project in (session_project, warm))
+    for known, grown in ((before.user_ids, after.user_ids), (before.item_ids, after.item_ids)):
+        assert len(grown) > len(known)
+        assert grown[: len(known)].tolist() == known.tolist()
+    assert after.spec.mean == before.spec.mean
+    assert before.trained_until is not None
+    assert after.trained_until is not None
+    assert after.trained_until > before.trained_until
+    metrics = json.loads((warm.path / "reports/metrics.json").read_text(encoding="utf-8"))
+    assert metrics["rating"]["online"]["rmse"]["n"] < 6000
+
+
+def test_a_folder_serves_as_well_as_a_commit(session_project: Project, warm: Project, tmp_path: Path) -> None:
+    project = warm.copy(tmp_path / "repo")
+    made = weights(project)
+    session_project.copy(tmp_path / "earlier")
+    project.set({"train.warm_start_from": "../earlier/models"})
+    assert "preprocess" in project.run("dvc", "repro")
+    assert weights(project) == made
+
+
+def test_mistakes_are_told(warm: Project, tmp_path: Path) -> None:
+    project = warm.copy(tmp_path / "repo")
+    commit = yaml.safe_load((project.path / "params.yaml").read_text(encoding="utf-8"))["train"]["warm_start_from"]
+    for changes, told in (
+        ({"train.warm_start_from": "nowhere"}, "There is no revision 'nowhere'"),
+        ({"train.warm_start_from": "models"}, "models is where the new model is written"),
+        ({"train.warm_start_from": "reports"}, "reports holds no model that can grow"),
+        ({"train.warm_start_from": commit, "train.embedding_size": 9}, "train.embedding_size must be that of the"),
+    ):
+        project.set(changes)
+        printed = run(project, "train", fails=True)
+        assert told in printed
+        assert "Traceback" not in printed
+    project.set({"train.embedding_size": 8, "featurize.recent": [4]})
+    assert "the features of the earlier model have recent" in run(project, "featurize", fails=True)
+    project.set({"featurize.recent": [3, 10, 50], "preprocess.test_fraction": 0.15})
+    for stage in ("preprocess", "featurize"):
+        run(project, stage)
+    assert "no training rating is later than" in run(project, "train", fails=True)
