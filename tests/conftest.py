@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-pytest_plugins = ["tests.small_data"]
+pytest_plugins = ["tests.browser", "tests.small_data"]
 
 ROOT = Path(__file__).resolve().parents[1]
 

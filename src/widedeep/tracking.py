@@ -1,9 +1,14 @@
 """The record of a run in MLflow: parameters, curves, final metrics, the commit, hashes of the data and the model.
 
+Training comes before the commit of its results: the commit of a run is the one that was checked out, and `dirty` says
+whether files differed from it. What ties a run to the commit that holds its results is the model. The tag `model_md5`
+is what dvc.lock of that commit has for the folder of the model; `widedeep history --csv` and the drift page show it.
+
 MLflow is a witness here, never a judge: whatever fails in it is reported in one line, and the pipeline goes on.
 """
 
 import hashlib
+import json
 import logging
 import os
 import subprocess
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "widedeep"
 MODEL_HASH = "model_sha256"
+MODEL_LOCK = "model_md5"
 FEATURES_HASH = "features_sha256"
 
 
@@ -51,10 +57,12 @@ class Tracker:
             self.run_id = run_id
 
     def finish(self, model: Path) -> None:
-        """Close the run and tag it with the hash of its weights, by which `log_metrics` finds it."""
+        """Close the run and tag it with the hash of its weights, the file `model`, by which `log_metrics` finds it, and
+        with the hash that DVC has of their folder."""
         if self.run_id is not None:
             with _never_fatal():
                 self.client.set_tag(self.run_id, MODEL_HASH, sha256(model))
+                self.client.set_tag(self.run_id, MODEL_LOCK, dvc_md5(model.parent))
                 self.client.set_terminated(self.run_id)
 
 
@@ -84,6 +92,16 @@ def sha256(path: Path) -> str:
         with file.open("rb") as opened:
             digest.update(file.name.encode() + hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest()
+
+
+def dvc_md5(folder: Path) -> str:
+    """The hash of a folder as in dvc.lock: the MD5 of the list of its files' names and MD5s, ending in `.dir`."""
+    entries = []
+    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+        with file.open("rb") as opened:
+            md5 = hashlib.file_digest(opened, "md5").hexdigest()
+        entries.append({"md5": md5, "relpath": file.relative_to(folder).as_posix()})
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
 
 
 def _client() -> "MlflowClient":

@@ -19,7 +19,7 @@ _CORNERS: dict[str, tuple[tuple[float, float], ...]] = {
     "triangle": ((0, -4), (4, 3), (-4, 3)),
     "diamond": ((0, -4.2), (4.2, 0), (0, 4.2), (-4.2, 0)),
 }
-INK, MUTED, GRID = "#1b1f24", "#5b6470", "#e3e7ec"
+INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#e3e7ec", "#fff"
 
 
 class Series(NamedTuple):
@@ -66,7 +66,7 @@ class Axis:
 
 
 @dataclass
-class _Scale:
+class Scale:
     """Linear map of [low, high] to [start, end]."""
 
     low: float
@@ -87,20 +87,20 @@ def dot_chart(rows: Sequence[Row], axis: Axis, remarks: str, alt: str, span: Seq
     step = 7 * max(len(row.points) for row in rows) + 12
     top, bottom = 18, 18 + step * len(rows)
     reach = [*span, *(bound for row in rows for point in row.points for bound in (point.low, point.high, point.value))]
-    scale = _fitted(reach, left, right)
-    parts = [_text(WIDTH - 2, 11, remarks, "end", MUTED)]
-    parts += [_line(scale(at), top, scale(at), bottom, GRID) for at, _ in scale.ticks]
-    parts += [_text(scale(at), bottom + 13, label, "middle", MUTED) for at, label in scale.ticks]
-    parts.append(_text((left + right) / 2, bottom + 29, axis.label, "middle", INK))
+    scale = fitted(reach, left, right)
+    parts = [draw_text(WIDTH - 2, 11, remarks, "end", MUTED)]
+    parts += [draw_line(scale(at), top, scale(at), bottom, GRID) for at, _ in scale.ticks]
+    parts += [draw_text(scale(at), bottom + 13, label, "middle", MUTED) for at, label in scale.ticks]
+    parts.append(draw_text((left + right) / 2, bottom + 29, axis.label, "middle", INK))
     for number, row in enumerate(rows):
         middle = top + step * (number + 0.5)
-        parts.append(_text(left - 8, middle + 4, row.label, "end", INK))
-        parts.append(_text(WIDTH - 2, middle + 4, row.remark, "end", MUTED))
+        parts.append(draw_text(left - 8, middle + 4, row.label, "end", INK))
+        parts.append(draw_text(WIDTH - 2, middle + 4, row.remark, "end", MUTED))
         for place, point in enumerate(row.points):
             y = middle + 7 * (place - (len(row.points) - 1) / 2)
-            parts.append(_line(scale(point.low), y, scale(point.high), y, point.series.color, 1.6))
-            parts.append(_marker(scale(point.value), y, point.series, point.hollow))
-    return _svg(parts, bottom + 36, alt)
+            parts.append(draw_line(scale(point.low), y, scale(point.high), y, point.series.color, 1.6))
+            parts.append(draw_marker(scale(point.value), y, point.series, point.hollow))
+    return svg(parts, bottom + 36, alt)
 
 
 def line_chart(
@@ -119,37 +119,39 @@ def line_chart(
     if diagonal:
         xs = ys = xs + ys
     top, bottom = 20, 200
-    y_scale = _fitted(ys, bottom, top)
+    y_scale = fitted(ys, bottom, top)
     left = 10 + LETTER * max(len(label) for _, label in y_scale.ticks)
-    x_scale = _fitted(xs, left + 8, WIDTH - 12)
+    x_scale = fitted(xs, left + 8, WIDTH - 12)
     if x_axis.ticks is not None:
         alone = 1 if min(xs) == max(xs) else 0  # a single point stands in the middle
-        x_scale = _Scale(min(xs) - alone, max(xs) + alone, left + 8, WIDTH - 12, list(x_axis.ticks))
-    parts = [_text(2, 11, y_axis.label, "start", INK)]
-    parts += [_line(left, y_scale(at), WIDTH - 4, y_scale(at), GRID) for at, _ in y_scale.ticks]
-    parts += [_text(left - 6, y_scale(at) + 4, label, "end", MUTED) for at, label in y_scale.ticks]
-    parts += [_text(x_scale(at), bottom + 15, label, "middle", MUTED) for at, label in x_scale.ticks]
-    parts += [_line(x_scale(at), bottom, x_scale(at), bottom + 3, MUTED) for at, _ in x_scale.ticks]
-    parts.append(_text((left + WIDTH) / 2, bottom + 31, x_axis.label, "middle", INK))
+        # The label of the last point must not stick out.
+        right = max([12, *(LETTER * len(label) / 2 for at, label in x_axis.ticks if at == max(xs))])
+        x_scale = Scale(min(xs) - alone, max(xs) + alone, left + 8, WIDTH - right, list(x_axis.ticks))
+    parts = [draw_text(2, 11, y_axis.label, "start", INK)]
+    parts += [draw_line(left, y_scale(at), WIDTH - 4, y_scale(at), GRID) for at, _ in y_scale.ticks]
+    parts += [draw_text(left - 6, y_scale(at) + 4, label, "end", MUTED) for at, label in y_scale.ticks]
+    parts += [draw_text(x_scale(at), bottom + 15, label, "middle", MUTED) for at, label in x_scale.ticks]
+    parts += [draw_line(x_scale(at), bottom, x_scale(at), bottom + 3, MUTED) for at, _ in x_scale.ticks]
+    parts.append(draw_text((left + WIDTH) / 2, bottom + 31, x_axis.label, "middle", INK))
     if diagonal:
         low, high = y_scale.low, y_scale.high
-        parts.append(_line(x_scale(low), y_scale(low), x_scale(high), y_scale(high), MUTED, 1, "4 3"))
+        parts.append(draw_line(x_scale(low), y_scale(low), x_scale(high), y_scale(high), MUTED, 1, "4 3"))
     if mark is not None:
         at = x_scale(mark[0])
-        parts.append(_line(at, top, at, bottom, MUTED, 1, "4 3"))
+        parts.append(draw_line(at, top, at, bottom, MUTED, 1, "4 3"))
         late = at > (left + WIDTH) / 2
-        parts.append(_text(at + (-5 if late else 5), top + 10, mark[1], "end" if late else "start", INK))
+        parts.append(draw_text(at + (-5 if late else 5), top + 10, mark[1], "end" if late else "start", INK))
     # Few points get whiskers, side by side; of many only a band can be read.
     dodged = whiskers and max(len(line.x) for line in lines) <= MANY
     for place, line in enumerate(lines):
         xs = [x_scale(x) + (3.2 * (place - (len(lines) - 1) / 2) if dodged else 0) for x in line.x]
         parts += _curve(line.points, xs, y_scale, dodged)
-    return _svg(parts, bottom + 38, alt)
+    return svg(parts, bottom + 38, alt)
 
 
 def key(series: Series) -> str:
     """The marker of a series, for a legend."""
-    parts = [_line(0, 7, 20, 7, series.color, 1.6), _marker(10, 7, series, False)]
+    parts = [draw_line(0, 7, 20, 7, series.color, 1.6), draw_marker(10, 7, series, False)]
     return f'<svg width="20" height="14" viewBox="0 0 20 14" aria-hidden="true">{"".join(parts)}</svg>'
 
 
@@ -163,21 +165,22 @@ def nice_ticks(low: float, high: float, about: int = 5) -> list[tuple[float, str
     return [(number * step, f"{number * step:.{decimals}f}".replace("-", "−")) for number in range(first, last + 1)]
 
 
-def _fitted(values: Iterable[float], start: float, end: float) -> _Scale:
+def fitted(values: Iterable[float], start: float, end: float) -> Scale:
+    """A scale with round ticks that reaches from the lowest to the highest value."""
     values = list(values)
     low, high = min(values), max(values)
     if high - low < 1e-6:
         low, high = low - 0.5, high + 0.5
     ticks = nice_ticks(low, high, 5 if abs(end - start) > 160 else 4)
-    return _Scale(ticks[0][0], ticks[-1][0], start, end, ticks)
+    return Scale(ticks[0][0], ticks[-1][0], start, end, ticks)
 
 
-def _curve(points: Sequence[Point], xs: Sequence[float], y_scale: _Scale, whiskers: bool) -> list[str]:
+def _curve(points: Sequence[Point], xs: Sequence[float], y_scale: Scale, whiskers: bool) -> list[str]:
     look = points[0].series
     heights = [(y_scale(point.low), y_scale(point.value), y_scale(point.high)) for point in points]
     parts = []
     if whiskers:
-        parts += [_line(x, low, x, high, look.color, 1.2) for x, (low, _, high) in zip(xs, heights, strict=True)]
+        parts += [draw_line(x, low, x, high, look.color, 1.2) for x, (low, _, high) in zip(xs, heights, strict=True)]
     elif any(low != high for low, _, high in heights):
         upper = [f"{x:.1f},{high:.1f}" for x, (_, _, high) in zip(xs, heights, strict=True)]
         lower = [f"{x:.1f},{low:.1f}" for x, (low, _, _) in zip(xs, heights, strict=True)]
@@ -186,28 +189,30 @@ def _curve(points: Sequence[Point], xs: Sequence[float], y_scale: _Scale, whiske
     parts.append(f'<polyline points="{path}" fill="none" stroke="{look.color}" stroke-width="1.8"/>')
     if len(xs) <= MANY:
         middles = [middle for _, middle, _ in heights]
-        parts += [_marker(x, y, look, point.hollow) for x, y, point in zip(xs, middles, points, strict=True)]
+        parts += [draw_marker(x, y, look, point.hollow) for x, y, point in zip(xs, middles, points, strict=True)]
     return parts
 
 
-def _marker(x: float, y: float, series: Series, hollow: bool) -> str:
-    look = f'fill="{"#fff" if hollow else series.color}" stroke="{series.color}" stroke-width="1.5"'
+def draw_marker(x: float, y: float, series: Series, hollow: bool) -> str:
+    look = f'fill="{PAPER if hollow else series.color}" stroke="{series.color}" stroke-width="1.5"'
     corners = _CORNERS.get(series.marker)
     if corners is None:
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.4" {look}/>'
     return f'<polygon points="{" ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)}" {look}/>'
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, color: str, width: float = 1, dash: str = "") -> str:
+def draw_line(x1: float, y1: float, x2: float, y2: float, color: str, width: float = 1, dash: str = "") -> str:
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
     ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
     return f'<line {ends} stroke="{color}" stroke-width="{width:g}"{dashed}/>'
 
 
-def _text(x: float, y: float, text: str, anchor: str, color: str) -> str:
+def draw_text(x: float, y: float, text: str, anchor: str, color: str) -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{color}">{escape(text)}</text>'
 
 
-def _svg(parts: Iterable[str], height: float, alt: str) -> str:
-    box = f'viewBox="0 0 {WIDTH} {height:.0f}"'
+def svg(parts: Iterable[str], height: float, alt: str, width: float = WIDTH) -> str:
+    box = f'viewBox="0 0 {width:.0f} {height:.0f}"'
+    if width > WIDTH:  # at the scale of the others, see .chart in the page
+        box += f' style="min-width:{width:.0f}px;max-width:{width * 4 / 3:.0f}px"'
     return f'<svg class="chart" {box} role="img" aria-label="{escape(alt)}">{"".join(parts)}</svg>'

@@ -4,18 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
 from widedeep.columns import SPLITS
 from widedeep.evaluation import charts, figures, findings
-from widedeep.evaluation.evaluate import FROZEN, ONLINE, Evaluation, list_length, relevant_from
+from widedeep.evaluation.evaluate import Evaluation, list_length, relevant_from
 from widedeep.evaluation.examples import examples
 from widedeep.evaluation.figures import by_model
-from widedeep.evaluation.findings import METRIC_LABELS, count, number
-from widedeep.features.store import Features
+from widedeep.evaluation.findings import METRIC_LABELS
+from widedeep.evaluation.page import render_page
+from widedeep.features.store import FROZEN, ONLINE, Features
 from widedeep.models.model import Model
 from widedeep.params import EvaluateParams, ModelParams
 
@@ -47,19 +46,11 @@ def render_report(
     sources: Sources,
 ) -> str:
     """The whole page as text. `about`: the parameters of the model."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("widedeep.evaluation", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"number": number, "count": count}
     k = list_length(params.ks)
     name, metrics, curves = evaluation.model, evaluation.metrics, evaluation.curves
     looks = figures.looks(name)
-    return environment.get_template("report.html.j2").render(
+    return render_page(
+        "evaluation/report.html.j2",
         title=findings.title(name),
         dataset=features.spec.dataset,
         scale=features.spec.rating_scale,
@@ -91,7 +82,6 @@ def render_report(
         looks=looks,
         compared=[looks[name], looks[figures.reference(name)]],
         ranked=[looks[ranked] for ranked in by_model(name, metrics, "ranking", FROZEN)],
-        key=lambda series: Markup(charts.key(series)),
         few=charts.FEW,
     )
 

@@ -1,0 +1,188 @@
+"""The metrics of every commit that changed them.
+
+A commit and a run of MLflow belong together by the model: dvc.lock holds the MD5 of the commit's model, and
+`widedeep.tracking` tags the run that trained it with the same. The commit that a run is tagged with is an earlier one,
+because training comes before the commit of its results.
+"""
+
+import difflib
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from widedeep.drift.compare import TEST_HASH, changes, estimates
+from widedeep.errors import UserError
+from widedeep.evaluation.findings import number
+from widedeep.revisions import Paths, Revision, git, load, resolve
+
+HEADLINE = ("rating.*.rmse", "ranking.*.ndcg_at_10")
+COLUMNS = ("commit", "date", "subject", "metric", "value", "low", "high", "n", "changed", "model_md5")
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit that changed the metrics.
+
+    sha: full SHA-1. date: YYYY-MM-DD, of the commit. estimates: by flat name (`rating.online.rmse`) `value` and, where
+    known, `low`, `high` and `n`; {} where `problem` says why it has none. changed: parameters as (old, new) since the
+    commit before. comparable: whether judged on the test rows of the commit before, as far as is known. model_md5: of
+    the model in dvc.lock, "" where that has none.
+    """
+
+    sha: str
+    date: str
+    subject: str
+    estimates: Mapping[str, Mapping[str, Any]]
+    changed: Mapping[str, tuple[Any, Any]]
+    comparable: bool
+    model_md5: str
+    problem: str = ""
+
+
+def history(paths: Paths, model: str, last: int, since: str | None = None) -> list[Commit]:
+    """The last so many commits of HEAD and its first parents that changed the metrics, oldest first.
+
+    Parameters
+    ----------
+    model : path of the model among the outputs of dvc.lock
+    since : a revision: only the commits after it, and in front the one whose metrics it has
+
+    Raises
+    ------
+    UserError
+        No commit changed the metrics; there is no git, no repository, or no commit `since`.
+    """
+    logged = _log(paths, last, f"{_commit(since)}..HEAD" if since is not None else "HEAD")
+    if since is not None:
+        logged = (logged + _log(paths, 1, since))[:last]
+    if not logged:
+        raise UserError(f"No commit changed {paths.metrics}. `dvc repro` makes it; commit it, and history begins.")
+    before: Revision | None = None
+    commits = []
+    for sha, date, subject in reversed(logged + _log(paths, 2, logged[-1][0])[1:]):
+        try:
+            revision = load(sha, paths)
+        except UserError as error:
+            commits.append(Commit(sha, date, subject, {}, {}, True, "", str(error)))
+            continue
+        changed = changes(_params(before), _params(revision)) if before else {}
+        comparable = before is None or _same_rows(before, revision)
+        md5 = revision.locks.get(model, "")
+        commits.append(Commit(sha, date, subject, estimates(revision.metrics), changed, comparable, md5))
+        before = revision
+    return commits[-len(logged) :]
+
+
+def remarks(commits: Sequence[Commit]) -> list[str]:
+    """What a reader of a history must know: that it may begin too late, and which commits cannot be read."""
+    said = [f"{commit.sha[:7]} is left empty: {commit.problem}" for commit in commits if commit.problem]
+    if git("rev-parse", "--is-shallow-repository") == "true":
+        said.append("this clone is shallow: it lacks the older commits. Bring them: `git fetch --unshallow`")
+    return said
+
+
+def chosen(commits: Sequence[Commit], patterns: Sequence[str]) -> list[str]:
+    """The metrics of any of the commits that match a pattern (`rating.*`), in the order of the patterns.
+
+    Raises
+    ------
+    UserError
+        A pattern matches none; the nearest name is given.
+    """
+    known = list(dict.fromkeys(name for commit in reversed(commits) for name in commit.estimates))
+    for pattern in patterns:
+        if not fnmatch.filter(known, pattern):
+            near = difflib.get_close_matches(pattern, known, n=1, cutoff=0.4)
+            hint = f"Did you mean '{near[0]}'?" if near else f"There are {', '.join(known) or 'none'}."
+            raise UserError(f"No commit of this history has a metric '{pattern}'. {hint}")
+    return list(dict.fromkeys(name for pattern in patterns for name in fnmatch.filter(known, pattern)))
+
+
+def headline_metrics(commits: Sequence[Commit]) -> list[str]:
+    """The metrics that are shown unless others are asked for: those of `HEADLINE`, or else the first three."""
+    known = chosen(commits, ["*"])
+    return [name for pattern in HEADLINE for name in fnmatch.filter(known, pattern)] or known[:3]
+
+
+def as_table(commits: Sequence[Commit], metrics: Sequence[str]) -> pd.DataFrame:
+    """A row per commit and metric that it has: `COLUMNS`. changed: every parameter, as `train.epochs 20 → 30`."""
+    rows = []
+    for commit in commits:
+        about = {"commit": commit.sha, "date": commit.date, "subject": commit.subject}
+        changed = "; ".join(f"{name} {_value(old)} → {_value(new)}" for name, (old, new) in commit.changed.items())
+        last = {"changed": changed, "model_md5": commit.model_md5}
+        rows += [
+            about | {"metric": name} | dict(commit.estimates[name]) | last
+            for name in metrics
+            if name in commit.estimates
+        ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def render_history(commits: Sequence[Commit], metrics: Sequence[str]) -> str:
+    """A line per commit for a terminal: what it measured, its subject, and below it the parameters that changed."""
+    cells = [[estimate_text(commit.estimates.get(name)) for name in metrics] for commit in commits]
+    widths = [max(len(name), *(len(row[place]) for row in cells)) for place, name in enumerate(metrics)]
+    lines = [["commit ", "date      ", *map(str.ljust, metrics, widths), "subject"]]
+    for commit, row in zip(commits, cells, strict=True):
+        lines.append([commit.sha[:7], commit.date, *map(str.ljust, row, widths), commit.subject])
+        for text in changed_text(commit):
+            lines.append([" " * 7, text])
+    return "".join("  ".join(line).rstrip() + "\n" for line in lines)
+
+
+def estimate_text(estimate: Mapping[str, Any] | None) -> str:
+    """As `0.832 [0.773, 0.887]`; a dash for none."""
+    if estimate is None:
+        return "–"
+    value = number(estimate["value"])
+    if not {"low", "high"} <= estimate.keys():
+        return value
+    return f"{value} [{number(estimate['low'])}, {number(estimate['high'])}]"
+
+
+def changed_text(commit: Commit) -> list[str]:
+    """What changed before a commit, as `train.epochs 20 → 30`; parameters that are new, or gone, are counted."""
+    lines = [] if commit.comparable else ["other test rows"]
+    lines += [
+        f"{name} {_value(old)} → {_value(new)}" for name, (old, new) in commit.changed.items() if None not in (old, new)
+    ]
+    for side, word in ((0, "new"), (1, "gone")):
+        n = sum(pair[side] is None for pair in commit.changed.values())
+        lines += [f"{n} {word} parameter{'' if n == 1 else 's'}"] if n else []
+    return lines
+
+
+def _value(value: Any) -> str:
+    return "–" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _commit(name: str) -> str:
+    commit = resolve(name)
+    if commit is None:
+        raise UserError(f"A history begins at a commit. Got '{name}' instead: name a tag, a branch or a commit.")
+    return commit
+
+
+def _log(paths: Paths, most: int, revisions: str) -> list[tuple[str, str, str]]:
+    """Full SHA-1, date and subject of the commits that changed the metrics, newest first. Where one took the file away
+    there is nothing to show."""
+    options = ["--first-parent", "--diff-filter=AMT", f"--max-count={most}", "--format=%H %cs %s"]
+    lines = git("log", *options, revisions, "--", paths.metrics.as_posix()).splitlines()
+    return [(sha, date, subject) for sha, date, subject in ((*line.split(" ", 2), "")[:3] for line in lines)]
+
+
+def _params(revision: Revision) -> Mapping[str, Any]:
+    """By which the metrics were made; where dvc.lock does not say, those of params.yaml."""
+    return revision.made_with or revision.params
+
+
+def _same_rows(old: Revision, new: Revision) -> bool:
+    """By their digest, else by their number; True where neither is known."""
+    by_digest = [one.data.get(TEST_HASH) for one in (old, new)]
+    by_number = [one.data.get("ratings", {}).get("test") for one in (old, new)]
+    known = next((pair for pair in (by_digest, by_number) if all(pair)), [None, None])
+    return bool(known[0] == known[1])

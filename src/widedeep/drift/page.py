@@ -1,0 +1,137 @@
+"""The drift page: what a comparison, the history, the windows and the policies say, as one static HTML file."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import pandas as pd
+
+from widedeep.drift.charts import SHADES
+from widedeep.drift.compare import CHANGED, NOT_COMPARABLE, Comparison, Row
+from widedeep.drift.gates import Outcome
+from widedeep.drift.history import Commit, changed_text, headline_metrics
+from widedeep.drift.pictures import (
+    POLICIES,
+    PSI_BOUNDS,
+    heat_map_picture,
+    history_pictures,
+    metric_label,
+    moved,
+    policy_pictures,
+    policy_table,
+    unit,
+)
+from widedeep.drift.table import called, legend
+from widedeep.evaluation.bootstrap import BETTER, NO_EVIDENCE, WORSE
+from widedeep.evaluation.findings import number
+from widedeep.evaluation.page import render_page
+
+MOST = 10  # features in the table of those that moved
+SIGNS = {BETTER: "▲", WORSE: "▼", CHANGED: "◆", NO_EVIDENCE: "○", NOT_COMPARABLE: "–"}
+
+
+@dataclass(frozen=True)
+class OverTime:
+    """What the other sections show, as far as there is any: the commits of `history` and what to say of them,
+    reports/drift.json, reports/plots/drift.csv and studies/drift/results.csv."""
+
+    commits: Sequence[Commit] = ()
+    history_notes: Sequence[str] = ()
+    numbers: Mapping[str, Any] | None = None
+    windows: pd.DataFrame | None = None
+    policies: pd.DataFrame | None = None
+
+
+def render_drift_page(
+    comparison: Comparison, rows: Sequence[Row], outcomes: Sequence[Outcome], over_time: OverTime
+) -> str:
+    """The whole page as text. `rows`: the verdicts that are shown. A section without data says what makes it."""
+    old, new = called(comparison.old), called(comparison.new)
+    commits = over_time.commits
+    metrics = headline_metrics(commits) if commits else []
+    broken = [f"Broken gate: {one.metric}, {one.why}." for one in outcomes if one.broken]
+    heat_map = None if over_time.windows is None else heat_map_picture(over_time.windows)
+    return render_page(
+        "drift/templates/drift.html.j2",
+        dataset=comparison.new.params.get("download", {}).get("dataset", "the data"),
+        old=old,
+        new=new,
+        finding=f"{new[0].upper()}{new[1:]} against {old}: {verdicts_finding(rows)}.",
+        gates=broken or (["No gate is broken."] if outcomes else []),
+        rows=[_cells(row) for row in rows],
+        noise=any(row.noise is not None for row in rows),
+        notes=[*legend(rows), *comparison.notes],
+        changes={"params": comparison.params, "data": comparison.data},
+        metrics=[metric_label(metric) for metric in metrics],
+        commits=[_commit(commit, metrics) for commit in commits],
+        history=history_pictures(commits, metrics),
+        history_notes=over_time.history_notes,
+        heat_map=heat_map,
+        moved=[] if over_time.windows is None else moved(over_time.windows).head(MOST).to_dict("records"),
+        shades=list(zip(SHADES, _ranges(PSI_BOUNDS), strict=True)),
+        numbers={name: value for name, value in (over_time.numbers or {}).items() if isinstance(value, int | float)},
+        policies=[] if over_time.policies is None else _policies(over_time.policies),
+    )
+
+
+def verdicts_finding(rows: Sequence[Row]) -> str:
+    """How many metrics are better, worse and so on; a few of the first two by name."""
+    counts = Counter(row.verdict for row in rows)
+    parts = []
+    for verdict in SIGNS:
+        named = [metric_label(row.metric) for row in rows if row.verdict == verdict]
+        names = f" ({', '.join(named)})" if verdict in (BETTER, WORSE) and len(named) <= 3 else ""
+        parts += [f"{counts[verdict]} {verdict}{names}"] if named else []
+    return ", ".join(parts) or "no metrics"
+
+
+def _cells(row: Row) -> dict[str, str]:
+    bounds = () if row.low is None or row.high is None else (number(row.low, 4), number(row.high, 4))
+    return {
+        "label": metric_label(row.metric),
+        "old": _number(row.old),
+        "new": _number(row.new),
+        "difference": ("+" if (row.difference or 0) > 0 else "") + _number(row.difference),
+        "interval": "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}".join(bounds),
+        "by": row.interval or "",
+        "noise": _number(row.noise),
+        "sign": SIGNS[row.verdict],
+        "verdict": row.verdict,
+        "why": row.reason,
+    }
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else number(value, 4)
+
+
+def _commit(commit: Commit, metrics: Sequence[str]) -> dict[str, Any]:
+    cells = [commit.estimates.get(metric) for metric in metrics]
+    return vars(commit) | {"cells": cells, "changed": changed_text(commit)}
+
+
+def _ranges(bounds: Sequence[float]) -> list[str]:
+    texts = [f"{bound:g}" for bound in bounds]
+    inner = [f"{low} to {high}" for low, high in pairwise(texts)]
+    return [f"PSI below {texts[0]}", *inner, f"{texts[-1]} or more"]
+
+
+def _policies(results: pd.DataFrame) -> list[dict[str, Any]]:
+    """By data set: pictures, and a table of the metrics over all windows by policy."""
+    shown = []
+    for dataset, own in results.groupby("dataset", sort=False):
+        tables = {str(metric): policy_table(part) for metric, part in own.groupby("metric", sort=False)}
+        seconds = next(iter(tables.values()))["seconds"]
+        rows = [
+            {
+                "label": POLICIES[name].label,
+                "values": [table["value"].get(name) for table in tables.values()],
+                "seconds": seconds[name],
+            }
+            for name in seconds.index
+        ]
+        names = [unit(metric) for metric in tables]
+        shown.append({"dataset": dataset, "pictures": policy_pictures(own), "metrics": names, "table": rows})
+    return shown

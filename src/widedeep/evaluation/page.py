@@ -1,0 +1,35 @@
+"""Static HTML pages from the templates of the package: the same values, the same bytes."""
+
+import jinja2
+from markupsafe import Markup, escape
+
+from widedeep.evaluation import charts
+from widedeep.evaluation.findings import count, number
+
+
+def render_page(template: str, **values: object) -> str:
+    """The page as text. `template`: its path in the package."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("widedeep", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": number, "count": count, "key": _key, "code": _code}
+    environment.globals["colors"] = charts  # those of the charts, to turn them with the page
+    return environment.get_template(template).render(**values)
+
+
+def _key(series: charts.Series) -> Markup:
+    return Markup(charts.key(series))
+
+
+def _code(text: str) -> Markup:
+    """What stands between backticks as code."""
+    parts = [
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(text.split("`"))
+    ]
+    return Markup("").join(parts)

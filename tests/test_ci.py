@@ -1,0 +1,79 @@
+"""The check of a change: .ci/drift by itself, and the GitHub workflow that calls it."""
+
+import re
+import sys
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, Project
+
+WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/drift.yml").read_text(encoding="utf-8"))
+JOB: dict[str, Any] = WORKFLOW["jobs"]["drift"]
+SCRIPT = (ROOT / ".ci/drift").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def ready(project: Project) -> Project:
+    """The project after `dvc repro`, whose .venv runs the commands of this environment."""
+    commands = {"python": f"exec '{sys.executable}'", "widedeep": f"exec '{sys.executable}' -m widedeep.cli"}
+    commands["dvc"] = f"exec '{sys.executable}' -m dvc"
+    folder = project.path / ".venv/bin"
+    folder.mkdir(parents=True)
+    for name, command in commands.items():
+        (folder / name).write_text(f'#!/bin/sh\n{command} "$@"\n', encoding="utf-8")
+        (folder / name).chmod(0o755)
+    (project.path / ".venv/.installed").touch()  # as new as what `make install` reads
+    return project
+
+
+def test_workflow_runs_the_script_against_the_base_with_all_history_and_pinned_actions() -> None:
+    assert WORKFLOW[True] == "pull_request"  # YAML 1.1 reads the key `on` as true
+    steps = JOB["steps"]
+    used = [step["uses"] for step in steps if "uses" in step]
+    assert all(re.fullmatch(r"actions/[a-z-]+@v\d+\.\d+\.\d+", action) for action in used)
+    (checkout,) = (step for step in steps if step.get("uses", "").startswith("actions/checkout@"))
+    assert checkout["with"]["fetch-depth"] == 0
+    (check,) = (step for step in steps if ".ci/drift" in step.get("run", ""))
+    assert check["run"] == '.ci/drift "origin/$BASE"'
+    assert check["env"] == {"BASE": "${{ github.base_ref }}"}
+    assert not check.get("continue-on-error", False)  # its status is that of the gates
+    shown = [step for step in steps if "drift.md" in step.get("run", "")]
+    assert len(shown) == 2
+    assert all("!cancelled()" in step["if"] for step in shown)  # also when a gate is broken
+
+
+def test_workflow_leaves_the_commands_to_the_script() -> None:
+    run = "\n".join(step.get("run", "") for step in JOB["steps"])
+    for command in ("make install", "dvc pull", "make repro", "widedeep drift"):
+        assert command in SCRIPT
+        assert command not in run
+
+
+def test_workflow_may_write_comments_and_nothing_else() -> None:
+    assert WORKFLOW["permissions"] == {"contents": "read", "pull-requests": "write"}
+    # Text of others, such as a branch's name, is never pasted into a command.
+    assert not any("${{" in step.get("run", "") for step in JOB["steps"])
+
+
+def test_script_writes_the_table_and_ends_as_the_gates_do(ready: Project) -> None:
+    printed = ready.run(".ci/drift", "HEAD")
+    table = (ready.path / "drift.md").read_text(encoding="utf-8")
+    assert table in printed
+    assert "| `rating.online.rmse` |" in table
+    assert "no evidence" in table
+    assert (ready.path / "reports/drift.html").is_file()
+    assert ready.run("git", "status", "--porcelain") == ""
+
+    # A model that hardly learns is worse, by more than the gates allow.
+    gate = {"relative": 0.0, "absolute": None, "significant": False}
+    ready.set(
+        {"train.learning_rate": 1e-9, "train.wide_learning_rate": 1e-9, "drift.gates": {"rating.online.rmse": gate}}
+    )
+    assert "broken gate: rating.online.rmse" in ready.run(".ci/drift", "HEAD", fails=True)
+    assert "**BROKEN**" in (ready.path / "drift.md").read_text(encoding="utf-8")
+
+    assert "There is no revision 'nowhere'" in ready.run(".ci/drift", "nowhere", fails=True)
+    assert not (ready.path / "drift.md").exists()
+    assert "the base revision is missing" in ready.run(".ci/drift", fails=True)

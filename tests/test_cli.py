@@ -1,0 +1,151 @@
+"""The command `widedeep` in a repository with results: what it prints and how it ends."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.conftest import Project
+from widedeep.cli import main
+from widedeep.files import read_json, write_json
+
+GATED = ("rating.online.rmse", "rating.frozen.rmse", "ranking.frozen.ndcg_at_10")
+
+
+@pytest.fixture
+def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The project after `dvc repro`, as the current folder."""
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in project.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(project.path)
+    return project
+
+
+@pytest.fixture
+def worse(here: Project) -> Project:
+    """Its model predicts 4 % worse for every user: squared errors and RMSE as after a worse training."""
+    metrics = read_json("reports/metrics.json")
+    per_user = pd.read_parquet("reports/per_user.parquet")
+    for knowledge in ("online", "frozen"):
+        per_user[f"{knowledge}_squared_error"] *= 1.04**2
+        rmse = metrics["rating"][knowledge]["rmse"]
+        rmse |= {name: 1.04 * rmse[name] for name in ("value", "low", "high")}
+    Path("reports/per_user.parquet").unlink()  # a link into the cache, which must stay as it is
+    per_user.to_parquet("reports/per_user.parquet")
+    write_json(Path("reports/metrics.json"), metrics)
+    return here
+
+
+def result(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
+    status = main(["drift", *arguments, "--json"])
+    return status, json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.usefixtures("here")
+def test_nothing_changed_since_the_last_commit(capsys: pytest.CaptureFixture[str]) -> None:
+    status, found = result(capsys)
+    assert status == 0
+    assert (found["old"]["name"], found["new"]["name"]) == ("HEAD", "workspace")
+    assert (found["params"], found["data"]) == ({}, {})
+    assert {metric["verdict"] for metric in found["metrics"].values()} == {"no evidence"}
+    assert {metric["difference"] for metric in found["metrics"].values()} == {0}
+    assert list(found["gates"]) == list(GATED)
+    assert [metric["interval"] for name, metric in found["metrics"].items() if name in GATED] == ["paired"] * 3
+
+
+@pytest.mark.usefixtures("worse")
+def test_worse_model_breaks_the_gates_and_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["drift"]) == 1
+    printed = capsys.readouterr()
+    assert "BROKEN  rating.online.rmse" in printed.out
+    assert "ok      ranking.frozen.ndcg_at_10" in printed.out
+    assert [line.split(": ")[1] for line in printed.err.splitlines()] == list(GATED[:2])
+    assert main(["drift", "--md"]) == 1
+    assert "| **BROKEN** | `rating.frozen.rmse` |" in capsys.readouterr().out
+
+
+def test_worse_model_within_the_noise_of_training_passes(worse: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert worse.run("python", "-m", "studies.noise.measure", "--seeds", "2").count("seed ") == 2
+    noise = read_json("reports/noise.json")
+    assert noise["seeds"] == 2
+    assert not any(name.startswith("baselines.") for name in noise["metrics"])
+    _, found = result(capsys)
+    for name in GATED:  # t of 1 degree of freedom is 12.7062
+        deviation = noise["metrics"][name]["deviation"]
+        assert deviation > 0
+        assert found["metrics"][name]["noise"] == pytest.approx(12.7062 * 2**0.5 * deviation, abs=1e-5)
+    assert not any("noise" in note for note in found["notes"])
+
+    for name in GATED:
+        noise["metrics"][name]["deviation"] = 0.1
+    noise["params"]["train"]["epochs"] = 99
+    write_json(Path("reports/noise.json"), noise)
+    status, found = result(capsys)
+    assert status == 0
+    assert {found["metrics"][name]["verdict"] for name in GATED} == {"no evidence"}
+    assert "noise was measured with other values of train.epochs: `make noise` measures it again" in found["notes"]
+
+
+def test_missing_metric_of_a_gate_breaks_it(here: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    here.set({"drift.gates": {"rating.online.rsme": {"relative": 0.1, "absolute": None, "significant": True}}})
+    assert main(["drift"]) == 1
+    assert (
+        capsys.readouterr().err
+        == "broken gate: rating.online.rsme: missing in both. Did you mean rating.online.rmse?\n"
+    )
+
+
+def test_other_test_rows_are_not_comparable(here: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    report = read_json("reports/data.json")
+    write_json(Path("reports/data.json"), report | {"test_sha256": "0" * 64})
+    status, found = result(capsys)
+    assert status == 1
+    assert {metric["verdict"] for metric in found["metrics"].values()} == {"not comparable"}
+    assert list(found["data"]) == ["test_sha256"]
+    assert "the test rows differ" in found["notes"][0]
+    assert main(["drift"]) == 1
+    assert "other test rows" in capsys.readouterr().out
+
+
+def test_commit_without_results_and_mistakes_end_with_2(here: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, said in (
+        (["HEAD~1"], "error: HEAD~1 has no metrics: reports/metrics.json is missing or empty."),
+        (["HAED"], "error: There is no revision 'HAED': no commit, tag, branch or DVC experiment. Did you mean"),
+    ):
+        assert main(["drift", *arguments]) == 2
+        assert capsys.readouterr().err.startswith(said)
+    for call in (["drift", "--md", "--json"], ["drift", "--alle"], ["drfit"], []):
+        with pytest.raises(SystemExit) as ended:
+            main(call)
+        assert ended.value.code == 2
+    here.set({"drift.gates": {"ranking.frozen.coverage_at_10": {"relative": 1, "absolute": None, "significant": True}}})
+    capsys.readouterr()
+    assert main(["drift"]) == 2
+    assert "can have no gate" in capsys.readouterr().err
+
+
+def test_gates_are_checked(here: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    for gate, said in (
+        ({"relative": None, "absolute": None, "significant": True}, "a gate needs a limit"),
+        ({"relative": -1, "absolute": None, "significant": True}, "greater than or equal to 0. Got -1"),
+        ({"relatve": 1, "relative": 1, "absolute": None, "significant": True}, "Did you mean 'relative'?"),
+        ({"relative": 1, "significant": True}, "'drift.gates.rating.online.rmse.absolute' is missing"),
+    ):
+        here.set({"drift.gates": {"rating.online.rmse": gate}})
+        assert main(["drift"]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_more_metrics_on_demand(here: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["drift"])
+    assert "baselines" not in capsys.readouterr().out
+    main(["drift", "HEAD", "workspace", "--all"])
+    assert "baselines.bias.rating.frozen\n" in capsys.readouterr().out
+
+
+def test_pipe_that_closes_early_costs_no_traceback(here: Project) -> None:
+    assert "Traceback" not in here.run("bash", "-c", "python -m widedeep.cli drift --json --all 2>&1 | head -n 1")
