@@ -8,5 +8,7 @@
 
 .. include:: tuning.md
 
+.. include:: drift.md
+
 .. include:: reproducibility.md
 """

@@ -22,7 +22,7 @@ of_dvc = [words for words in COMMANDS if words[0] == "dvc"]
 
 def test_readme_shows_commands_of_these_programs_only() -> None:
     assert COMMANDS
-    assert {words[0] for words in COMMANDS} <= {"make", "dvc", "source", "cat"}
+    assert {words[0] for words in COMMANDS} <= {"make", "dvc", "source", "cat", "widedeep"}
 
 
 def test_make_targets_exist_and_have_a_sentence(unrun_project: Project) -> None:
@@ -44,6 +44,16 @@ def test_dvc_command_exists_with_its_options(session_project: Project, words: li
 @pytest.mark.parametrize("words", [words for words in of_dvc if " ".join(words[1:]).startswith(CHEAP)], ids=" ".join)
 def test_cheap_dvc_command_runs(project: Project, words: list[str]) -> None:
     project.run(*words)
+
+
+def test_history_runs_and_drift_shows_the_committed_metrics(project: Project) -> None:
+    assert "rating.online.rmse" in project.run("widedeep", "history")
+    assert "the workspace" in project.run("widedeep", "drift")
+    metrics = read_json(ROOT / "reports/metrics.json")
+    for knowledge in ("online", "frozen"):
+        for name in ("mae", "rmse"):
+            value = metrics["rating"][knowledge][name]["value"]
+            assert f"{name:<15}  {value:.4f}" in README
 
 
 def test_parameters_of_the_commands_exist(project: Project) -> None:
