@@ -4,7 +4,7 @@
     python -m benchmarks.quality --dataset ml-100k --split predefined --fold u1 --objective rating --seed 0
     python -m benchmarks.quality --dataset csv --train train.csv --test test.csv --set preprocess.rating_scale=[1,5]
 
-The five stages of dvc.yaml run in a folder of their own with params.yaml, the preset of studies/tuning for this data
+The stages of dvc.yaml up to evaluate run in a folder of their own with params.yaml, the preset of studies/tuning for this data
 set, split and objective (where there is one) and the settings of the protocol. What they print goes to stderr. Exit
 status: 2 for a mistake in the call, 1 where a stage fails.
 """
@@ -40,6 +40,7 @@ from widedeep.sources.fetch import fetch
 from widedeep.sources.source import GIVEN, GIVEN_FILES
 
 ROOT = Path(__file__).resolve().parents[1]
+STAGES = ("download", "preprocess", "featurize", "train", "evaluate")
 RATING = ("rmse", "mae")
 RANKING = ("ndcg", "precision", "recall", "map", "mrr", "hit_rate", "coverage")
 
@@ -230,9 +231,9 @@ def _run_stages(work: Path) -> dict[str, float]:
     """Run the commands of dvc.yaml, whose paths are relative, in `work`; wall-clock seconds by stage and in total."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     seconds = {}
-    for name, stage in stages.items():
+    for name in STAGES:
         start = time.perf_counter()
-        command = [sys.executable, *shlex.split(stage["cmd"])[1:]]
+        command = [sys.executable, *shlex.split(stages[name]["cmd"])[1:]]
         subprocess.run(command, cwd=work, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=sys.stderr, check=True)
         seconds[name] = round(time.perf_counter() - start, 2)
     return seconds | {"total": round(sum(seconds.values()), 2)}

@@ -19,6 +19,8 @@ from widedeep.training.callbacks import CURVES
 
 FAST = {"epochs": 2, "batch_size": 32, "embedding_size": 4, "hidden": [8], "accelerator": "cpu"}
 
+MODEL = {"model.json", "model.safetensors", "features.json", "vocabulary.safetensors"}
+
 
 @pytest.fixture
 def train(root: Path, tmp_path: Path, featurize: Callable[..., FeatureTables]) -> Callable[..., str]:
@@ -46,7 +48,7 @@ def train(root: Path, tmp_path: Path, featurize: Callable[..., FeatureTables]) -
 
 def test_outputs_are_a_model_and_a_row_per_epoch(train: Callable[..., str], tmp_path: Path) -> None:
     train()
-    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["model.json", "model.safetensors"]
+    assert {path.name for path in (tmp_path / "models").iterdir()} == MODEL
     curves = pd.read_csv(tmp_path / "curves.csv")
     assert curves["epoch"].tolist() == [0, 1]
     assert list(curves) == ["epoch", *CURVES]
@@ -66,5 +68,5 @@ def test_several_processes_train_one_model(train: Callable[..., str], tmp_path: 
     printed = train(devices=2)
     assert "MEMBER: 2/2" in printed
     assert printed.count("epoch  1") == 1
-    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["model.json", "model.safetensors"]
+    assert {path.name for path in (tmp_path / "models").iterdir()} == MODEL
     assert len(pd.read_csv(tmp_path / "curves.csv")) == 2
