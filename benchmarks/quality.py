@@ -4,9 +4,9 @@
     python -m benchmarks.quality --dataset ml-100k --split predefined --fold u1 --objective rating --seed 0
     python -m benchmarks.quality --dataset csv --train train.csv --test test.csv --set preprocess.rating_scale=[1,5]
 
-The stages of dvc.yaml up to evaluate run in a folder of their own with params.yaml, the preset of studies/tuning for this data
-set, split and objective (where there is one) and the settings of the protocol. What they print goes to stderr. Exit
-status: 2 for a mistake in the call, 1 where a stage fails.
+The stages of dvc.yaml up to evaluate run in a folder of their own with params.yaml, the preset of studies/tuning for
+this data set, split and objective (where there is one) and the settings of the protocol. What they print goes to
+stderr. Exit status: 2 for a mistake in the call, 1 where a stage fails.
 """
 
 import argparse

@@ -33,7 +33,7 @@ def main() -> None:
     vocabulary, start, inputs = features.vocabulary(), None, [sha256(args.features)]
     if params.warm_start_from is not None:
         with earlier_model(params.warm_start_from, Path(args.params), args.out) as folder:
-            start, features = warm_start(folder, params, features)
+            start, vocabulary, features = warm_start(folder, params, features)
             inputs.append(sha256(folder))
     checkpoints = args.checkpoints / fingerprint(params, *inputs)
     if not is_first_process():  # with several devices Lightning runs this script once for each

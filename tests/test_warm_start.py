@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -58,9 +59,14 @@ def test_a_folder_serves_as_well_as_a_commit(session_project: Project, warm: Pro
 def test_mistakes_are_told(warm: Project, tmp_path: Path) -> None:
     project = warm.copy(tmp_path / "repo")
     commit = yaml.safe_load((project.path / "params.yaml").read_text(encoding="utf-8"))["train"]["warm_start_from"]
+    damaged = project.path / "damaged"
+    shutil.copytree(project.path / "models", damaged)
+    (damaged / "model.safetensors").write_bytes(b"cut")
     for changes, told in (
         ({"train.warm_start_from": "nowhere"}, "There is no revision 'nowhere'"),
         ({"train.warm_start_from": "models"}, "models is where the new model is written"),
+        ({"train.warm_start_from": "workspace"}, "workspace is where the new model is written"),
+        ({"train.warm_start_from": "damaged"}, "the model of damaged cannot be read"),
         ({"train.warm_start_from": "reports"}, "reports holds no model that can grow"),
         ({"train.warm_start_from": commit, "train.embedding_size": 9}, "train.embedding_size must be that of the"),
     ):

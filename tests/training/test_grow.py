@@ -18,9 +18,10 @@ from widedeep.features.store import Features
 from widedeep.features.vocabulary import Vocabulary
 from widedeep.models.family import BASELINES, NETWORKS, build
 from widedeep.models.model import Ensemble, Model
+from widedeep.models.weights import save_model
 from widedeep.params import TrainParams
 from widedeep.training.fit import fit
-from widedeep.training.grow import grow, new_rows
+from widedeep.training.grow import grow, new_rows, warm_start
 
 Grown = Callable[..., Features]
 CROSSES = (("user_id", "genres"), ("gender", "year"), ("gender", "item_id", "genres"))
@@ -172,6 +173,69 @@ def test_a_grown_model_trains_on(at: Grown, changes: dict[str, Any], tmp_path: P
         - start["members.0.deep.user.categories.weight"]
     )
     assert moved.abs().sum(1).max() > 1e-3
+
+
+def test_what_shapes_no_weights_may_change(at: Grown, tmp_path: Path) -> None:
+    before = at(1015)
+    params = train_params(dropout=0.1, wide_l2=0.0)
+    save_model(tmp_path, random_model(before, params), before.vocabulary(), params, 0, {})
+    changed = params.model_copy(update={"dropout": 0.9, "wide_l2": 2.0})
+    features = at(1045, before.vocabulary())
+    was, _, _ = warm_start(tmp_path, params, features)
+    now, _, rows = warm_start(tmp_path, changed, features)
+    assert {module.p for module in now.modules() if isinstance(module, nn.Dropout)} == {0.9}
+    inputs = features.inputs(rows.splits["train"], now.reads)
+    assert was(inputs).penalty == 0 < now(inputs).penalty
+    assert now(inputs).rating.equal(was(inputs).rating)
+
+
+def test_an_optimizer_that_would_forget_the_earlier_weights_is_refused(at: Grown, tmp_path: Path) -> None:
+    before = at(1015)
+    after = at(1045, before.vocabulary())
+    params = train_params(wide_optimizer="ftrl")
+    grown = grow(random_model(before, params), before.vocabulary(), after)
+    with pytest.raises(UserError, match=r"train.wide_optimizer: ftrl .* would forget .* Set it to adamw"):
+        fit(after, params, tmp_path, start=grown)
+    without_wide = train_params(wide_optimizer="ftrl", model="dot", epochs=1)
+    grown = grow(random_model(before, without_wide), before.vocabulary(), after)
+    assert fit(after, without_wide, tmp_path, start=grown).curves
+
+
+def test_features_that_have_not_grown_from_the_model_are_refused(at: Grown) -> None:
+    """User 10 is known at both moments, but by another index."""
+    before, anew = at(1015), at(1045)
+    assert before.vocabulary().user_ids[7] == 10 != anew.vocabulary().user_ids[7]
+    with pytest.raises(UserError, match=r"have not grown from the vocabulary of this model.*dvc repro --force"):
+        grow(random_model(before, train_params()), before.vocabulary(), anew)
+
+
+def test_users_and_items_that_have_left_the_data_keep_their_index(
+    featurize: Callable[..., FeatureTables],
+    ratings: pd.DataFrame,
+    items: pd.DataFrame,
+    users: pd.DataFrame,
+    tmp_path: Path,
+) -> None:
+    def features(moment: int, earlier: Vocabulary | None, *gone: int) -> Features:
+        kept = ratings[~ratings["user_id"].isin(gone) & ~ratings["item_id"].isin(gone)]
+        tables = featurize(
+            ratings=kept.assign(split=np.where(kept["timestamp"] < moment, "train", "test")),
+            users=users[~users["user_id"].isin(gone)],
+            items=items[~items["item_id"].isin(gone)],
+            earlier=earlier,
+        )
+        (tmp_path / str(moment)).mkdir()
+        return Features.load(written(tables, tmp_path / str(moment)), "train", "test")
+
+    before = features(1015, None, 9)
+    known = before.vocabulary()
+    params = train_params()
+    (tmp_path / "model").mkdir()
+    save_model(tmp_path / "model", random_model(before, params), known, params, 0, {})
+    _, vocabulary, _ = warm_start(tmp_path / "model", params, features(1045, known, 3))
+    assert known.user_ids.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 10]
+    assert vocabulary.user_ids.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 10, 9]
+    assert vocabulary.item_ids.tolist()[: len(known.item_ids)] == known.item_ids.tolist()
 
 
 @pytest.mark.parametrize("name", BASELINES)

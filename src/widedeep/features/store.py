@@ -41,10 +41,12 @@ class Entities:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def by_index(self) -> NDArray[np.int64]:
-        """The ids behind the indices 1, 2, ..."""
+    def by_index(self, earlier: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The ids behind the indices 1, 2, ..., of which those of the `earlier` ids may be of no entity any more."""
         index = self.categories[:, ID].cpu().numpy()
-        ids: NDArray[np.int64] = self.ids.cpu().numpy()[index.argsort(kind="stable")][(index == 0).sum() :]
+        ids = np.zeros(max(index.max(initial=0), len(earlier)), dtype=np.int64)
+        ids[: len(earlier)] = earlier
+        ids[index[index > 0] - 1] = self.ids.cpu().numpy()[index > 0]
         return ids
 
     def to(self, device: torch.device | str) -> Self:
@@ -125,10 +127,13 @@ class Features:
             features.splits[split] = features._rows(table, split)
         return features
 
-    def vocabulary(self) -> Vocabulary:
-        """What a model that is trained on these features knows by index."""
+    def vocabulary(self, earlier: Vocabulary | None = None) -> Vocabulary:
+        """What a model that is trained on these features knows by index. `earlier`: the vocabulary that they have grown
+        from, with ids that these data may lack."""
         until = int(self.known().timestamp.max()) if self.spec.online else None
-        return Vocabulary(self.spec, self.users.by_index(), self.items.by_index(), until)
+        none = np.empty(0, dtype=np.int64)
+        users, items = (none, none) if earlier is None else (earlier.user_ids, earlier.item_ids)
+        return Vocabulary(self.spec, self.users.by_index(users), self.items.by_index(items), until)
 
     def known(self) -> Rows:
         """All training rows, also those that a warm start does not train on again."""

@@ -60,8 +60,14 @@ def fit(
     Raises
     ------
     UserError
-        The asked-for accelerator is not there, the loss is not finite, or there is no positive to rank.
+        The asked-for accelerator is not there, the loss is not finite, there is no positive to rank, or `start` has a
+        wide part and the optimizer of it would forget it.
     """
+    if start is not None and start.wide_parameters() and params.wide_optimizer == "ftrl":
+        raise UserError(
+            "train.wide_optimizer: ftrl starts from weights of 0, so it would forget those of the earlier model. "
+            "Set it to adamw for a warm start."
+        )
     _quiet()
     torch.manual_seed(params.seed)
     model = build(features.spec, params) if start is None else start

@@ -26,9 +26,11 @@ from widedeep.models.wide import Wide
 from widedeep.params import ModelParams, TrainParams
 
 
-def grow(earlier: Model, vocabulary: Vocabulary, features: Features) -> Model:
+def grow(earlier: Model, vocabulary: Vocabulary, features: Features, params: ModelParams | None = None) -> Model:
     """The `earlier` model of `vocabulary`, with tables for the vocabularies of `features`, which have grown from it
     (see `build_features`). What it knew is as it was, so its predictions for that do not change.
+
+    `params`: its architecture with another dropout, or whatever else shapes no weights; None: as it was.
 
     The row of a new user or item is what its side information x says: mean(Y) + (x - mean(X)) w, with the w of least
     squares (of minimum norm) on the rows Y of the users or items that are known; x are the one-hot demographics or item
@@ -39,14 +41,15 @@ def grow(earlier: Model, vocabulary: Vocabulary, features: Features) -> Model:
     Raises
     ------
     UserError
-        The model is not trained by gradient.
+        The model is not trained by gradient, or the features have not grown from `vocabulary`.
     """
     if not isinstance(earlier, Ensemble):
         raise UserError(
             "train.warm_start_from: the earlier model was made by counting or in closed form, so there is nothing to "
             "go on from. Set train.warm_start_from to null: it is made anew in seconds."
         )
-    model = build(features.spec, earlier.params)
+    _check_grown(vocabulary, features)
+    model = build(features.spec, earlier.params if params is None else params)
     before, after = _Sizes.of(vocabulary.spec), _Sizes.of(features.spec)
     sides = {
         USER: _Side.of(features.users, before.fields[USER]),
@@ -65,8 +68,27 @@ def grow(earlier: Model, vocabulary: Vocabulary, features: Features) -> Model:
     return model.eval()
 
 
-def warm_start(folder: Path, params: TrainParams, features: Features) -> tuple[Model, Features]:
-    """The model that `save_model` wrote into a folder, grown to `features`, and these with the rows to train it on.
+def _check_grown(vocabulary: Vocabulary, features: Features) -> None:
+    """The name of an earlier model may mean another one by now (a branch moves, a folder is written again)."""
+    before, after = vocabulary.spec, features.spec
+    same = (before.mean, before.scaling) == (after.mean, after.scaling)
+    sizes = {field.name: field.cardinality or 0 for field in after.fields}
+    same &= all((field.cardinality or 0) <= sizes.get(field.name, -1) for field in before.fields)
+    for ids, entities in ((vocabulary.user_ids, features.users), (vocabulary.item_ids, features.items)):
+        index = entities.categories[:, ID].numpy()
+        known = (index > 0) & (index <= len(ids))
+        same &= np.array_equal(ids[index[known] - 1], entities.ids.numpy()[known])
+    if not same:
+        raise UserError(
+            "train.warm_start_from: the features have not grown from the vocabulary of this model, which has changed "
+            "since they were made. Make them again: dvc repro --force --single-item preprocess featurize, then "
+            "dvc repro."
+        )
+
+
+def warm_start(folder: Path, params: TrainParams, features: Features) -> tuple[Model, Vocabulary, Features]:
+    """The model that `save_model` wrote into a folder, grown to `features`, its vocabulary, and the features with the
+    rows to train it on.
 
     Raises
     ------
@@ -87,8 +109,9 @@ def warm_start(folder: Path, params: TrainParams, features: Features) -> tuple[M
             "train.warm_start_from: the earlier model was trained on ratings of all times, so none are new. It needs "
             "preprocess.split: temporal, before and now."
         )
-    model = grow(earlier, vocabulary, features)
-    return model, new_rows(features, vocabulary.trained_until, params.replay, params.seed)
+    model = grow(earlier, vocabulary, features, params)
+    rows = new_rows(features, vocabulary.trained_until, params.replay, params.seed)
+    return model, features.vocabulary(vocabulary), rows
 
 
 def new_rows(features: Features, since: int, replay: float, seed: int) -> Features:
