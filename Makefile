@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 INSTALLED := .venv/.installed
 
-.PHONY: help install repro drift noise tune test lint docs compare mlflow clean
+.PHONY: help install repro drift noise policies tune test lint docs compare mlflow clean
 
 ## List the targets
 help:
@@ -43,6 +43,10 @@ drift: install
 noise: install
 	.venv/bin/dvc repro featurize
 	.venv/bin/python -m studies.noise.measure $(ARGS)
+
+## Measure what to do about drift over time: nothing, train again, or a warm start (studies/drift/results.*)
+policies: install
+	.venv/bin/dvc repro studies/drift/dvc.yaml
 
 ## Search for better values of train on validation rows (with options: make tune ARGS="--trials 100 --write")
 tune: install

@@ -1,0 +1,1 @@
+"""What to do about drift, measured: a prequential evaluation of policies on the time line."""

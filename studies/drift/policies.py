@@ -1,0 +1,174 @@
+"""A prequential evaluation: models meet a window of ratings that they have not seen, are scored, and may then learn.
+
+Three policies share the model of the initial part. `stale` leaves it as it is. `retrain` trains a new one from scratch
+on all earlier ratings. `warm_start` grows its last model and trains it on the ratings of the last window. All see live
+histories (the feature store); what differs is the weights and the vocabularies.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, NamedTuple
+
+import pandas as pd
+import torch
+import yaml
+from annotated_types import Ge, Gt, Lt
+from pydantic import ValidationError
+
+from studies.drift.stream import Moment, Stream, moment, seen_by
+from widedeep.columns import TEST
+from widedeep.errors import UserError
+from widedeep.evaluation.evaluate import evaluate
+from widedeep.evaluation.rating import per_user_errors
+from widedeep.features.store import Features
+from widedeep.models.model import Model
+from widedeep.params import EvaluateParams, FeaturizeParams, Float, Int, Params, Section, TrainParams
+from widedeep.training.fit import fit
+from widedeep.training.grow import grow, new_rows
+
+STALE, RETRAIN, WARM_START = "stale", "retrain", "warm_start"
+PLACES = 10
+ROWS = 2**15  # scored at a time
+
+Part = Annotated[Float, Gt(0), Lt(1)]
+
+
+class Policies(Section):
+    """policies.yaml. featurize, train: what all set in place of these sections of params.yaml; warm_start: what it sets
+    in place of train besides."""
+
+    featurize: dict[str, Any]
+    train: dict[str, Any]
+    initial: Part
+    windows: Annotated[Int, Ge(2)]
+    validation: Part
+    warm_start: dict[str, Any]
+
+
+class Judged(NamedTuple):
+    """What a policy did in a window: sums by user of the errors and the rankings, as `evaluate` gives them, and the
+    seconds of training that made its model."""
+
+    window: int
+    policy: str
+    per_user: pd.DataFrame
+    seconds: float
+
+
+class Scored(NamedTuple):
+    """Errors by user of the model that is trained on all before a window, on the rows of another."""
+
+    trained_before: int
+    window: int
+    per_user: pd.DataFrame
+
+
+def load_policies(path: Path, params: Params) -> tuple[Policies, Params, TrainParams]:
+    """The policies, the parameters that all have, and section train of `warm_start`.
+
+    Raises
+    ------
+    UserError
+        The file is not readable YAML, or a key is unknown, missing or impossible.
+    """
+    try:
+        policies = Policies.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        featurize = FeaturizeParams.model_validate(params.featurize.model_dump() | policies.featurize)
+        train = TrainParams.model_validate(params.train.model_dump() | policies.train)
+        warm = TrainParams.model_validate(train.model_dump() | policies.warm_start)
+        return policies, params.model_copy(update={"featurize": featurize, "train": train}), warm
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, problem["loc"]))
+        raise UserError(f"{path}, '{key}': {problem['msg']}. Got {problem['input']!r} instead.") from None
+
+
+def prequential(
+    stream: Stream, params: Params, policies: Policies, warm: TrainParams, folder: Path
+) -> Iterator[Judged | Scored]:
+    """Judge every policy in every window; and score every model of `retrain` on its own and all later windows.
+
+    `folder` holds the features of each moment, and is empty. The epochs of `retrain` are those at which the rating of
+    the last `policies.validation` of the initial part was predicted best, trained on what is before. There is nothing
+    to validate on later: the freshest ratings train.
+    """
+    first = int(stream.starts[0])
+    choice = moment(stream, first, params.featurize, folder / "choice", validation=policies.validation)
+    epochs = trained(choice.training, params.train).epochs
+    train = params.train.model_copy(update={"epochs": epochs})
+    print(f"epochs of {RETRAIN}: {epochs}", flush=True)
+
+    judging = params.evaluate.model_copy(update={"ks": (PLACES,)})
+    known = moment(stream, first, params.featurize, folder / "1")
+    initial = last = trained(known.training, train)
+    spec = known.features.spec
+    for window, start in enumerate(stream.starts.tolist(), 1):
+        fresh = known
+        newest = initial
+        if window > 1:
+            fresh = moment(stream, start, params.featurize, folder / f"{window}")
+            newest = trained(fresh.training, train)
+            grown = moment(stream, start, params.featurize, folder / f"{window}-grown", known.vocabulary)
+            since = int(stream.starts[window - 2]) - 1
+            last = warmed(last.model, known, grown, since, warm)
+            known = grown
+        yield from scores(fresh, newest.model, window, len(stream.starts))
+        stale = seen_by(known.rows(window), spec)
+        yield judged(window, STALE, stale, initial.model, initial.seconds if window == 1 else 0, train, judging)
+        yield judged(window, RETRAIN, fresh.rows(window), newest.model, newest.seconds, train, judging)
+        yield judged(window, WARM_START, known.rows(window), last.model, last.seconds, train, judging)
+
+
+class Trained(NamedTuple):
+    model: Model
+    epochs: int
+    seconds: float
+
+
+def trained(features: Features, params: TrainParams, start: Model | None = None) -> Trained:
+    """A model, the number of epochs after which it was best (without validation: all), and the seconds it took."""
+    with TemporaryDirectory(prefix="widedeep-") as checkpoints:
+        begin = time.perf_counter()
+        done = fit(features, params, Path(checkpoints), start=start)
+        return Trained(done.model, done.epoch + 1, time.perf_counter() - begin)
+
+
+def warmed(model: Model, before: Moment, after: Moment, since: int, params: TrainParams) -> Trained:
+    """The model after it has grown and learnt the ratings later than `since`. Growing counts among its seconds."""
+    begin = time.perf_counter()
+    grown = grow(model, before.vocabulary, after.training)
+    rows = new_rows(after.training, since, params.replay, params.seed)
+    seconds = time.perf_counter() - begin
+    done = trained(rows, params, grown)
+    return done._replace(seconds=done.seconds + seconds)
+
+
+def judged(
+    window: int,
+    policy: str,
+    features: Features,
+    model: Model,
+    seconds: float,
+    about: TrainParams,
+    params: EvaluateParams,
+) -> Judged:
+    per_user = evaluate(features, model, about, params).per_user
+    print(f"window {window}, {policy}: {seconds:.1f} s", flush=True)
+    return Judged(window, policy, per_user, seconds)
+
+
+@torch.no_grad()
+def scores(at: Moment, model: Model, trained_before: int, windows: int) -> Iterator[Scored]:
+    """Errors on every window from `trained_before` on, with live histories, clipped to the rating scale."""
+    rows = at.features.splits[TEST]
+    low, high = at.features.spec.rating_scale
+    parts = [model(at.features.inputs(part, model.reads)).rating for part in rows.parts(ROWS)]
+    predicted = torch.cat(parts).clamp(low, high).double()
+    user = at.features.users.ids[rows.user]
+    for window in range(trained_before, windows + 1):
+        own = at.window == window
+        yield Scored(trained_before, window, per_user_errors(user[own], rows.rating[own], predicted[own]))

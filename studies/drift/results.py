@@ -1,0 +1,130 @@
+"""What the policies did, as tables: each metric by window and over all updates, with intervals and differences."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from studies.drift.policies import RETRAIN, STALE, WARM_START, Judged, Scored
+from studies.drift.reference import RIVER
+from studies.drift.stream import Stream
+from widedeep.columns import TIMESTAMP, USER
+from widedeep.evaluation.bootstrap import Bootstrap, Estimate
+from widedeep.evaluation.rating import ABSOLUTE_ERROR, SQUARED_ERROR, N
+from widedeep.features.store import FROZEN, ONLINE
+
+POLICIES = (STALE, RETRAIN, WARM_START, RIVER)
+PAIRS = ((WARM_START, RETRAIN), (STALE, RETRAIN), (WARM_START, STALE), (WARM_START, RIVER))
+RMSE, MAE, FROZEN_RMSE, NDCG = "rmse", "mae", "frozen_rmse", "ndcg_at_10"
+# By metric the column of `Judged.per_user` that it sums: of errors over rows, of rankings over users.
+METRICS = {
+    RMSE: f"{ONLINE}_{SQUARED_ERROR}",
+    MAE: f"{ONLINE}_{ABSOLUTE_ERROR}",
+    FROZEN_RMSE: f"{FROZEN}_{SQUARED_ERROR}",
+    NDCG: f"{FROZEN}_{NDCG}",
+}
+DECIMALS = 6
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Of one metric: by policy; and by pair of policies the first minus the second, on the same rows."""
+
+    values: Mapping[str, Estimate]
+    differences: Mapping[Pair, Estimate]
+
+
+@dataclass(frozen=True)
+class Results:
+    """by_window: results.csv. overall: by metric, over the windows after the first, in which the policies still have
+    the same model. seconds: of training, by policy, for these windows. whole: the RMSE of River from the first rating
+    to the last."""
+
+    by_window: pd.DataFrame
+    overall: Mapping[str, Estimates]
+    seconds: Mapping[str, float]
+    whole: Estimate
+
+
+def results(stream: Stream, judged: Sequence[Judged], bootstrap: Bootstrap) -> Results:
+    """All metrics with the 95 % intervals of a bootstrap over users."""
+    sums = sums_by_user(judged)
+    whole = sums[(sums["policy"] == RIVER) & (sums["metric"] == RMSE)]
+    sums = sums[sums["window"] > 0]
+    seconds = pd.Series({(one.window, one.policy): one.seconds for one in judged if one.window})
+    rows = []
+    for (window, metric), part in sums.groupby(["window", "metric"], sort=False):
+        found = estimated(part, metric, bootstrap)
+        for policy, value in found.values.items():
+            row = {"dataset": stream.dataset, "window": window, **_bounds(stream, window), "policy": policy}
+            row |= {"metric": metric, **value.as_dict(), "seconds": round(seconds[window, policy], 2)}
+            if minus := found.differences.get((policy, RETRAIN)):
+                row |= {"minus_retrain": minus.value, "minus_low": minus.low, "minus_high": minus.high}
+            rows.append(row)
+    later = sums[sums["window"] > 1].groupby("metric", sort=False)
+    return Results(
+        pd.DataFrame(rows).round(DECIMALS),
+        {str(metric): estimated(part, str(metric), bootstrap) for metric, part in later},
+        seconds.drop(1, level=0).groupby(level=1).sum().to_dict(),
+        estimated(whole, RMSE, bootstrap).values[RIVER],
+    )
+
+
+def sums_by_user(judged: Iterable[Judged]) -> pd.DataFrame:
+    """[window, policy, metric, user_id, above, below]: a metric is the sum of `above` over that of `below`, of an RMSE
+    its root."""
+    parts = []
+    for one in judged:
+        for metric, column in METRICS.items():
+            if column in one.per_user:
+                table = one.per_user.dropna(subset=column)
+                part = pd.DataFrame({USER: table[USER], "above": table[column]})
+                part["below"] = table[N].astype(float) if column.endswith("_error") else 1.0
+                parts.append(part.assign(window=one.window, policy=one.policy, metric=metric))
+    return pd.concat(parts, ignore_index=True)
+
+
+def estimated(sums: pd.DataFrame, metric: str, bootstrap: Bootstrap) -> Estimates:
+    """Of the rows of `sums_by_user` of one metric."""
+    values, below = {}, {}
+    for policy, part in sums.groupby("policy", sort=False):
+        by_user = part.groupby(USER)[["above", "below"]].sum()
+        above, n = bootstrap.sums(by_user.to_numpy().T)
+        values[str(policy)] = np.sqrt(above / n) if metric.endswith(RMSE) else above / n
+        below[str(policy)] = by_user["below"]
+    pairs = [pair for pair in PAIRS if set(pair) <= set(values)]
+    for one, other in pairs:
+        if not below[one].equals(below[other]):
+            raise ValueError(f"{one} and {other} were not judged on the same rows.")
+    n_rows = {policy: int(n.sum()) for policy, n in below.items()}
+
+    def estimate(statistic: NDArray[np.float64], policy: str) -> Estimate:
+        return bootstrap.estimate(statistic, n_rows[policy])
+
+    return Estimates(
+        {policy: estimate(values[policy], policy) for policy in POLICIES if policy in values},
+        {(one, other): estimate(values[one] - values[other], one) for one, other in pairs},
+    )
+
+
+def matrix(stream: Stream, scored: Iterable[Scored], bootstrap: Bootstrap) -> pd.DataFrame:
+    """matrix.csv: RMSE of the model of `retrain` that is trained on all before a window, on this and later windows."""
+    rows = []
+    for one in scored:
+        squared, n = bootstrap.sums(one.per_user[[SQUARED_ERROR, N]].to_numpy().T)
+        estimate = bootstrap.estimate(np.sqrt(squared / n), int(one.per_user[N].sum()))
+        where = {"dataset": stream.dataset, "trained_before": one.trained_before, "window": one.window}
+        rows.append(where | {"metric": RMSE, **estimate.as_dict()})
+    return pd.DataFrame(rows).round(DECIMALS)
+
+
+def _bounds(stream: Stream, window: int) -> dict[str, str]:
+    """First second of the window and of the next one, in UTC; of the last window its last second."""
+    ends = [*stream.starts.tolist(), stream.ratings[TIMESTAMP][-1].as_py()]
+    start, end = (datetime.fromtimestamp(ends[place], UTC) for place in (window - 1, window))
+    return {"start": f"{start:%Y-%m-%dT%H:%M:%SZ}", "end": f"{end:%Y-%m-%dT%H:%M:%SZ}"}

@@ -1,0 +1,101 @@
+"""Measure what to do about drift: leave the model as it is, train it again, or update it, window by window.
+
+    python -m studies.drift.run --tables data/interim --out studies/drift
+    python -m studies.drift.run --dataset ml-1m --source ~/Downloads/ml-1m.zip --out studies/drift/ml-1m
+
+Writes results.csv, matrix.csv, results.md and results.svg. Trains on one thread, one model after the other, so that
+seconds can be compared.
+"""
+
+import argparse
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+import pyarrow.parquet as pq
+import torch
+
+from studies.drift.policies import Judged, Policies, Scored, load_policies, prequential
+from studies.drift.reference import one_pass
+from studies.drift.report import draw, render
+from studies.drift.results import matrix, results
+from studies.drift.stream import Stream
+from widedeep.errors import exit_on_user_error
+from widedeep.evaluation.bootstrap import Bootstrap
+from widedeep.files import read_json, replacing
+from widedeep.params import PreprocessParams, load_params
+from widedeep.sources import SOURCES
+from widedeep.sources.fetch import fetch
+from widedeep.tables.build import build_tables
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(1)
+    with exit_on_user_error(), TemporaryDirectory(prefix="widedeep-") as folder:
+        given = load_params(options.params)
+        policies, params, warm = load_policies(options.policies, given)
+        if options.tables:
+            stream = of_tables(options.tables, policies)
+        else:
+            stream = of_dataset(options.dataset, options.source, params.preprocess, policies)
+        if options.rehearse:
+            stream = stream.initial_part(policies.initial, policies.windows)
+        done = [*prequential(stream, params, policies, warm, Path(folder)), *one_pass(stream)]
+        bootstrap = Bootstrap(params.evaluate.bootstrap_replicates, params.evaluate.seed)
+        found = results(stream, [one for one in done if isinstance(one, Judged)], bootstrap)
+        crossed = matrix(stream, [one for one in done if isinstance(one, Scored)], bootstrap)
+        with ExitStack() as outputs:  # renamed together, after all are written
+            table, square, markdown, svg = (
+                outputs.enter_context(replacing(options.out / name))
+                for name in ("results.csv", "matrix.csv", "results.md", "results.svg")
+            )
+            found.by_window.to_csv(table, index=False)
+            crossed.to_csv(square, index=False)
+            markdown.write_text(render(found, crossed), encoding="utf-8")
+            svg.write_text(draw(found), encoding="utf-8")
+
+
+def of_tables(folder: Path, policies: Policies) -> Stream:
+    """The stream of a folder of stage preprocess, however it was split. Raises as `Stream.of`."""
+    about = read_json(folder / "tables.json")
+    ratings = pq.read_table(folder / "ratings.parquet")
+    items, users = (pd.read_parquet(folder / f"{name}.parquet") for name in ("items", "users"))
+    scale = tuple(about["rating_scale"])
+    return Stream.of(ratings, items, users, about["dataset"], scale, policies.initial, policies.windows)
+
+
+def of_dataset(name: str, source: str, params: PreprocessParams, policies: Policies) -> Stream:
+    """The stream of a data set, from a place as in download.source. Raises as `fetch`, `build_tables`, `Stream.of`."""
+    with TemporaryDirectory(prefix="widedeep-") as raw:
+        fetch(SOURCES[name], source, Path(raw))
+        tables = build_tables(SOURCES[name], Path(raw), params)
+    entities = tables.items, tables.users
+    return Stream.of(tables.ratings, *entities, name, tables.rating_scale, policies.initial, policies.windows)
+
+
+def _parser() -> argparse.ArgumentParser:
+    description, _, rest = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        prog="python -m studies.drift.run",
+        description=description,
+        epilog=rest,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    data = parser.add_mutually_exclusive_group(required=True)
+    data.add_argument("--tables", type=Path, metavar="FOLDER", help="of stage preprocess")
+    data.add_argument("--dataset", choices=SOURCES, metavar="NAME", help="as download.dataset, in place of --tables")
+    parser.add_argument("--source", default="auto", help="of --dataset, as download.source; default: auto")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
+    parser.add_argument(
+        "--policies", type=Path, default=Path("studies/drift/policies.yaml"), help="default: %(default)s"
+    )
+    parser.add_argument("--rehearse", action="store_true", help="on the initial part only, to choose the policies by")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
