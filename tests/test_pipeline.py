@@ -64,7 +64,9 @@ def test_two_folders_give_the_same_bytes(unrun_project: Project, session_project
     other = unrun_project.clone(tmp_path / "another, longer name")
     other.run("dvc", "repro")
     assert other.digests() == session_project.digests()
-    assert (other.path / "dvc.lock").read_bytes() == (session_project.path / "dvc.lock").read_bytes()
+    # Not the bytes: the order of train and drift, of which neither needs the other, is up to DVC and varies.
+    locks = [yaml.safe_load((folder / "dvc.lock").read_bytes()) for folder in (other.path, session_project.path)]
+    assert locks[0] == locks[1]
 
 
 def test_pushed_results_are_pulled_into_a_clone_where_nothing_runs(
