@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from widedeep.features.build import FeatureTables
-from widedeep.features.history import history
+from widedeep.features.history import history, nearby
 from widedeep.features.spec import Damping, Kind, history_columns
 
 Featurize = Callable[..., FeatureTables]
@@ -24,7 +24,7 @@ KINDS: list[Kind] = ["point_in_time", "out_of_fold"]
 @pytest.fixture
 def rows(ratings: pd.DataFrame) -> pd.DataFrame:
     fold = np.random.default_rng(1).permutation(len(ratings)) % 4
-    return ratings.assign(row=np.arange(len(ratings)), fold=fold)
+    return ratings.assign(row=np.arange(len(ratings)), fold=fold, split="train")
 
 
 @pytest.fixture
@@ -33,14 +33,21 @@ def genres_of(items: pd.DataFrame) -> dict[int, list[str]]:
 
 
 def computed(rows: pd.DataFrame, genres_of: dict[int, list[str]], kind: Kind) -> pd.DataFrame:
-    """`history`, one row per row of `rows` and in their order."""
+    """`history` and `nearby`, one row per row of `rows` and in their order; rows outside training are not seen."""
     con = ibis.duckdb.connect()
     pairs = [(item, genre) for item, names in genres_of.items() for genre in names]
     item_genres = pa.table({"item_id": [item for item, _ in pairs], "genre": [genre for _, genre in pairs]})
-    seen = con.create_table("seen", pa.Table.from_pandas(rows, preserve_index=False))
+    every = con.create_table("every", pa.Table.from_pandas(rows, preserve_index=False))
+    seen = every.filter(every["split"] == "train") if kind == "out_of_fold" else every
     table = history(seen, con.create_table("item_genres", item_genres), MEAN, DAMPING, kind, RECENT)
+    if kind == "out_of_fold":
+        table = nearby(every, table, RECENT, DAMPING).left_join(table, "row").drop("row_right")
     frame: pd.DataFrame = table.to_pandas().sort_values("row", ignore_index=True)[list(history_columns(kind, RECENT))]
     return frame
+
+
+def moment(row: dict[str, Any]) -> tuple[int, int]:
+    return row["timestamp"], row["item_id"]
 
 
 def by_hand(rows: pd.DataFrame, genres_of: dict[int, list[str]], kind: Kind) -> pd.DataFrame:
@@ -80,6 +87,16 @@ def by_hand(rows: pd.DataFrame, genres_of: dict[int, list[str]], kind: Kind) -> 
             means.append(sum(residuals) / (len(alike) + 2))
         row["user_genre_count"] = float(np.mean(counts or [0]))
         row["user_genre_mean"] = float(np.mean(means or [0]))
+    for row in table if kind == "out_of_fold" else []:
+        others = [other for other in table if other["user_id"] == row["user_id"] and other is not row]
+        before: list[dict[str, Any]] = []
+        after: list[dict[str, Any]] = []
+        for other in sorted(others, key=moment):
+            (before if moment(other) < moment(row) else after).append(other)
+        for size in RECENT:
+            near = [*before[-size:], *after[:size]]
+            residuals = [other["rating"] - MEAN - other["item_mean"] for other in near]
+            row[f"user_nearby_{size}_mean"] = sum(residuals) / (len(near) + 3)
     for row in table if kind == "point_in_time" else []:
         past = visible(row, "user_id")
         seconds = sorted({other["timestamp"] for other in past})
@@ -95,6 +112,33 @@ def test_history_equals_the_definition(rows: pd.DataFrame, genres_of: dict[int, 
     expected = by_hand(rows, genres_of, kind)
     pd.testing.assert_frame_equal(computed(rows, genres_of, kind), expected, check_dtype=False, rtol=0, atol=1e-4)
     assert (expected["user_genre_count"] > 0).sum() > 100
+
+
+def test_nearby_ratings_by_hand() -> None:
+    # mu = 3 and no other user: all item means are 0, residuals 2, 1, -1, -2 of training rows 0, 1, 3, 4 in time. Row 2,
+    # outside training, lies between 1 and 3; rows 3 and 4 are of one second, in the order of item_id.
+    rows = pd.DataFrame(
+        {
+            "row": range(5), "user_id": 1, "item_id": [1, 2, 3, 4, 5], "rating": [5.0, 4.0, 3.0, 2.0, 1.0],
+            "timestamp": [10, 20, 25, 30, 30], "split": ["train", "train", "test", "train", "train"], "fold": range(5),
+        }
+    )  # fmt: skip
+    found = computed(rows, {item: ["A"] for item in range(1, 6)}, "out_of_fold")
+    within_2 = [(1 - 1) / 5, (2 - 1 - 2) / 6, (2 + 1 - 1 - 2) / 7, (2 + 1 - 2) / 6, (1 - 1) / 5]
+    assert found["user_nearby_2_mean"].tolist() == pytest.approx(within_2, abs=1e-4)
+    within_5 = [(1 - 1 - 2) / 6, (2 - 1 - 2) / 6, (2 + 1 - 1 - 2) / 7, (2 + 1 - 2) / 6, (2 + 1 - 1) / 6]
+    assert found["user_nearby_5_mean"].tolist() == pytest.approx(within_5, abs=1e-4)
+    assert found.loc[2, "user_mean"] != found.loc[2, "user_mean"]  # a row outside training has no other history
+
+
+def test_where_test_ratings_lie_does_not_matter_to_training_rows(
+    rows: pd.DataFrame, genres_of: dict[int, list[str]]
+) -> None:
+    rows["split"] = np.where(np.arange(len(rows)) % 3, "train", "test")
+    training = rows[rows["split"] == "train"]
+    with_test = computed(rows, genres_of, "out_of_fold")[(rows["split"] == "train").to_numpy()]
+    alone = computed(training, genres_of, "out_of_fold")
+    pd.testing.assert_frame_equal(with_test.reset_index(drop=True), alone, check_dtype=False)
 
 
 def test_history_of_three_ratings_by_hand() -> None:

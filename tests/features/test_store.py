@@ -80,9 +80,42 @@ def test_frozen_equals_online_in_the_first_second_after_the_cut_off(featurize: F
 
 @pytest.mark.parametrize("split", ["random", "leave_last_out"])
 def test_rows_outside_training_have_the_frozen_history(featurize: Featurize, tmp_path: Path, split: str) -> None:
-    features = Features.load(written(featurize(split), tmp_path), "train", "test")
+    tables = featurize(split)
+    features = Features.load(written(tables, tmp_path), "train", "test")
     rows = features.splits["test"]
-    assert torch.equal(rows.history, features.frozen_history(rows.user, rows.item, rows.timestamp))
+    frozen = columns(features, features.frozen_history(rows.user, rows.item, rows.timestamp))
+    stored = tables.rows.to_pandas().query("split == 'test'")
+    nearby = {name: stored[name].tolist() for name in frozen if "nearby" in name}  # of the time of the row
+    assert len(nearby) == (2 if split == "random" else 0)
+    found = columns(features, rows.history)
+    assert found.keys() == frozen.keys()
+    for name, values in (frozen | nearby).items():
+        assert found[name] == pytest.approx(values), name
+
+
+def test_asked_for_a_list_a_random_split_knows_the_last_ratings(
+    featurize: Featurize, ratings: pd.DataFrame, tmp_path: Path
+) -> None:
+    tables = featurize("random")
+    features = Features.load(written(tables, tmp_path), "train")
+    user = torch.arange(len(features.users))
+    inputs = features.grid(user, torch.tensor([0]), torch.full_like(user, 10**6), Reads(), with_history=True)
+    assert inputs.history is not None
+    found = columns(features, inputs.history[:, 0])
+    known = ratings.assign(item_mean=tables.rows["item_mean"].to_numpy(), residual=ratings["rating"] - tables.spec.mean)
+    by_user = known[known["split"] == "train"].groupby("user_id")
+    for size in (2, 5):
+        expected = [recent_mean(by_user.get_group(identity), size) for identity in features.users.ids.tolist()]
+        assert found[f"user_nearby_{size}_mean"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_data_without_timestamps_have_no_ratings_near_in_time(
+    featurize: Featurize, ratings: pd.DataFrame, tmp_path: Path
+) -> None:
+    tables = featurize("random", ratings=ratings.assign(timestamp=pd.array([None] * len(ratings), "Int64")))
+    assert not [name for name in tables.rows.column_names if "nearby" in name]
+    features = Features.load(written(tables, tmp_path), "train", "test")
+    assert features.splits["test"].history.shape[1] == 6
 
 
 def test_split_without_rows_is_empty(featurize: Featurize, ratings: pd.DataFrame, tmp_path: Path) -> None:

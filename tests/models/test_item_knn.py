@@ -13,6 +13,7 @@ from widedeep.features.inputs import Inputs, Interactions, Pairs, Side
 from widedeep.features.spec import UNIT, Damping, Field, Spec
 from widedeep.features.store import Features
 from widedeep.models import item_knn
+from widedeep.models.bias import Bias
 from widedeep.models.item_knn import ItemKnn, item_similarity
 from widedeep.models.model import Output
 
@@ -142,7 +143,7 @@ def test_a_fitted_model_predicts_by_the_formula(load: Callable[..., Features], m
     names = [field.name for field in features.spec.of_kind("history")]
     of_user, of_item = names.index("user_mean"), names.index("item_mean")
 
-    history = features.frozen(train).history.double()
+    history = features.frozen_history(train.user, train.item, train.timestamp).double()
     e = np.full((len(features.users), len(features.items)), NAN)
     e[train.user, train.item] = train.rating - mean - history[:, of_user] - history[:, of_item]
     s = similarities(e, 4.0)
@@ -164,3 +165,16 @@ def test_a_fitted_model_predicts_by_the_formula(load: Callable[..., Features], m
     output = model(features.inputs(rows, model.reads))
     np.testing.assert_allclose(output.rating, expected, atol=1e-4)
     assert output.ranking.equal(output.rating)
+
+
+@torch.no_grad()
+def test_a_new_user_gets_the_list_of_the_biases(load: Callable[..., Features]) -> None:
+    features = load("temporal")
+    params = train_params(model="item_knn")
+    model = ItemKnn(features.spec, params)
+    model.fit(features)
+    user, items, asked_at = torch.tensor([3]), torch.arange(31), torch.tensor([1060])
+    inputs = features.grid(user, items, asked_at, model.reads, with_history=True)
+    found = model(inputs).ranking
+    assert found.unique().numel() > 10
+    torch.testing.assert_close(found, Bias(features.spec, params)(inputs).ranking)

@@ -64,7 +64,8 @@ def build_features(
 
     In a temporal split every row has its history as of its own second ("point_in_time"). In the others the rows
     outside training only have that of the training cut-off, and training rows see the ratings before their own second
-    (leave_last_out) or those of the other folds ("out_of_fold": random and predefined splits, no timestamps).
+    (leave_last_out) or those of the other folds ("out_of_fold": random and predefined splits, no timestamps). Out of
+    fold every row also has the mean of the training ratings near it in time.
 
     `scaling`, of the numeric columns, is passed on in the spec. The `earlier` vocabulary grows: all that it knows keeps
     its index, ranges of numbers and the mean that residuals are taken from stay, new values come at the end. So rows of
@@ -92,6 +93,7 @@ def build_features(
     timed = ratings[TIMESTAMP].null_count == 0
     kind: Kind = "point_in_time" if timed and split in ("temporal", "leave_last_out") else "out_of_fold"
     online = split == "temporal"
+    recent = params.recent if timed else ()
     damping = Damping(params.user_damping, params.item_damping, params.genre_damping)
     mean = round(float(pc.sum(pc.round(pc.multiply(training[RATING], UNIT))).as_py())) / UNIT
     mean /= training.num_rows
@@ -102,9 +104,9 @@ def build_features(
         kind,
         online,
         damping,
-        params.recent,
+        recent,
         params.recency_cap,
-        (*fields, *map(_history_field, history_columns(kind, params.recent))),
+        (*fields, *map(_history_field, history_columns(kind, recent))),
         crosses,
         left_out,
         scaling or {},
@@ -120,13 +122,17 @@ def build_features(
     genres = encoded_items[[ITEM, GENRES]].explode(GENRES).dropna().astype({GENRES: np.int64})
     item_genres = con.create_table("item_genres", pa.table({ITEM: genres[ITEM], "genre": genres[GENRES]}))
     before = con.create_table(
-        "history", history.history(con.create_table("seen", seen), item_genres, spec.mean, damping, kind, params.recent)
+        "history", history.history(con.create_table("seen", seen), item_genres, spec.mean, damping, kind, recent)
     )
+    known = before
+    if kind == "out_of_fold" and recent:
+        nearby = history.nearby(con.create_table("numbered", numbered), before, recent, damping)
+        known = nearby.left_join(before, history.ROW).drop(f"{history.ROW}_right")
 
     item_state = _aligned(items[ITEM], history.item_state(before).to_pandas(), ITEM)
     return FeatureTables(
-        rows=_rows(ratings, users, items, before, history_columns(kind, params.recent)),
-        users=_user_table(encoded_users, before, item_genres, fields, params.recent if kind == "point_in_time" else ()),
+        rows=_rows(ratings, users, items, known, history_columns(kind, recent)),
+        users=_user_table(encoded_users, before, item_genres, fields, recent),
         items=_entity_table(encoded_items, item_state),
         spec=spec,
     )

@@ -6,6 +6,7 @@ towards 0, so that one rating does not count as much as a hundred (Koren 2010, "
     item_mean           b_i = sum(r - mu) / (n_i + item_damping)
     user_mean           b_u = sum(r - mu - b_i) / (n_u + user_damping)
     user_recent_k_mean  b_u over the ratings of the last k seconds in which the user rated: taste and mood drift
+    user_nearby_k_mean  b_u over the k ratings of the user before the row and the k after it, without its own
     user_genre_mean     mean over the item's genres g of sum(r - mu - b_i - b_u) / (n_ug + genre_damping)
 
 where the sums run over the ratings that the row may see, each residual is the one at the time of its own rating, and
@@ -18,7 +19,7 @@ import ibis
 import ibis.expr.types as ir
 
 from widedeep.columns import ITEM, RATING, SPLIT, TIMESTAMP, TRAIN, USER
-from widedeep.features.spec import UNIT, Damping, Kind, history_columns
+from widedeep.features.spec import UNIT, Damping, Kind, history_columns, window_columns
 
 ROW = "row"
 FOLD = "fold"
@@ -33,8 +34,9 @@ def history(
     own second; with "out_of_fold" the ratings of the other folds. Recency is seconds since the last visible rating, -1
     where there is none.
 
-    Returns a table with row, user_id, item_id, timestamp, split, `history_columns`, and the row's own `item_residual`
-    (r - mu), `user_residual` (r - mu - b_i) and `genre_residual` (r - mu - b_i - b_u), in units of 1 / `UNIT`.
+    Returns a table with row, user_id, item_id, timestamp, split, `history_columns` but those of `nearby`, and the row's
+    own `item_residual` (r - mu), `user_residual` (r - mu - b_i) and `genre_residual` (r - mu - b_i - b_u), in units of
+    1 / `UNIT`.
     """
     table = ratings.mutate(item_residual=_integer((ratings[RATING].cast("float64") - mean) * UNIT))
     count, total = _visible(table, [ITEM], table.item_residual, kind)
@@ -62,7 +64,28 @@ def history(
         user_genre_count=table.user_genre_count.fill_null(0.0), user_genre_mean=table.user_genre_mean.fill_null(0.0)
     )
     residuals = ("item_residual", "user_residual", "genre_residual")
-    return table.select(ROW, USER, ITEM, TIMESTAMP, SPLIT, *history_columns(kind, recent), *residuals)
+    columns = history_columns(kind, recent if kind == "point_in_time" else ())
+    return table.select(ROW, USER, ITEM, TIMESTAMP, SPLIT, *columns, *residuals)
+
+
+def nearby(ratings: ir.Table, before: ir.Table, recent: tuple[int, ...], damping: Damping) -> ir.Table:
+    """Row and user_nearby_k_mean of every row of `ratings`, over the training ratings, whose history is `before`.
+
+    Ratings of one second are in the order of item_id. Where the others lie in time says nothing of a row, so those
+    outside training neither count nor take a place.
+    """
+    table = ratings.left_join(before.select(ROW, "user_residual"), ROW)
+    earlier = ibis.window(group_by=USER, order_by=[TIMESTAMP, ITEM], preceding=(None, 1))
+    own = table.user_residual.notnull().cast("int64")
+    # Training ratings have the even places; others stand between the two that they fall between.
+    table = table.mutate(own=own, place=2 * table.user_residual.count().over(earlier) - 1 + own)
+    residual = table.user_residual.fill_null(0)
+    means = {}
+    for name, size in zip(window_columns("out_of_fold", recent), recent, strict=True):
+        around = ibis.range_window(group_by=USER, order_by="place", preceding=2 * size, following=2 * size)
+        count, total = table.own.sum().over(around) - table.own, residual.sum().over(around) - residual
+        means[name] = _damped(total, count, damping.user)
+    return table.select(ROW, **means)
 
 
 def user_state(rows: ir.Table) -> ir.Table:

@@ -23,13 +23,15 @@ class Damping:
 
 
 def history_columns(kind: Kind, recent: tuple[int, ...]) -> tuple[str, ...]:
-    """The history of a row, in the order of the model's input; only a line of time has recency and recent means."""
+    """The history of a row, in the order of the model's input; only a line of time has recency and recent means, and
+    only without one does a row see what came after it."""
     if kind == "out_of_fold":
-        return ("user_count", "user_mean", "user_genre_count", "user_genre_mean", "item_count", "item_mean")
+        means = window_columns(kind, recent)
+        return ("user_count", "user_mean", *means, "user_genre_count", "user_genre_mean", "item_count", "item_mean")
     return (
         "user_count",
         "user_mean",
-        *(f"user_recent_{moments}_mean" for moments in recent),
+        *window_columns(kind, recent),
         "user_recency",
         "user_genre_count",
         "user_genre_mean",
@@ -37,6 +39,12 @@ def history_columns(kind: Kind, recent: tuple[int, ...]) -> tuple[str, ...]:
         "item_mean",
         "item_recency",
     )
+
+
+def window_columns(kind: Kind, recent: tuple[int, ...]) -> tuple[str, ...]:
+    """The means of the user's ratings near the row in time: before it, or on both sides."""
+    side = "recent" if kind == "point_in_time" else "nearby"
+    return tuple(f"user_{side}_{size}_mean" for size in recent)
 
 
 # Demographics and item columns that the shipped data sets have. A cross on one that this data set lacks is left out;

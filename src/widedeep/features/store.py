@@ -1,6 +1,6 @@
 """The features in memory, on the device where they are used: entities stored once and looked up per batch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -16,7 +16,7 @@ from torch import Tensor
 from widedeep.columns import GENRES, ITEM, RATING, SPLIT, TIMESTAMP, TRAIN, USER
 from widedeep.features.inputs import Inputs, Pairs, Reads, Side
 from widedeep.features.log import Log
-from widedeep.features.spec import UNIT, Spec
+from widedeep.features.spec import UNIT, Spec, window_columns
 from widedeep.features.vocabulary import Vocabulary
 
 DAY = 86400
@@ -229,7 +229,9 @@ class Features:
         return torch.stack([timestamp - self.by_user.timestamp.min(), age], 1).float() / DAY
 
     def frozen(self, rows: Rows) -> Rows:
-        """The same rows with the history as of the training cut-off."""
+        """Rows outside training with the history as of the training cut-off; only a temporal split has another."""
+        if not self.spec.online:
+            return rows
         return replace(
             rows,
             history=self.frozen_history(rows.user, rows.item, rows.timestamp),
@@ -237,8 +239,11 @@ class Features:
             item_seen=self.items.count[rows.item].long(),
         )
 
-    def frozen_history(self, user: Tensor, item: Tensor, timestamp: Tensor) -> Tensor:
-        """History (B, H) as of the training cut-off: what a model deployed once knows at `timestamp` (B,)."""
+    def frozen_history(
+        self, user: Tensor, item: Tensor, timestamp: Tensor, known: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """History (B, H) as of the training cut-off: what a model deployed once knows at `timestamp` (B,). `known`:
+        columns (B,) to take instead."""
         damping = self.spec.damping
         bag = self.items.bag[item]
         slots = (bag > 0).sum(1).clamp(min=1)
@@ -254,19 +259,18 @@ class Features:
             "item_mean": _damped(self.items.total[item], self.items.count[item], damping.item),
             "item_recency": _since(self.items.last[item], timestamp),
         }
-        for place, size in enumerate(self.spec.recent if self.recent_count.shape[1] else ()):
+        for place, name in enumerate(window_columns(self.spec.history, self.spec.recent)):
             count, total = self.recent_count[user, place], self.recent_total[user, place]
-            columns[f"user_recent_{size}_mean"] = _damped(total, count, damping.user)
-        return history_numbers(self.spec, columns)
+            columns[name] = _damped(total, count, damping.user)
+        return history_numbers(self.spec, {**columns, **(known or {})})
 
     def _rows(self, table: pa.Table, split: str) -> Rows:
         user, item = _int64(table["user"]), _int64(table["item"])
         timestamp = _int64(table[TIMESTAMP].fill_null(0))
-        fields = self.spec.of_kind("history")
-        if len(table) and table[fields[0].name].null_count:
-            history = self.frozen_history(user, item, timestamp)
-        else:
-            history = history_numbers(self.spec, {field.name: _float(table[field.name]) for field in fields})
+        names = [field.name for field in self.spec.of_kind("history")]
+        known = {name: _float(table[name]) for name in names if not table[name].null_count}
+        whole = len(known) == len(names)
+        history = history_numbers(self.spec, known) if whole else self.frozen_history(user, item, timestamp, known)
         if len(table) and self.spec.history == "point_in_time" and (split == TRAIN or self.spec.online):
             seen = self.by_user.seen_before(user, timestamp), self.by_item.seen_before(item, timestamp)
         else:
@@ -327,8 +331,7 @@ def _matrix(column: pa.ChunkedArray) -> Tensor:
 
 
 def _recent(users: pa.Table, spec: Spec, value: str) -> Tensor:
-    names = [f"history_recent_{size}_{value}" for size in spec.recent]
-    known = [_float(users[name]) for name in names if name in users.column_names]
+    known = [_float(users[f"history_recent_{size}_{value}"]) for size in spec.recent]
     return torch.stack(known, 1) if known else torch.zeros(len(users), 0)
 
 

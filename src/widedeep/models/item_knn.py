@@ -58,7 +58,7 @@ class ItemKnn(Model):
         known = features.items.categories[:, 0]
         bias = features.items.total / UNIT / (features.items.count + self.damping.item).clamp(min=1e-9)
         self.item_bias[known] = torch.where(known > 0, bias, 0)
-        history = features.frozen(rows).history
+        history = features.frozen_history(rows.user, rows.item, rows.timestamp)
         residual = rows.rating - self.mean - history[:, self.user] - history[:, self.item]
         user, item = rows.user, known[rows.item]
         self.similarity.copy_(
