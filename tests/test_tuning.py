@@ -11,13 +11,18 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from studies.tuning import presets, search
+from studies.ablation.run import ndcgs
+from studies.comparison.model import changed
+from studies.tuning import objective, presets, search
+from studies.tuning.models import save_model
 from studies.tuning.presets import load_preset, merged, save_preset
 from studies.tuning.space import load_space
 from tests.small_data import written
 from widedeep.errors import UserError
 from widedeep.features.build import FeatureTables
 from widedeep.features.store import Features
+from widedeep.models.ease import Ease
+from widedeep.models.family import BASELINES, NETWORKS
 from widedeep.models.global_mean import GlobalMean
 from widedeep.params import TrainParams, load_params
 from widedeep.training.callbacks import Row
@@ -76,7 +81,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         loss = 1 + abs(params.learning_rate - 0.001)
         return Fit(GlobalMean(features.spec, params), [], 6, {"validation_rmse": loss})
 
-    monkeypatch.setattr(search, "fit", fit)
+    monkeypatch.setattr(objective, "fit", fit)
 
 
 def trials(store: str = "tuning.db") -> list[optuna.trial.FrozenTrial]:
@@ -136,16 +141,16 @@ def test_pruned_trial_leaves_training_cleanly(run: Run, monkeypatch: pytest.Monk
     assert "pruned after epoch 0" in printed[1]
 
 
-@pytest.mark.parametrize("objective", ["ranking", "joint"])
-def test_loss_of_a_ranking(run: Run, objective: str) -> None:
+@pytest.mark.parametrize("task", ["ranking", "joint"])
+def test_loss_of_a_ranking(run: Run, task: str) -> None:
     params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    changed = merged(params, {"train": {"objective": objective, "epochs": 1}})
-    Path("params.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
-    assert f"csv temporal {objective}" in run("--trials", "1")
+    other = merged(params, {"train": {"objective": task, "epochs": 1}})
+    Path("params.yaml").write_text(yaml.safe_dump(other), encoding="utf-8")
+    assert f"csv temporal {task}" in run("--trials", "1")
     (trial,) = trials()
     measured = trial.user_attrs["validation"]
     assert trial.value == pytest.approx(measured.get("validation_rmse", 0) - measured["validation_ndcg_at_10"])
-    assert ("validation_rmse" in measured) == (objective == "joint")
+    assert ("validation_rmse" in measured) == (task == "joint")
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit], ids=["ours", "as Lightning passes it on"])
@@ -158,7 +163,7 @@ def test_interrupted_search_keeps_what_it_has(
         return Fit(GlobalMean(features.spec, params), [], 0, {"validation_rmse": 1})
 
     with monkeypatch.context() as patch:
-        patch.setattr(search, "fit", fit)
+        patch.setattr(objective, "fit", fit)
         printed = run("--trials", "5", "--write", "presets.yaml", status=130)
     assert len(lines(printed)) == 2
     assert "best of 2 trials" in printed
@@ -213,9 +218,9 @@ def test_file_that_is_no_preset_is_not_written_over(tmp_path: Path) -> None:
     assert path.read_text() == "random: 3"
 
 
-@pytest.mark.parametrize("objective", ["rating", "ranking", "joint"])
-def test_shipped_space_holds_the_shipped_values(root: Path, objective: str) -> None:
-    params = load_params(root / "params.yaml").train.model_copy(update={"objective": objective})
+@pytest.mark.parametrize("task", ["rating", "ranking", "joint"])
+def test_shipped_space_holds_the_shipped_values(root: Path, task: str) -> None:
+    params = load_params(root / "params.yaml").train.model_copy(update={"objective": task})
     assert "learning_rate" in load_space(root / "studies/tuning/space.yaml", params)
 
 
@@ -235,6 +240,7 @@ def test_shipped_space_holds_the_shipped_values(root: Path, objective: str) -> N
         ("dropout: [0.1, 0.2]", "dropout must be {low: , high: }, with log: true"),
         ("dropout: {choices: []}", "Got {'choices': []} instead."),
         ("objective: {choices: [rating]}", "objective must stay the same in all trials"),
+        ("positive_rating: {choices: [null, 3]}", "positive_rating must stay the same in all trials"),
     ],
 )
 def test_mistake_in_an_entry_of_the_space(run: Run, entry: str, message: str) -> None:
@@ -249,9 +255,9 @@ def test_mistake_in_an_entry_of_the_space(run: Run, entry: str, message: str) ->
     ("space", "message"),
     [
         ("common: [", "is not valid YAML"),
-        ("comon: {}", "must hold sections among common, rating, ranking, joint. Got comon instead."),
+        ("comon: {}", "must hold sections among common, rating, ranking, joint, global_mean, "),
         ("common: 3", "common must hold keys of train. Got 3 instead."),
-        ("ranking: {dropout: {low: 0, high: 0.5}}", "has no key in common or rating"),
+        ("ranking: {dropout: {low: 0, high: 0.5}}", "has no key in common, rating or wide_deep"),
     ],
 )
 def test_space_of_another_form(run: Run, space: str, message: str) -> None:
@@ -282,9 +288,98 @@ def test_first_trial_that_cannot_train_ends_the_search(run: Run, monkeypatch: py
     def fit(*arguments: Any) -> Fit:
         raise UserError("train.accelerator: gpu cannot be had")
 
-    monkeypatch.setattr(search, "fit", fit)
+    monkeypatch.setattr(objective, "fit", fit)
     assert "error: train.accelerator: gpu cannot be had" in run(status=1)
     assert [trial.state.name for trial in trials()] == ["FAIL"]
+
+
+MODELS = """\
+# How to read this.
+
+bias: {}
+# Found long ago.
+item_knn: {neighbours: 3,
+  shrinkage: 5}
+# Of another model.
+ease: {objective: ranking, ease_l2: 2, positive_rating: 3}
+"""
+
+
+@pytest.fixture
+def models(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A models.yaml and its space."""
+    path = here / "models.yaml"
+    path.write_text(MODELS, encoding="utf-8")
+    monkeypatch.setattr(search, "MODELS", path)
+    space = {
+        "item_knn": {"neighbours": {"low": 1, "high": 20}},
+        "ease": {"positive_rating": {"choices": [None, 2, 3, 4]}, "ease_l2": {"low": 1, "high": 9}},
+    }
+    Path("space.yaml").write_text(yaml.safe_dump(space), encoding="utf-8")
+    return path
+
+
+def test_search_for_a_model_starts_from_its_values_and_puts_better_ones_in_their_place(run: Run, models: Path) -> None:
+    printed = run("--model", "item_knn", "--trials", "6", "--write")
+    assert lines(printed)[0].endswith("neighbours=3")
+    kept = trials()
+    best = min(kept, key=lambda trial: trial.value or 0)
+    assert (best.value or 0) <= (kept[0].value or 0)
+    neighbours = best.user_attrs["values"]["neighbours"]
+    found = f"validation_rmse {best.value:.4f}, best of 6 trials{'' if best.number else ', the first'}"
+    assert models.read_text(encoding="utf-8") == MODELS.replace(
+        "# Found long ago.\nitem_knn: {neighbours: 3,\n  shrinkage: 5}\n",
+        f"# {found}\nitem_knn: {{neighbours: {neighbours}, shrinkage: 5}}\n",
+    )
+    assert f"-S train.neighbours={neighbours} -S train.shrinkage=5" in printed
+
+
+def test_ease_is_judged_by_the_relevant_rows_whatever_it_takes_for_a_positive(run: Run, models: Path) -> None:
+    run("--model", "ease", "--trials", "8")
+    features = Features.load("data/features", "train", "validation")
+    params = load_params("params.yaml").train
+    for trial in trials():
+        values = trial.user_attrs["values"]
+        model = Ease(features.spec, params.model_copy(update=values))
+        model.fit(features)
+        # On the scale from 0.5 to 5 these are the rows rated at least 4.
+        found = ndcgs(features, model, params.model_copy(update={"positive_rating": 4.0}))[0].mean()
+        assert trial.value == pytest.approx(-found, abs=1e-6)
+    assert len({trial.user_attrs["values"]["positive_rating"] for trial in trials()}) > 1
+
+
+def test_another_relevance_is_another_search(run: Run, models: Path) -> None:
+    run("--model", "ease", "--trials", "1")
+    other = merged(yaml.safe_load(Path("params.yaml").read_text()), {"evaluate": {"relevant_rating": 2}})
+    Path("params.yaml").write_text(yaml.safe_dump(other), encoding="utf-8")
+    assert "0 of 1 trials" in run("--model", "ease", "--trials", "1")
+
+
+def test_model_without_a_space_has_nothing_to_search(run: Run, models: Path) -> None:
+    assert "has no key in common, rating or bias" in run("--model", "bias", status=1)
+
+
+@pytest.mark.parametrize("model", ["bias", "ease", "dot"])
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_values_of_the_first_the_last_and_a_new_model(tmp_path: Path, model: str, end: str) -> None:
+    path = tmp_path / "models.yaml"
+    path.write_text(MODELS.rstrip() + end, encoding="utf-8")
+    values = {"hidden": [8, 4], "learning_rate": 0.002, "activation": "relu", "optimizer": "adamw", "batch_size": 1024}
+    for found in ("first", "second"):
+        save_model(path, {"model": model} | values, found)
+    text = path.read_text(encoding="utf-8")
+    assert yaml.safe_load(text) == yaml.safe_load(MODELS) | {model: values}
+    assert text.startswith("# How to read this.\n\n")
+    assert f"\n# second\n{model}:" in text
+    assert "# first" not in text
+
+
+@pytest.mark.parametrize("model", NETWORKS | BASELINES)
+def test_every_shipped_value_of_a_model_is_in_its_shipped_space(root: Path, model: str) -> None:
+    train = changed(load_params(root / "params.yaml").train, root / "studies/comparison/models.yaml", model)
+    values = yaml.safe_load((root / "studies/comparison/models.yaml").read_text(encoding="utf-8"))[model]
+    if values:
+        assert values.keys() - {"objective"} <= load_space(root / "studies/comparison/space.yaml", train).keys()
 
 
 def test_the_space_is_no_data_set_with_presets(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,93 +1,41 @@
 """Search for the values of `train` that give the lowest validation loss on the features at hand.
 
     python -m studies.tuning.search --trials 100 --timeout 60 --write
+    python -m studies.tuning.search --model bias_dot --trials 40 --write
 
-Data set, split, objective and all that space.yaml does not list are those of params.yaml. Each finished trial is kept
-in the store: the same command later goes on until there are --trials in all. Only training and validation rows are
-loaded, never a test row.
+Data set, split, objective and all that space.yaml does not list are those of params.yaml; with --model also those of
+the model in studies/comparison/models.yaml, where --write then puts what it found. Each finished trial is kept in the
+store: the same command later goes on until there are --trials in all. Only training and validation rows are loaded,
+never a test row.
 """
 
 import argparse
-import io
 import json
 import shlex
 import sys
-from contextlib import nullcontext, redirect_stdout
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import NoReturn
 
 import optuna
-import torch
 from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
+from studies.comparison.model import changed
+from studies.tuning.models import MODELS, SPACE, load_model, save_model
+from studies.tuning.objective import EPOCH, MEASURED, REASON, VALUES, Objective, check, judged
 from studies.tuning.presets import Sections, assignments, load_preset, merged, preset_file, save_preset
-from studies.tuning.space import Space, load_space
+from studies.tuning.space import POSITIVE, Space, load_space
 from widedeep import tracking
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import UserError, exit_on_user_error
 from widedeep.features.store import Features
-from widedeep.params import TrainParams, load_params
-from widedeep.training.callbacks import Row
-from widedeep.training.data import RANKING, RatingData
-from widedeep.training.fit import fit
-from widedeep.training.module import VALIDATION_NDCG, VALIDATION_RMSE
+from widedeep.models.family import BASELINES, NETWORKS
+from widedeep.params import Params, load_params
 
+OWN_SPACE = Path(__file__).with_name("space.yaml")
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-# What a trial keeps beside its loss.
-VALUES, EPOCH, MEASURED, REASON = "values", "epoch", "validation", "pruned"
-
-
-@dataclass(frozen=True)
-class Objective:
-    """The validation loss of a training, as early stopping has it: RMSE (rating), -NDCG (ranking) or their sum."""
-
-    features: Features
-    params: TrainParams
-    space: Space
-
-    def __call__(self, trial: optuna.Trial) -> float:
-        values = {key: entry.draw(trial, key) for key, entry in self.space.items()}
-        trial.set_user_attr(VALUES, values)
-        try:
-            params = TrainParams.model_validate(self.params.model_dump() | values)
-        except ValidationError as error:
-            _prune(trial, error.errors()[0]["msg"])
-
-        def on_epoch(row: Row) -> None:
-            trial.report(_loss(row), int(row["epoch"]))
-            if trial.should_prune():
-                _prune(trial, f"after epoch {row['epoch']:.0f}")
-
-        # A terminal shows the progress of the epochs; elsewhere a line for each would be too much.
-        quiet = nullcontext() if sys.stderr.isatty() else redirect_stdout(io.StringIO())
-        try:
-            with TemporaryDirectory(prefix="widedeep-") as checkpoints, quiet:
-                trained = fit(self.features, params, Path(checkpoints), on_epoch)
-        except SystemExit:  # what Lightning makes of Ctrl-C
-            raise KeyboardInterrupt from None
-        except (UserError, torch.OutOfMemoryError) as error:
-            if not _of_state(trial.study, TrialState.COMPLETE):
-                raise  # not the fault of what was drawn: the search starts with params.yaml
-            _prune(trial, str(error))
-        trial.set_user_attr(EPOCH, trained.epoch)
-        trial.set_user_attr(MEASURED, trained.validation)
-        return _loss(trained.validation)
-
-
-def _loss(row: Row) -> float:
-    return row.get(VALIDATION_RMSE, 0) - row.get(VALIDATION_NDCG, 0)
-
-
-def _prune(trial: optuna.Trial, reason: str) -> NoReturn:
-    trial.set_user_attr(REASON, reason)
-    raise optuna.TrialPruned(reason)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -95,24 +43,30 @@ def main(arguments: list[str] | None = None) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # a line per trial is ours
     with exit_on_user_error():
         params = load_params(options.params)
-        features = Features.load(options.features, TRAIN, VALIDATION)
-        _check(features, params.train)
-        space = load_space(options.space, params.train)
+        if options.model:
+            params = params.model_copy(update={"train": changed(params.train, MODELS, options.model)})
+        space = load_space(options.space or (SPACE if options.model else OWN_SPACE), params.train)
+        features = judged(Features.load(options.features, TRAIN, VALIDATION), params, space)
+        check(features, params.train)
         # The features tell what they were made of; params.yaml may have been edited since.
         family = "temporal" if features.spec.history == "point_in_time" else "random"
-        kind = f"{features.spec.dataset} {family} {params.train.objective}"
-        study = _study(options, f"{kind} {_identity(tracking.sha256(options.features), params.train, space)}")
+        kind = f"{features.spec.dataset} {family} {options.model or params.train.objective}"
+        study = _study(options, f"{kind} {_identity(tracking.sha256(options.features), params, space)}")
         interrupted = _search(study, Objective(features, params.train, space), options)
         best = _best(study)
         measured = ", ".join(f"{metric} {value:.4f}" for metric, value in best.user_attrs[MEASURED].items())
-        found = f"{measured}, best of {len(_of_state(study, *FINISHED))} trials"
-        preset = _preset(best, options.refit)
+        found = f"{measured}, best of {len(_of_state(study, *FINISHED))} trials{'' if best.number else ', the first'}"
+        preset = _preset(best, options)
         print(f"\n{found}: trial {best.number}, epoch {best.user_attrs[EPOCH]}")
         print("dvc exp run", *(f"-S {shlex.quote(assignment)}" for assignment in assignments(preset)))
         if interrupted:
             print("interrupted: the same command goes on from here", file=sys.stderr)
             sys.exit(130)
-        if options.write:
+        if options.write and options.model:
+            path = MODELS if options.write is True else options.write
+            save_model(path, preset["train"], found)
+            print(f"written to {path}")
+        elif options.write:
             path = preset_file(features.spec.dataset) if options.write is True else options.write
             rows = ", ".join(f"{len(features.splits[split]):,} {split}" for split in (TRAIN, VALIDATION))
             # What an earlier preset sets besides was not searched: it gets the values that were searched with.
@@ -134,24 +88,29 @@ def _parser() -> argparse.ArgumentParser:
         epilog=rest,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    space = Path(__file__).with_name("space.yaml")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
     parser.add_argument("--features", type=Path, default=Path("data/features"), help="default: %(default)s")
     parser.add_argument(
-        "--space", type=Path, default=space, help="what to search; default: space.yaml beside this file"
+        "--model", choices=[*BASELINES, *NETWORKS], metavar="MODEL", help="search for one of models.yaml"
     )
+    parser.add_argument("--space", type=Path, metavar="FILE", help="what to search; default: space.yaml")
     parser.add_argument("--store", type=Path, default=Path("tuning.db"), help="SQLite file; default: %(default)s")
     parser.add_argument("--trials", type=_count, default=50, help="in all, earlier ones too; default: %(default)s")
     parser.add_argument("--timeout", type=_count, metavar="MINUTES", help="start no trial after so long")
     parser.add_argument("--seed", type=int, default=0, help="of the sampler; default: %(default)s")
     parser.add_argument(
-        "--write", type=Path, nargs="?", const=True, metavar="FILE", help="the preset; default: <dataset>.yaml here"
+        "--write",
+        type=Path,
+        nargs="?",
+        const=True,
+        metavar="FILE",
+        help="the preset, default: <dataset>.yaml; or the values of --model, default: models.yaml",
     )
     parser.add_argument(
         "--refit",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="the preset trains on the validation rows too, for as many epochs as were best; default: yes",
+        help="a preset trains on the validation rows too, for as many epochs as were best; default: yes",
     )
     return parser
 
@@ -162,23 +121,11 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _check(features: Features, params: TrainParams) -> None:
-    if (params.devices, params.nodes) != (1, 1):
-        raise UserError(
-            "train.devices and train.nodes must be 1 in a search, which trains in its own process. "
-            f"Got {params.devices} and {params.nodes} instead."
-        )
-    parts = RatingData(features, params).validation_parts()
-    if not parts or (params.objective != "rating" and RANKING not in parts):
-        raise UserError(
-            "The features have no validation row to judge by. Set preprocess.validation_fraction above 0, and "
-            "train.positive_rating (for a ranking) to what some of these rows reach; then run `dvc repro featurize`."
-        )
-
-
-def _identity(features: str, params: TrainParams, space: Space) -> str:
+def _identity(features: str, params: Params, space: Space) -> str:
     """Of all that makes losses comparable: the features, the space and the values outside it."""
-    fixed = {key: value for key, value in params.model_dump().items() if key not in space}
+    fixed = {key: value for key, value in params.train.model_dump().items() if key not in space}
+    if POSITIVE in space:
+        fixed["relevant"] = params.evaluate.relevant_rating
     parts = [features, fixed, {key: vars(entry) for key, entry in space.items()}]
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -236,9 +183,11 @@ def _best(study: optuna.Study) -> FrozenTrial:
     return study.best_trial
 
 
-def _preset(best: FrozenTrial, refit: bool) -> Sections:
+def _preset(best: FrozenTrial, options: argparse.Namespace) -> Sections:
     values = best.user_attrs[VALUES]
-    if not refit:
+    if options.model:
+        return {"train": {"model": options.model} | load_model(MODELS, options.model) | values}
+    if not options.refit:
         return {"train": values}
     # Without validation rows nothing stops a training early: it has the epochs that were best with them.
     return {"preprocess": {"validation_fraction": 0}, "train": values | {"epochs": best.user_attrs[EPOCH] + 1}}

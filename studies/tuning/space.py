@@ -15,8 +15,9 @@ from widedeep.errors import UserError
 from widedeep.params import TrainParams
 
 COMMON = "common"
+POSITIVE = "positive_rating"
 # With other values a trial would measure something else, or need processes of its own.
-FIXED = ("objective", "positive_rating", "devices", "nodes")
+FIXED = ("model", "objective", POSITIVE, "devices", "nodes")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ Space = dict[str, Range | Choices]
 
 
 def load_space(path: Path, params: TrainParams) -> Space:
-    """What to search for the objective of `params`, by key of train.
+    """What to search for objective and model of `params`, by key of train.
 
     Raises
     ------
@@ -75,23 +76,31 @@ def load_space(path: Path, params: TrainParams) -> Space:
         raise UserError(f"{path} does not exist. --space must name a file such as studies/tuning/space.yaml.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
-    names = (COMMON, *get_args(TrainParams.model_fields["objective"].annotation))
+    objectives, models = (get_args(TrainParams.model_fields[key].annotation) for key in ("objective", "model"))
+    names = (COMMON, *objectives, *models)
     if not isinstance(sections, dict) or not set(sections) <= set(names):
         raise UserError(f"{path} must hold sections among {', '.join(names)}. Got {_keys(sections)} instead.")
     space: Space = {}
-    for section in (COMMON, params.objective):
+    for section in (COMMON, params.objective, params.model):
         entries = sections.get(section) or {}
         if not isinstance(entries, dict):
             raise UserError(f"{path}: {section} must hold keys of train. Got {entries!r} instead.")
         for key, entry in entries.items():
-            space[key] = _entry(f"{path}: {section}.{key}", key, entry)
+            where = f"{path}: {section}.{key}"
+            if key in FIXED and not (key == POSITIVE and params.model == "ease" and params.objective != "joint"):
+                raise UserError(
+                    f"{where} must stay the same in all trials of a search. Remove it, and set it in params.yaml."
+                )
+            space[key] = _entry(where, key, entry)
             if not space[key].holds(getattr(params, key)):
                 raise UserError(
-                    f"{path}: {section}.{key} must include {getattr(params, key)!r}, its value in params.yaml, where "
-                    f"the search starts. Got {entry!r} instead. Widen it, or change params.yaml."
+                    f"{where} must include {getattr(params, key)!r}, its value in params.yaml (or models.yaml), where "
+                    f"the search starts. Got {entry!r} instead. Widen it, or change that value."
                 )
     if not space:
-        raise UserError(f"{path} has no key in {COMMON} or {params.objective}, so there is nothing to search.")
+        raise UserError(
+            f"{path} has no key in {COMMON}, {params.objective} or {params.model}, so there is nothing to search."
+        )
     return space
 
 
@@ -99,8 +108,6 @@ def _entry(where: str, key: str, entry: Any) -> Range | Choices:
     if key not in TrainParams.model_fields:
         near = difflib.get_close_matches(str(key), TrainParams.model_fields, n=1)
         raise UserError(f"{where} is not a key of train. {f'Did you mean {near[0]!r}?' if near else 'Remove it.'}")
-    if key in FIXED:
-        raise UserError(f"{where} must stay the same in all trials of a search. Remove it, and set it in params.yaml.")
     match entry:
         case {"choices": [_, *_] as choices, **other} if not other:
             return Choices(tuple(json.dumps(_value(where, key, choice)) for choice in choices))

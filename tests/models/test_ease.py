@@ -1,19 +1,23 @@
 """EASE against ridge regression, which it is item by item, and against weights worked out by hand."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from tests.small_data import train_params
+from tests.small_data import train_params, written
 from widedeep.errors import UserError
+from widedeep.features.build import FeatureTables
 from widedeep.features.inputs import Reads
 from widedeep.features.store import Features
 from widedeep.models import ease
 from widedeep.models.ease import Ease, check_catalogue, ease_weights
+from widedeep.models.popularity import Popularity
 
 NO_PAIRS = torch.zeros(0, dtype=torch.int64)
 
@@ -106,7 +110,8 @@ def test_a_model_sums_the_weights_of_what_the_user_chose(load: Callable[..., Fea
     users, items = torch.arange(10), torch.arange(31)
     index = features.items.categories[:, 0]
     grid = model(features.grid(users, items, torch.zeros_like(users), model.reads))
-    np.testing.assert_allclose(grid.ranking, scores[:, index], atol=1e-5)
+    known = x.any(1)
+    np.testing.assert_allclose(grid.ranking[known], scores[:, index][known], atol=1e-5)
     train = features.splits["train"]
     score = scores[train.user, index[train.item]]
     slope, intercept = np.polyfit(score, train.rating, 1)
@@ -124,8 +129,46 @@ def test_pairs_are_scored_batch_by_batch(load: Callable[..., Features], monkeypa
     torch.testing.assert_close(model(inputs).ranking, whole)
 
 
-def test_a_user_who_rated_nothing_has_a_score_of_0(load: Callable[..., Features]) -> None:
+@pytest.fixture
+def few(featurize: Callable[..., FeatureTables], tmp_path: Path) -> Features:
+    """Items 1 to 4 with 4, 2, 1 and 1 ratings. User 3 likes none of theirs, user 4 rated none, and user 5 rated what
+    nobody else did."""
+    rows = [(1, 1, 5.0), (1, 2, 5.0), (2, 1, 5.0), (2, 2, 4.0), (2, 3, 4.0), (3, 1, 1.0), (5, 4, 5.0), (6, 1, 4.0)]
+    ratings = pd.DataFrame(rows, columns=["user_id", "item_id", "rating"]).assign(timestamp=1000, split="train")
+    ratings.loc[len(ratings)] = [4, 1, 5.0, 1000, "test"]
+    items = pd.DataFrame({"item_id": [1, 2, 3, 4], "title": "T", "genres": [[] for _ in range(4)]})
+    users = pd.DataFrame({"user_id": [1, 2, 3, 4, 5, 6]})
+    tables = featurize("random", ratings=ratings, items=items, users=users, crosses=())
+    return Features.load(written(tables, tmp_path), "train", "test")
+
+
+@torch.no_grad()
+def test_who_gets_no_score_from_others_gets_the_popular_items_first(few: Features) -> None:
+    model = fitted(few, 3.0)
+    users, items = torch.arange(6), torch.arange(4)
+    grid = model(few.grid(users, items, torch.zeros_like(users), model.reads))
+    for user in (2, 3, 4):  # the users 3, 4 and 5
+        assert grid.ranking[user].tolist() == [4, 2, 1, 1]
+        assert grid.rating[user].tolist() == [model.line[0]] * 4
+
+    x = np.array([[1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0]])
+    p = np.linalg.inv(x.T @ x + 2 * np.eye(4))
+    weights = -p / np.diag(p)
+    np.fill_diagonal(weights, 0)
+    for user in (0, 1, 5):
+        np.testing.assert_allclose(grid.ranking[user], (x @ weights)[user], atol=1e-6)
+
+    listed = model(few.listed(users[:, None], items, torch.tensor(0), model.reads))
+    torch.testing.assert_close(listed.ranking.view(6, 4), grid.ranking)
+    torch.testing.assert_close(listed.rating.view(6, 4), grid.rating)
+
+
+@torch.no_grad()
+def test_a_new_user_gets_the_list_of_the_popularity_model(load: Callable[..., Features]) -> None:
     features = load("temporal")
-    model = fitted(features, None)
-    pairs = torch.tensor([3]), torch.arange(31), torch.tensor([1060])
-    assert not model(features.listed(*pairs, Reads(model.reads.user_items))).ranking.any()
+    user, items, asked_at = torch.tensor([3]), torch.arange(31), torch.tensor([1060])
+    popularity = Popularity(features.spec, train_params(model="popularity"))
+    inputs = features.grid(user, items, asked_at, Reads(ease.ALL), with_history=True)
+    found = fitted(features, None)(inputs).ranking
+    assert found.unique().numel() > 3
+    assert found.argsort(stable=True).equal(popularity(inputs).ranking.argsort(stable=True))

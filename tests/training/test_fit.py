@@ -317,6 +317,61 @@ def test_nothing_to_rank_is_a_clear_error(features: Features, tmp_path: Path, ch
         fit(features, train_params(positive_rating=5.5, **changes), tmp_path / "c")
 
 
+def crowded(featurize: Featurize, folder: Path, whole: int, part: int) -> Features:
+    """6 items, `whole` users who rated all of them, and `part` users who rated 2, and a third to validate by."""
+    rated = [(user, item, "train") for user in range(1, whole + 1) for item in range(1, 7)]
+    for user in range(whole + 1, whole + part + 1):
+        rated += [(user, 1, "train"), (user, 2, "train"), (user, 3, "validation")]
+    table = pd.DataFrame(rated, columns=["user_id", "item_id", "split"]).assign(timestamp=1000)
+    table["rating"] = (table["user_id"] + table["item_id"]) % 5 + 1.0
+    items = pd.DataFrame({"item_id": np.arange(1, 7), "title": "T", "genres": [[] for _ in range(6)]})
+    users = pd.DataFrame({"user_id": np.arange(1, whole + part + 1)})
+    tables = featurize("random", ratings=table, items=items, users=users, crosses=())
+    return Features.load(written(tables, folder), "train", "validation")
+
+
+@pytest.mark.parametrize("way", ["sampled softmax", "bpr", "joint and sampled"])
+def test_no_negative_at_all_is_a_clear_error(featurize: Featurize, tmp_path: Path, way: str) -> None:
+    features = crowded(featurize, tmp_path, whole=4, part=0)
+    with pytest.raises(
+        UserError, match=r"train.negatives must be 0 .* catalogue \(6\).* Got [23] instead. Set it to 0"
+    ):
+        fit(features, train_params(**WAYS[way]), tmp_path / "c")
+
+
+@pytest.mark.parametrize("changes", [{"model": "dot"}, {"model": "popularity", "negatives": 3}])
+def test_who_draws_no_negatives_needs_none(featurize: Featurize, tmp_path: Path, changes: dict[str, Any]) -> None:
+    features = crowded(featurize, tmp_path, whole=4, part=0)
+    trained = fit(features, train_params(objective="ranking", **changes), tmp_path / "c")
+    assert all(bool(weight.isfinite().all()) for weight in trained.model.state_dict().values())
+
+
+@pytest.mark.parametrize("loss", ["softmax", "bpr"])
+def test_users_without_a_negative_teach_nothing(featurize: Featurize, tmp_path: Path, loss: str) -> None:
+    # Of the 37 batches at most two hold a row of the last user.
+    features = crowded(featurize, tmp_path, whole=12, part=1)
+    # A gradient of 0 moves nothing.
+    params = train_params(
+        model="dot", objective="ranking", ranking_loss=loss, negatives=2, batch_size=2, optimizer="adagrad",
+        weight_decay=0.0, factors_l2=0.1, unseen_rate=0.0, epochs=3,
+    )  # fmt: skip
+    trained = fit(features, params, tmp_path / "c")
+    torch.manual_seed(params.seed)
+    start = build(features.spec, params).state_dict()["members.0.ids.user.weight"]
+    change = (trained.model.state_dict()["members.0.ids.user.weight"] - start).abs().amax(1)
+    assert change.nonzero().flatten().tolist() == [int(features.users.categories[-1, 0])]
+    assert all(np.isfinite(row["train_ranking_loss"]) for row in trained.curves)
+
+
+@pytest.mark.parametrize("way", ["joint and sampled", "sampled softmax"])
+def test_batches_without_a_negative_are_harmless_to_every_part(featurize: Featurize, tmp_path: Path, way: str) -> None:
+    features = crowded(featurize, tmp_path, whole=12, part=1)
+    changes = WAYS["interactions"] | WAYS[way] | {"batch_size": 2, "batch_norm": True, "positive_rating": None}
+    trained = fit(features, train_params(**changes), tmp_path / "c")
+    assert all(bool(weight.isfinite().all()) for weight in trained.model.state_dict().values())
+    assert trained.curves[-1]["train_ranking_loss"] < trained.curves[0]["train_ranking_loss"]
+
+
 WILD: dict[str, Any] = {"learning_rate": 1e30, "wide_learning_rate": 1e30, "gradient_clip": 0.0}
 
 

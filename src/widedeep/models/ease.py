@@ -6,6 +6,8 @@ The scores of a user are X_u B, the sum of the rows of B of the user's items, wh
 
 which has the closed form B_ij = -P_ij / P_jj off the diagonal, with P = (X^T X + l2)^-1. X is the (U, I) matrix of
 zeros and ones of the training pairs.
+
+A user of whom X_u B knows nothing, since nothing of theirs goes with another item, gets the popular items first.
 """
 
 import torch
@@ -28,11 +30,12 @@ ALL = 2**31
 
 
 class Ease(Model):
-    """Ranks by X_u B, with X the training pairs rated at least `positive_rating`; predicts ratings by the least-squares
-    line of that score on the training rows, whose own item the diagonal of 0 leaves out.
+    """Ranks by X_u B, with X the training pairs rated at least `positive_rating`, or for a user where it is 0 for every
+    item by the number of training ratings of an item; predicts ratings by the least-squares line of X_u B on the
+    training rows, whose own item the diagonal of 0 leaves out.
 
     Holds B, `weights` (I, I) float32: 4 bytes for each pair of items, and 16 while it is fitted (in float64). Time
-    grows with I^3.
+    grows with I^3. Of each item: `linked` (I,) float32, 1 if it has a weight, and `popularity` (I,) float32.
 
     Raises
     ------
@@ -49,8 +52,12 @@ class Ease(Model):
         check_catalogue(items, "EASE")
         self.l2, self.positive = params.ease_l2, params.positive_rating
         self.weights: Tensor
+        self.linked: Tensor
+        self.popularity: Tensor
         self.line: Tensor
         self.register_buffer("weights", torch.zeros(items, items))
+        self.register_buffer("linked", torch.zeros(items))
+        self.register_buffer("popularity", torch.zeros(items))
         self.register_buffer("line", torch.zeros(2))
 
     def fit(self, features: Features) -> None:
@@ -59,21 +66,35 @@ class Ease(Model):
             rows = rows[rows.rating >= self.positive]
         item = features.items.categories[rows.item, 0]
         self.weights.copy_(ease_weights(rows.user, item, len(features.users), len(self.weights), self.l2))
+        self.linked.copy_(self.weights.any(1))
+        known = features.items.categories[:, 0]
+        self.popularity[known] = torch.where(known > 0, features.items.count, 0)
         rows = features.splits[TRAIN]
-        score = torch.cat([self(features.inputs(part, self.reads)).ranking for part in rows.parts(2**16)])
+        score = torch.cat([self._score(features.inputs(part, self.reads)) for part in rows.parts(2**16)])
         self.line.copy_(least_squares(score, rows.rating))
 
     def forward(self, inputs: Inputs) -> Output:
-        rated = inputs.users.interactions
+        rated, pairs = inputs.users.interactions, inputs.pairs
         assert rated is not None
-        chosen = torch.ones_like(rated.rating) if self.positive is None else (rated.rating >= self.positive).float()
-        item, pairs = inputs.items.categories[:, 0], inputs.pairs
+        score = self._score(inputs)
+        linked = torch.zeros_like(rated.size).index_add(0, rated.owner, self._chosen(rated) * self.linked[rated.other])
+        popularity = self.popularity[inputs.items.categories[:, 0]]
+        ranking = torch.where(pairs.of_users(linked) > 0, score, pairs.of_items(popularity))
+        return Output(self.line[0] + self.line[1] * score, ranking, score.new_zeros(()))
+
+    def _chosen(self, rated: Interactions) -> Tensor:
+        """1 for what counts in X, else 0: (M,) float32."""
+        return torch.ones_like(rated.rating) if self.positive is None else (rated.rating >= self.positive).float()
+
+    def _score(self, inputs: Inputs) -> Tensor:
+        """X_u B of each pair: (P,), or (U, I) for the grid."""
+        rated, pairs = inputs.users.interactions, inputs.pairs
+        assert rated is not None
+        chosen, item = self._chosen(rated), inputs.items.categories[:, 0]
         if pairs.user is None or pairs.item is None:
-            score = rated.sum(self.weights[:, item].contiguous(), chosen)  # (U, I)
-        else:
-            parts = zip(pairs.user.split(BATCH), item[pairs.item].split(BATCH), strict=True)
-            score = torch.cat([self._listed(rated, chosen, *part) for part in parts])
-        return Output(self.line[0] + self.line[1] * score, score, score.new_zeros(()))
+            return rated.sum(self.weights[:, item].contiguous(), chosen)
+        parts = zip(pairs.user.split(BATCH), item[pairs.item].split(BATCH), strict=True)
+        return torch.cat([self._listed(rated, chosen, *part) for part in parts])
 
     def _listed(self, rated: Interactions, chosen: Tensor, user: Tensor, item: Tensor) -> Tensor:
         place, known = rated.of(user)

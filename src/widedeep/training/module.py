@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, MeanSquaredError
 
-from widedeep.columns import VALIDATION
+from widedeep.columns import TRAIN, VALIDATION
+from widedeep.errors import UserError
 from widedeep.features.inputs import Inputs
 from widedeep.features.log import Sets
 from widedeep.features.store import Features, Rows
@@ -64,6 +65,12 @@ class RatingModule(pl.LightningModule):
             for some in (self.data.positive(rows), rows, self.data.positives(VALIDATION))
         )
         self.catalogue = torch.arange(items, device=self.data.device)  # the module moves later
+        if stage == "fit" and self.negatives and not self.negatives.has_negative[self.data.positives(TRAIN).user].any():
+            raise UserError(
+                f"train.negatives must be 0 where every user with a positive has rated all items of the catalogue "
+                f"({items:,}): there is no negative to draw. Got {self.params.negatives} instead. Set it to 0 with "
+                "train.ranking_loss: softmax, or train.objective to rating."
+            )
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         params = self.params
@@ -122,10 +129,15 @@ class RatingModule(pl.LightningModule):
         return torch.stack(losses).sum()
 
     def _ranking_loss(self, batch: Rows | Tensor) -> Tensor:
-        """Of positive rows (B,) against drawn negatives, or of users (B,) against the whole catalogue."""
+        """Of positive rows (B,) against drawn negatives, or of users (B,) against the whole catalogue; 0 where no row
+        has a negative."""
+        self.log(TRAIN_RANKING_LOSS, self.train_ranking_loss, on_step=False, on_epoch=True, batch_size=len(batch))
         if isinstance(batch, Rows):
             assert self.negatives is not None
             batch = batch[self.negatives.has_negative[batch.user]]
+            if not len(batch):
+                # Every weight gets a gradient, of 0: other processes wait for it.
+                return torch.stack([0 * parameter.sum() for parameter in self.model.parameters()]).sum()
             items = torch.cat([batch.item[:, None], self.negatives.sample(batch.user, self.params.negatives)], 1)
             inputs = self.features.listed(batch.user[:, None], items, batch.timestamp[:, None], self.model.reads)
             loss = bpr if self.params.ranking_loss == "bpr" else sampled_softmax
@@ -139,7 +151,6 @@ class RatingModule(pl.LightningModule):
             losses = [full_softmax(output.ranking, place, item) for output in outputs]
         total = torch.stack([loss + output.penalty for loss, output in zip(losses, outputs, strict=True)]).sum()
         self.train_ranking_loss(torch.stack(losses).detach().mean(), len(batch))
-        self.log(TRAIN_RANKING_LOSS, self.train_ranking_loss, on_step=False, on_epoch=True, batch_size=len(batch))
         return total
 
     def validation_step(self, batch: Rows | Tensor, batch_index: int, dataloader_idx: int = 0) -> None:
