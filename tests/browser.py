@@ -29,10 +29,9 @@ addEventListener('load', () => {
   parent.postMessage({width: innerWidth, beyond: page.scrollWidth - page.clientWidth, out, hit}, '*');
 });
 </script>"""
-FRAME = """<!DOCTYPE html><body><iframe src="page.html" style="width:{width}px;height:900px;border:0">
-</iframe><pre></pre><script>
+FRAME = """<!DOCTYPE html><body><pre></pre><script>
 addEventListener('message', event => document.querySelector('pre').textContent = JSON.stringify(event.data));
-</script></body>"""
+</script><iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe></body>"""
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,18 +90,24 @@ class Project:
         return {str(file.relative_to(self.path)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment() -> Iterator[None]:
+    """Nothing of the machine leaks in: no tracking server, no GIT_DIR of a git hook, no MAKELEVEL of `make test`."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("MLFLOW_", "GIT_", "DVC_", "MAKE", "MFLAGS", "PYTHONPATH", "PYTHONSAFEPATH")):
+                patch.delenv(name)
+        yield
+
+
 @pytest.fixture(scope="session")
-def unrun_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def unrun_project(clean_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The repository as it is now, uncommitted changes included, with fast params and without any result."""
     home = tmp_path_factory.mktemp("home")
-    # Nothing of the machine must leak in: no tracking server, no GIT_DIR of a git hook, no MAKELEVEL of `make test`.
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("MLFLOW_", "GIT_", "DVC_", "MAKE", "MFLAGS", "PYTHONPATH", "PYTHONSAFEPATH"))
-    } | {
+    environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "GIT_CONFIG_GLOBAL": str(home / "gitconfig"),
+        "HOME": str(home),  # for the .gitconfig in it: pygit2, with which DVC commits, reads no GIT_CONFIG_GLOBAL
+        "GIT_CONFIG_GLOBAL": str(home / ".gitconfig"),
         "GIT_CONFIG_NOSYSTEM": "1",
         "DVC_NO_ANALYTICS": "1",
         "DVC_GLOBAL_CONFIG_DIR": str(home),
@@ -110,7 +116,7 @@ def unrun_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         # Lines as wide as they come: tables are compared by their text.
         "COLUMNS": "1000",
     }
-    (home / "gitconfig").write_text("[user]\n    name = Test\n    email = test@example.org\n", encoding="utf-8")
+    (home / ".gitconfig").write_text("[user]\n    name = Test\n    email = test@example.org\n", encoding="utf-8")
     project = Project(tmp_path_factory.mktemp("unrun") / "repo", environment)
     project.path.mkdir()
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]

@@ -75,6 +75,12 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """What a test draws does not depend on the tests before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def ratings() -> pd.DataFrame:
     """240 ratings of 10 users and 30 items in 60 seconds; the last fifth tests, the fifth before it validates."""

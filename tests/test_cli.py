@@ -17,8 +17,6 @@ GATED = ("rating.online.rmse", "rating.frozen.rmse", "ranking.frozen.ndcg_at_10"
 @pytest.fixture
 def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """The project after `dvc repro`, as the current folder."""
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "DVC_ROOT"):
-        monkeypatch.delenv(name, raising=False)
     for name, value in project.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(project.path)

@@ -63,8 +63,6 @@ def small(unrun_project: Project, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture
 def inside(small: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """The small repository as the current folder. Tests must not change it."""
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "DVC_ROOT"):
-        monkeypatch.delenv(name, raising=False)
     for name, value in small.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(small.path)
@@ -191,7 +189,6 @@ def test_shallow_clone_says_how_to_bring_the_rest(
 
 def test_without_git_there_is_only_the_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
     (tmp_path / "metrics.json").write_text('{"loss": 1}')
     assert load(WORKSPACE, PATHS).metrics == {"loss": 1}
     assert load(WORKSPACE, PATHS).per_user is None

@@ -120,7 +120,8 @@ def page(tmp_path: Path) -> Callable[..., str]:
 
     def made(gates: Mapping[str, Gate] | None = None, params: Mapping[str, Any] | None = None, **over_time: Any) -> str:
         new = {"params": params} if params else {}
-        pair = revision(tmp_path, 1, 0.5, 3), revision(tmp_path, 0.9, 0.49, 3.2, **new)
+        place = tmp_path / ("folder" * 10)  # a note names it, and no line has room for it
+        pair = revision(place, 1, 0.5, 3), revision(place, 0.9, 0.49, 3.2, **new)
         comparison = compare(*pair, None, Bootstrap(100))
         outcomes = judge(gates or {}, {row.metric: row for row in comparison.rows})
         return render_drift_page(comparison, comparison.rows, outcomes, OverTime(**over_time))

@@ -32,6 +32,7 @@ def out(tmp_path: Path) -> Path:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(fetch_module, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(fetch_module, "RETRIES", 0)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     return tmp_path / "cache"
 
 
