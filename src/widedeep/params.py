@@ -205,6 +205,7 @@ class ModelParams(Section):
     time: bool
     wide_l2: NonNegative
     factors_l2: NonNegative
+    noise_variance: NonNegative
     channels: Count
     neighbours: Count
     shrinkage: NonNegative

@@ -29,6 +29,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "one optimizer": {"model": "dot"},
     "members": {"model": "bias_dot", "members": 2},
     "interactions": {"factors": 3, "user_items": 4, "item_users": 4, "time": True},
+    "distributions": {"factors": 3, "user_items": 4, "item_users": 4, "noise_variance": 0.5},
     "adagrad and ftrl": {"optimizer": "adagrad", "wide_optimizer": "ftrl", "wide_learning_rate": 0.1},
     "softmax": {"objective": "ranking"},
     "sampled softmax": {"objective": "ranking", "negatives": 3},
@@ -255,6 +256,20 @@ def test_members_are_trained_apart_from_different_starts(features: Features, tmp
         alone = [(member(inputs).rating - rows.rating).square().mean() for member in trained.model.each()]
         together = (trained.model(inputs).rating - rows.rating).square().mean()
     assert together < sum(alone) / 2
+
+
+def test_what_the_ratings_leave_uncertain_is_shrunk_the_more_noise_they_have(
+    features: Features, tmp_path: Path
+) -> None:
+    changes = {"factors": 3, "hidden": (), "history": False, "epochs": 40, "patience": 40, "learning_rate": 0.03}
+    deviations = []
+    for noise in (0.01, 1.0, 1000.0):
+        params = train_params(**changes, noise_variance=noise, unseen_rate=0.0, weight_decay=0.0)
+        model = fit(features, params, tmp_path / str(noise)).model
+        with torch.no_grad():
+            [wide] = [table.weight.std() for name, table in model.named_modules() if name.endswith("wide.table")]
+            deviations.append(float(wide))
+    assert deviations[0] > 1.5 * deviations[1] > 3 * deviations[2]
 
 
 def wide_weights(features: Features, folder: Path, **changes: Any) -> torch.Tensor:

@@ -201,6 +201,21 @@ def test_an_optimizer_that_would_forget_the_earlier_weights_is_refused(at: Grown
     assert fit(after, without_wide, tmp_path, start=grown).curves
 
 
+def test_weights_learnt_as_distributions_go_on_as_points(at: Grown, tmp_path: Path) -> None:
+    before = at(1015)
+    after = at(1045, before.vocabulary())
+    params = train_params(noise_variance=0.5, factors=2, user_items=3)
+    was = random_model(before, params)
+    with pytest.raises(UserError, match=r"train.noise_variance must be 0 in a warm start.*Got 0.5"):
+        fit(after, params, tmp_path, start=grow(was, before.vocabulary(), after))
+    points = grow(was, before.vocabulary(), after, train_params(factors=2, user_items=3))
+    assert not [name for name in points.state_dict() if name.endswith("log_deviation")]
+    rows = before.splits["train"]
+    torch.testing.assert_close(
+        points(after.inputs(rows, points.reads)).rating, was(before.inputs(rows, was.reads)).rating
+    )
+
+
 def test_features_that_have_not_grown_from_the_model_are_refused(at: Grown) -> None:
     """User 10 is known at both moments, but by another index."""
     before, anew = at(1015), at(1045)

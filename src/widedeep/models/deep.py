@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from widedeep.features.inputs import Inputs, Side
 from widedeep.features.spec import Spec
 from widedeep.models.numbers import Numbers
+from widedeep.models.table import Table
 from widedeep.params import ModelParams
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -20,7 +21,7 @@ class Embeddings(nn.Module):
     """A vector of `size` per value of the fields of users or items, all in one table: a single look-up is faster than
     one per field. Unseen and missing values start at 0, "nothing known". Genres have their mean vector."""
 
-    def __init__(self, spec: Spec, entity: str, size: int, deviation: float) -> None:
+    def __init__(self, spec: Spec, entity: str, size: int, deviation: float, uncertain: bool = False) -> None:
         super().__init__()
         self.entity = entity
         fields = [field for field in spec.fields if field.entity == entity]
@@ -28,8 +29,8 @@ class Embeddings(nn.Module):
         bags = [int(field.cardinality or 0) for field in fields if field.kind == "bag"]
         self.starts: Tensor
         self.register_buffer("starts", categories.cumsum(0) - categories, persistent=False)
-        self.categories = nn.Embedding(int(categories.sum()), size)
-        self.bag = nn.Embedding(bags[0], size, padding_idx=0) if bags else None
+        self.categories = Table(int(categories.sum()), size, uncertain=uncertain, starts=self.starts.tolist())
+        self.bag = Table(bags[0], size, padding_idx=0, uncertain=uncertain) if bags else None
         self.fields = len(categories) + len(bags)
         for table in (self.categories, self.bag):
             if table is not None:
@@ -47,9 +48,9 @@ class Embeddings(nn.Module):
         return torch.cat([vectors, (self.bag(side.bag).sum(1) / slots)[:, None]], 1)
 
 
-def vectors(cardinality: int, size: int, deviation: float) -> nn.Embedding:
+def vectors(cardinality: int, size: int, deviation: float, uncertain: bool = False) -> Table:
     """A vector per index, of which that of 0 is 0 and stays so."""
-    table = nn.Embedding(cardinality, size, padding_idx=0)
+    table = Table(cardinality, size, padding_idx=0, uncertain=uncertain)
     nn.init.normal_(table.weight, std=deviation)
     with torch.no_grad():
         table.weight[0] = 0

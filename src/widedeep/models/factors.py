@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from widedeep.features.inputs import Inputs, Interactions
 from widedeep.features.spec import Spec
 from widedeep.models.deep import Embeddings, vectors
+from widedeep.models.table import Table
 from widedeep.params import ModelParams
 
 # A softmax over a catalogue needs larger scores than the residual of a rating: without it the ranking head is
@@ -31,11 +32,11 @@ class Factors(nn.Module):
 
     def __init__(self, spec: Spec, params: ModelParams, heads: int) -> None:
         super().__init__()
-        size, deviation = params.factors, params.embedding_deviation
-        self.user, self.item = (Embeddings(spec, entity, size, deviation) for entity in ("user", "item"))
+        size, deviation, uncertain = params.factors, params.embedding_deviation, params.noise_variance > 0
+        self.user, self.item = (Embeddings(spec, entity, size, deviation, uncertain) for entity in ("user", "item"))
         cardinality = {field.name: int(field.cardinality or 0) for field in spec.of_kind("category")}
-        self.rated = vectors(cardinality["item_id"], size, deviation) if params.user_items else None
-        self.raters = vectors(cardinality["user_id"], size, deviation) if params.item_users else None
+        self.rated = vectors(cardinality["item_id"], size, deviation, uncertain) if params.user_items else None
+        self.raters = vectors(cardinality["user_id"], size, deviation, uncertain) if params.item_users else None
         halves = torch.arange(size) < size // 2
         start = torch.stack([halves.float(), RANKING_SCALE * ~halves])
         self.heads = nn.Parameter(start) if heads > 1 else None
@@ -44,12 +45,13 @@ class Factors(nn.Module):
         """Scores (P, heads), and the mean over pairs of the sum of squares of both vectors."""
         pairs = inputs.pairs
         user, item = self.user(inputs.users).sum(1), self.item(inputs.items).sum(1)  # (U, K), (I, K)
-        rated = _sum(inputs.users.interactions, self.rated)
-        raters = _sum(inputs.items.interactions, self.raters)
+        rated, y = _interactions(self.rated, inputs.users.interactions, inputs.items.id)
+        raters, z = _interactions(self.raters, inputs.items.interactions, inputs.users.id)
         penalty = pairs.of_users(_square(user, rated, inputs.users.interactions)).mean()
         penalty = penalty + pairs.of_items(_square(item, raters, inputs.items.interactions)).mean()
         weights = [None] if self.heads is None else list(self.heads)
-        return torch.stack([self._score(inputs, user, item, rated, raters, weight) for weight in weights], -1), penalty
+        scores = [self._score(inputs, user, item, rated, raters, y, z, weight) for weight in weights]
+        return torch.stack(scores, -1), penalty
 
     def _score(
         self,
@@ -58,6 +60,8 @@ class Factors(nn.Module):
         item: Tensor,
         rated: Tensor | None,
         raters: Tensor | None,
+        y: Tensor | None,
+        z: Tensor | None,
         weight: Tensor | None,
     ) -> Tensor:
         """(user + (rated - own y) / sqrt(n)) . (item + (raters - own z) / sqrt(m)), multiplied out: so the vector of a
@@ -68,23 +72,29 @@ class Factors(nn.Module):
             return pairs.dot(of_user if weight is None else of_user * weight, of_item)
 
         score = dot(user, item)
-        if self.rated is not None and rated is not None and inputs.user_own is not None:
-            own, y = inputs.user_own, self.rated(inputs.items.id)  # (P,), (I, K)
+        if rated is not None and y is not None and inputs.user_own is not None:
+            own = inputs.user_own  # (P,)
             user_scale = _scale(pairs.of_users(_size(inputs.users.interactions)) - own)
             score = score + user_scale * (dot(rated, item) - own * pairs.of_items(_inner(y, item, weight)))
-        if self.raters is not None and raters is not None and inputs.item_own is not None:
-            own, z = inputs.item_own, self.raters(inputs.users.id)  # (P,), (U, K)
+        if raters is not None and z is not None and inputs.item_own is not None:
+            own = inputs.item_own
             item_scale = _scale(pairs.of_items(_size(inputs.items.interactions)) - own)
             score = score + item_scale * (dot(user, raters) - own * pairs.of_users(_inner(user, z, weight)))
-            if rated is not None and inputs.user_own is not None:
+            if rated is not None and y is not None and inputs.user_own is not None:
                 both = dot(rated, raters) - own * pairs.of_users(_inner(rated, z, weight))
                 both = both - inputs.user_own * pairs.of_items(_inner(y, raters, weight))
                 score = score + user_scale * item_scale * (both + inputs.user_own * own * dot(z, y))
         return score
 
 
-def _sum(interactions: Interactions | None, table: nn.Embedding | None) -> Tensor | None:
-    return None if table is None or interactions is None else interactions.sum(table.weight)
+def _interactions(
+    table: Table | None, interactions: Interactions | None, other: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """Of each user (item) the sum over its interactions, and of each of the `other` ones what it adds to such a sum."""
+    if table is None or interactions is None:
+        return None, None
+    weights = table.draw()
+    return interactions.sum(weights), nn.functional.embedding(other, weights, padding_idx=0)
 
 
 def _size(interactions: Interactions | None) -> Tensor:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from widedeep.features.inputs import Inputs
 from widedeep.features.spec import Cross, Spec
 from widedeep.models.numbers import Numbers
+from widedeep.models.table import Table
 
 
 class Wide(nn.Module):
@@ -16,7 +17,7 @@ class Wide(nn.Module):
     does not count more.
     """
 
-    def __init__(self, spec: Spec, numbers: Numbers, heads: int) -> None:
+    def __init__(self, spec: Spec, numbers: Numbers, heads: int, uncertain: bool = False) -> None:
         super().__init__()
         fields = (*spec.of_kind("category"), *spec.of_kind("bag"))
         self.cardinality = {field.name: int(field.cardinality or 0) for field in fields}
@@ -34,7 +35,8 @@ class Wide(nn.Module):
         for cross in spec.crosses:
             self.cross_start.append(start)
             start += cross.cardinality
-        self.table = nn.Embedding(start, heads, padding_idx=0)
+        starts = [*self.start.values(), *self.cross_start]
+        self.table = Table(start, heads, padding_idx=0, uncertain=uncertain, starts=starts)
         self.numbers = numbers.linear(heads)
         nn.init.zeros_(self.table.weight)
         nn.init.zeros_(self.numbers.weight)

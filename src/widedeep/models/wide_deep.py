@@ -31,7 +31,7 @@ class WideDeep(Model):
         self.ranks_with_history = params.objective == "rating" and params.history
         heads = 2 if params.objective == "joint" else 1
         self.numbers = Numbers(spec, params.history, params.time)
-        self.wide = Wide(spec, self.numbers, heads)
+        self.wide = Wide(spec, self.numbers, heads, uncertain=params.noise_variance > 0)
         self.deep = Deep(spec, params, self.numbers, heads) if params.hidden else None
         self.factors = Factors(spec, params, heads) if params.factors else None
         self.wide_l2, self.factors_l2 = params.wide_l2, params.factors_l2
@@ -54,4 +54,4 @@ class WideDeep(Model):
         return Output(into_scale(rating, self.spec) if self.bounded else rating, score[..., -1], penalty)
 
     def wide_parameters(self) -> list[torch.nn.Parameter]:
-        return list(self.wide.parameters())
+        return [weights for name, weights in self.wide.named_parameters() if not name.endswith("log_deviation")]

@@ -60,13 +60,18 @@ def fit(
     Raises
     ------
     UserError
-        The asked-for accelerator is not there, the loss is not finite, there is no positive to rank, or `start` has a
-        wide part and the optimizer of it would forget it.
+        The asked-for accelerator is not there, the loss is not finite, there is no positive to rank, or `start` would
+        be forgotten, by the optimizer of its wide part or by shrinkage.
     """
     if start is not None and start.wide_parameters() and params.wide_optimizer == "ftrl":
         raise UserError(
             "train.wide_optimizer: ftrl starts from weights of 0, so it would forget those of the earlier model. "
             "Set it to adamw for a warm start."
+        )
+    if start is not None and params.noise_variance:
+        raise UserError(
+            "train.noise_variance must be 0 in a warm start: from few new ratings it would shrink what the earlier "
+            f"model knows. Got {params.noise_variance} instead. The means that were learnt go on as points."
         )
     _quiet()
     torch.manual_seed(params.seed)

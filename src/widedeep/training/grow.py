@@ -57,7 +57,7 @@ def grow(earlier: Model, vocabulary: Vocabulary, features: Features, params: Mod
     }
     old_modules, old_state, state = dict(earlier.named_modules()), earlier.state_dict(), model.state_dict()
     for name, value in old_state.items():
-        if state[name].shape == value.shape:
+        if name in state and state[name].shape == value.shape:
             state[name] = value.clone()
     for path, module in model.named_modules():
         for table, parts in _tables(module, features.spec):
@@ -181,7 +181,7 @@ class _Side(NamedTuple):
 
 
 # What an architecture may change: it shapes no weights.
-_FREE = ("dropout", "wide_l2", "factors_l2", "positive_rating", "rating_weight")
+_FREE = ("dropout", "wide_l2", "factors_l2", "noise_variance", "positive_rating", "rating_weight")
 Part = str | tuple[str, ...]  # a field, or the fields of a cross
 
 

@@ -13,6 +13,7 @@ from widedeep.features.inputs import Inputs
 from widedeep.features.log import Sets
 from widedeep.features.store import Features, Rows
 from widedeep.models.model import Ensemble, Model, Output
+from widedeep.models.table import Table
 from widedeep.params import TrainParams
 from widedeep.training.data import RANKING, RATING, RatingData
 from widedeep.training.ftrl import Ftrl
@@ -55,6 +56,10 @@ class RatingModule(pl.LightningModule):
         return self.data.features
 
     def setup(self, stage: str) -> None:
+        # Of the evidence lower bound of all training rows, in units of a row's squared error.
+        taught = self.data.positives(TRAIN) if self.params.objective == "ranking" else self.features.splits[TRAIN]
+        self.divergence_weight = 2 * self.params.noise_variance / max(len(taught), 1)
+        self.tables = [module for module in self.model.modules() if isinstance(module, Table)]
         if self.params.objective == "rating":
             return
         users, items = len(self.features.users), len(self.features.items)
@@ -99,6 +104,8 @@ class RatingModule(pl.LightningModule):
         if RANKING in batch:
             weight = self.params.ranking_weight if RATING in batch else 1
             loss = loss + weight * self._ranking_loss(batch[RANKING])
+        if self.params.noise_variance:
+            loss = loss + self.divergence_weight * torch.stack([table.divergence() for table in self.tables]).sum()
         found = self.optimizers()
         optimizers = found if isinstance(found, list) else [found]
         for optimizer in optimizers:
