@@ -272,6 +272,14 @@ def test_what_the_ratings_leave_uncertain_is_shrunk_the_more_noise_they_have(
     assert deviations[0] > 1.5 * deviations[1] > 3 * deviations[2]
 
 
+def test_weight_decay_leaves_deviations_alone(features: Features, tmp_path: Path) -> None:
+    params = train_params(factors=3, epochs=2, noise_variance=0.5, weight_decay=50.0)
+    state = fit(features, params, tmp_path / "c").model.state_dict()
+    deviations = [value.exp() for name, value in state.items() if name.endswith("log_deviation")]
+    assert len(deviations) == 4
+    assert all(float(deviation.max()) < 0.2 for deviation in deviations)
+
+
 def wide_weights(features: Features, folder: Path, **changes: Any) -> torch.Tensor:
     params = train_params(wide_optimizer="ftrl", wide_learning_rate=0.5, patience=9, **changes)
     model = fit(features, params, folder).model

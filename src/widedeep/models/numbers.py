@@ -54,7 +54,8 @@ class Linear(nn.Module):
     def __init__(self, sizes: list[int], width: int) -> None:
         super().__init__()
         self.sizes = sizes
-        self.weight = nn.Linear(sum(sizes), width, bias=False).weight
+        size = sum(sizes)  # of 0 torch would warn
+        self.weight = nn.Linear(size, width, bias=False).weight if size else nn.Parameter(torch.zeros(width, 0))
 
     def forward(self, inputs: Inputs, numbers: tuple[Tensor, Tensor, Tensor | None]) -> Tensor:
         of_user, of_item, of_pair = self.weight.split(self.sizes, 1)

@@ -31,7 +31,7 @@ PLACES = 10
 
 class RatingModule(pl.LightningModule):
     """Trains the members of an ensemble, each on its own loss, by two optimizers: one for the wide parts and one for
-    all else (Cheng et al. 2016, section 3.2).
+    all else (Cheng et al. 2016, section 3.2); and one for the deviations of weights that are distributions.
 
     A rating costs its squared error. A positive costs its loss against negatives of the same user, or against the
     whole catalogue; its inputs have no history, which would tell the rated items apart.
@@ -80,12 +80,16 @@ class RatingModule(pl.LightningModule):
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         params = self.params
         wide = self.model.wide_parameters()
-        wide_ids = {id(parameter) for parameter in wide}
-        others = [parameter for parameter in self.model.parameters() if id(parameter) not in wide_ids]
+        # Decay would take deviations to 1.
+        deviations = [table.log_deviation for table in self.tables if table.log_deviation is not None]
+        apart = {id(parameter) for parameter in (*wide, *deviations)}
+        others = [parameter for parameter in self.model.parameters() if id(parameter) not in apart]
         kind = {"adamw": torch.optim.AdamW, "adagrad": torch.optim.Adagrad}[params.optimizer]
         optimizers: list[torch.optim.Optimizer] = []
         if others:
             optimizers.append(kind(others, lr=params.learning_rate, weight_decay=params.weight_decay))
+        if deviations:
+            optimizers.append(kind(deviations, lr=params.learning_rate, weight_decay=0))
         if wide and params.wide_optimizer == "ftrl":
             optimizers.append(Ftrl(wide, params.wide_learning_rate, l1=params.wide_l1, l2=params.wide_weight_decay))
         elif wide:
