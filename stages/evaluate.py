@@ -9,12 +9,12 @@ import pandas as pd
 from widedeep.columns import TEST, TRAIN, VALIDATION
 from widedeep.errors import exit_on_user_error
 from widedeep.evaluation.evaluate import evaluate, list_length
-from widedeep.evaluation.report import Sources, headline, render_report
-from widedeep.evaluation.summary import render_summary
 from widedeep.features.store import Features
 from widedeep.files import read_json, replacing, write_json
 from widedeep.models.weights import ABOUT, WEIGHTS, load_model
 from widedeep.params import load_params
+from widedeep.report.report import Sources, headline, render_report
+from widedeep.report.summary import render_summary
 from widedeep.tracking import log_metrics
 
 

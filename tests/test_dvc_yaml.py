@@ -55,6 +55,7 @@ def closure(module: str) -> set[Path]:
         found |= todo
         todo = {file for known in todo for file in imported_by(known)} - found
     folders = {file.parent for file in found}
+    folders |= {folder / "templates" for folder in folders}
     return found | {file for folder in folders for file in code_files(folder, deep=False) if file.suffix != ".py"}
 
 

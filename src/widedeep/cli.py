@@ -10,18 +10,18 @@ from typing import Any
 
 import pandas as pd
 
-from widedeep.drift.charts import sheet
-from widedeep.drift.compare import compare
-from widedeep.drift.gates import judge
-from widedeep.drift.history import as_table, chosen, headline_metrics, history, remarks, render_history
-from widedeep.drift.noise import read_noise
-from widedeep.drift.page import OverTime, render_drift_page
-from widedeep.drift.pictures import POLICY_COLUMNS, WINDOW_COLUMNS, history_pictures
-from widedeep.drift.table import as_json, headline, render_markdown, render_text
+from widedeep.compare.compare import compare
+from widedeep.compare.gates import judge
+from widedeep.compare.history import as_table, chosen, headline_metrics, history, remarks, render_history
+from widedeep.compare.noise import read_noise
+from widedeep.compare.page import OverTime, render_drift_page
+from widedeep.compare.table import as_json, headline, render_markdown, render_text
 from widedeep.errors import UserError
 from widedeep.evaluation.bootstrap import Bootstrap
 from widedeep.files import read_json, replacing
 from widedeep.params import load_params
+from widedeep.report.change_charts import sheet
+from widedeep.report.pictures import POLICY_COLUMNS, WINDOW_COLUMNS, history_pictures
 from widedeep.revisions import WORKSPACE, Paths, load
 
 PARAMS = Path("params.yaml")

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from widedeep.columns import USER
 from widedeep.errors import UserError, exit_on_user_error
 from widedeep.evaluation.bootstrap import BETTER, NO_EVIDENCE, WORSE, Bootstrap, verdict
-from widedeep.evaluation.charts import WIDTH, Axis, Point, Row, Series, dot_chart, key
-from widedeep.evaluation.findings import LABELS, PERCENT, count, number
 from widedeep.files import read_json, replacing
 from widedeep.params import load_params
+from widedeep.report.charts import WIDTH, Axis, Point, Row, Series, dot_chart, key
+from widedeep.report.findings import LABELS, PERCENT, count, number
 
 REFERENCE = "wide_deep"
 RMSE, SQUARED_ERROR, N = "rmse", "squared_error", "n"

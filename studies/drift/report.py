@@ -10,8 +10,8 @@ from studies.drift.policies import RETRAIN, STALE, WARM_START
 from studies.drift.reference import RIVER
 from studies.drift.results import NDCG, PAIRS, POLICIES, RMSE, Pair, Results
 from widedeep.evaluation.bootstrap import NO_EVIDENCE, verdict
-from widedeep.evaluation.charts import WIDTH, Axis, Line, Point, Row, Series, dot_chart, key, line_chart
-from widedeep.evaluation.findings import PERCENT, count, number
+from widedeep.report.charts import WIDTH, Axis, Line, Point, Row, Series, dot_chart, key, line_chart
+from widedeep.report.findings import PERCENT, count, number
 
 LOOKS = {
     STALE: Series("stale", "#D55E00", "square"),

@@ -6,8 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from widedeep.columns import TEST, TRAIN, VALIDATION
-from widedeep.drift.compare import DECIMALS, estimates
-from widedeep.drift.noise import SECTIONS
+from widedeep.compare.compare import DECIMALS, estimates
+from widedeep.compare.noise import SECTIONS
 from widedeep.errors import UserError, exit_on_user_error
 from widedeep.evaluation.evaluate import evaluate
 from widedeep.features.store import Features

@@ -1,1 +1,1 @@
-"""Better, worse or noise: what changed between two revisions, and over time."""
+"""The data over time: how far features and ratings of each window are from those of the training rows."""

@@ -1,1 +1,1 @@
-"""What the metrics mean and how sure they are: pure functions of arrays and tensors."""
+"""Metrics of predictions and lists: how good they are, how sure that is, and where."""

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from widedeep.columns import USER
-from widedeep.drift.intervals import independent, paired
-from widedeep.drift.noise import SECTIONS, Noise
+from widedeep.compare.intervals import independent, paired
+from widedeep.compare.noise import SECTIONS, Noise
 from widedeep.evaluation.bootstrap import NO_EVIDENCE, Bootstrap, Estimate, verdict
 from widedeep.evaluation.rating import N
 from widedeep.revisions import Revision
 
 CHANGED, NOT_COMPARABLE = "changed", "not comparable"
-PAIRED, STORED = "paired", "stored"  # how an interval was made: see `widedeep.drift.intervals`
+PAIRED, STORED = "paired", "stored"  # how an interval was made: see `widedeep.compare.intervals`
 LOWER = ("rmse", "mae", "user_mean_rmse", "user_mean_mae")
 HIGHER = ("precision", "recall", "f1", "ndcg", "map", "mrr", "hit_rate")
 RELEVANT = "evaluate.relevant_rating"  # what the ranking metrics count as a hit

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from widedeep.evaluation.findings import LABELS, Estimate, number
 from widedeep.features.store import FROZEN
+from widedeep.report.findings import LABELS, Estimate, number
 
 RANKED = ("ndcg", "recall", "hit_rate", "coverage")
 

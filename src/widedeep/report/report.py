@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 
 from widedeep.columns import SPLITS
-from widedeep.evaluation import charts, figures, findings
 from widedeep.evaluation.evaluate import Evaluation, list_length, relevant_from
-from widedeep.evaluation.examples import examples
-from widedeep.evaluation.figures import by_model
-from widedeep.evaluation.findings import METRIC_LABELS
-from widedeep.evaluation.page import render_page
 from widedeep.features.store import FROZEN, ONLINE, Features
 from widedeep.models.model import Model
 from widedeep.params import EvaluateParams, ModelParams
+from widedeep.report import charts, figures, findings
+from widedeep.report.examples import examples
+from widedeep.report.figures import by_model
+from widedeep.report.findings import METRIC_LABELS
+from widedeep.report.page import render_page
 
 KNOWLEDGE = {
     ONLINE: "Each rating is predicted with all that happened before it, earlier test ratings included, while the "
@@ -50,7 +50,7 @@ def render_report(
     name, metrics, curves = evaluation.model, evaluation.metrics, evaluation.curves
     looks = figures.looks(name)
     return render_page(
-        "evaluation/report.html.j2",
+        "report.html.j2",
         title=findings.title(name),
         dataset=features.spec.dataset,
         scale=features.spec.rating_scale,

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from widedeep.drift.compare import PAIRED, STORED, Comparison, Row
-from widedeep.drift.gates import Outcome
+from widedeep.compare.compare import PAIRED, STORED, Comparison, Row
+from widedeep.compare.gates import Outcome
 from widedeep.revisions import WORKSPACE, Revision
 
 WIDTH = 100  # columns of the terminal

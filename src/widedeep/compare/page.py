@@ -8,11 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from widedeep.drift.charts import SHADES
-from widedeep.drift.compare import CHANGED, NOT_COMPARABLE, Comparison, Row
-from widedeep.drift.gates import Outcome
-from widedeep.drift.history import Commit, changed_text, headline_metrics
-from widedeep.drift.pictures import (
+from widedeep.compare.compare import CHANGED, NOT_COMPARABLE, Comparison, Row
+from widedeep.compare.gates import Outcome
+from widedeep.compare.history import Commit, changed_text, headline_metrics
+from widedeep.compare.table import called, legend
+from widedeep.evaluation.bootstrap import BETTER, NO_EVIDENCE, WORSE
+from widedeep.report.change_charts import SHADES
+from widedeep.report.findings import number
+from widedeep.report.page import render_page
+from widedeep.report.pictures import (
     POLICIES,
     PSI_BOUNDS,
     heat_map_picture,
@@ -23,10 +27,6 @@ from widedeep.drift.pictures import (
     policy_table,
     unit,
 )
-from widedeep.drift.table import called, legend
-from widedeep.evaluation.bootstrap import BETTER, NO_EVIDENCE, WORSE
-from widedeep.evaluation.findings import number
-from widedeep.evaluation.page import render_page
 
 MOST = 10  # features in the table of those that moved
 SIGNS = {BETTER: "▲", WORSE: "▼", CHANGED: "◆", NO_EVIDENCE: "○", NOT_COMPARABLE: "–"}
@@ -54,7 +54,7 @@ def render_drift_page(
     broken = [f"Broken gate: {one.metric}, {one.why}." for one in outcomes if one.broken]
     heat_map = None if over_time.windows is None else heat_map_picture(over_time.windows)
     return render_page(
-        "drift/templates/drift.html.j2",
+        "compare.html.j2",
         dataset=comparison.new.params.get("download", {}).get("dataset", "the data"),
         old=old,
         new=new,

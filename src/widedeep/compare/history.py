@@ -13,9 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from widedeep.drift.compare import TEST_HASH, changes, estimates
+from widedeep.compare.compare import TEST_HASH, changes, estimates
 from widedeep.errors import UserError
-from widedeep.evaluation.findings import number
+from widedeep.report.findings import number
 from widedeep.revisions import Paths, Revision, git, load, resolve
 
 HEADLINE = ("rating.*.rmse", "ranking.*.ndcg_at_10")

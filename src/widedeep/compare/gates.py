@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from widedeep.drift.compare import Row, lower_is_better
+from widedeep.compare.compare import Row, lower_is_better
 from widedeep.errors import UserError
 from widedeep.evaluation.bootstrap import WORSE
 from widedeep.params import Gate

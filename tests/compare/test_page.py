@@ -11,12 +11,15 @@ import pandas as pd
 import pytest
 
 from widedeep.cli import main
-from widedeep.drift.charts import SHADES, Occasion, heat_map, run_chart
-from widedeep.drift.compare import compare
-from widedeep.drift.gates import judge
-from widedeep.drift.history import Commit
-from widedeep.drift.page import OverTime, render_drift_page, verdicts_finding
-from widedeep.drift.pictures import (
+from widedeep.compare.compare import compare
+from widedeep.compare.gates import judge
+from widedeep.compare.history import Commit
+from widedeep.compare.page import OverTime, render_drift_page, verdicts_finding
+from widedeep.evaluation.bootstrap import Bootstrap
+from widedeep.params import Gate
+from widedeep.report.change_charts import SHADES, Occasion, heat_map, run_chart
+from widedeep.report.charts import Axis, Point, Series
+from widedeep.report.pictures import (
     heat_map_finding,
     heat_map_picture,
     history_pictures,
@@ -24,9 +27,6 @@ from widedeep.drift.pictures import (
     policy_pictures,
     policy_table,
 )
-from widedeep.evaluation.bootstrap import Bootstrap
-from widedeep.evaluation.charts import Axis, Point, Series
-from widedeep.params import Gate
 from widedeep.revisions import WORKSPACE, Paths, Revision
 
 RMSE, NDCG, NOVELTY = "rating.frozen.rmse", "ranking.frozen.ndcg_at_10", "ranking.frozen.novelty_at_10"

@@ -3,14 +3,14 @@
 import jinja2
 from markupsafe import Markup, escape
 
-from widedeep.evaluation import charts
-from widedeep.evaluation.findings import count, number
+from widedeep.report import charts
+from widedeep.report.findings import count, number
 
 
 def render_page(template: str, **values: object) -> str:
-    """The page as text. `template`: its path in the package."""
+    """The page as text. `template`: its file in report/templates."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("widedeep", "."),
+        loader=jinja2.PackageLoader("widedeep", "report/templates"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,4 +1,4 @@
-"""Charts of change, in the manner of `widedeep.evaluation.charts`: small SVG, the same data the same bytes."""
+"""Charts of change, in the manner of `widedeep.report.charts`: small SVG, the same data the same bytes."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from textwrap import wrap
 
-from widedeep.evaluation.charts import (
+from widedeep.report.charts import (
     GRID,
     INK,
     LETTER,
@@ -22,7 +22,7 @@ from widedeep.evaluation.charts import (
     fitted,
     svg,
 )
-from widedeep.evaluation.findings import number
+from widedeep.report.findings import number
 
 LINE = 14  # from one line of text to the next
 STEP = 20  # from one row to the next

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from widedeep.drift.charts import Occasion, heat_map, run_chart
-from widedeep.drift.history import Commit, changed_text
-from widedeep.evaluation.charts import Axis, Line, Point, Series, line_chart
-from widedeep.evaluation.findings import METRIC_LABELS, PERCENT, number
+from widedeep.compare.history import Commit, changed_text
+from widedeep.report.change_charts import Occasion, heat_map, run_chart
+from widedeep.report.charts import Axis, Line, Point, Series, line_chart
+from widedeep.report.findings import METRIC_LABELS, PERCENT, number
 
 MEASURED = Series("metric", "#0072B2", "circle")
 LONGEST = 22  # letters of what changed, below a commit

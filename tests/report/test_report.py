@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from tests.evaluation.conftest import Judged
-from widedeep.evaluation import charts, findings
-from widedeep.evaluation.charts import Axis, Line, Point, Row, Series, nice_ticks
-from widedeep.evaluation.findings import LABELS
-from widedeep.evaluation.report import Sources, headline, render_report
+from widedeep.report import charts, findings
+from widedeep.report.charts import Axis, Line, Point, Row, Series, nice_ticks
+from widedeep.report.findings import LABELS
+from widedeep.report.report import Sources, headline, render_report
 
 Judge = Callable[..., Judged]
 Render = Callable[..., str]

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from widedeep.drift.compare import Comparison, Row, changes, compare, estimates, lower_is_better
-from widedeep.drift.gates import judge
-from widedeep.drift.intervals import independent, paired
-from widedeep.drift.noise import Noise, read_noise
-from widedeep.drift.table import WIDTH, as_json, headline, render_markdown, render_text
+from widedeep.compare.compare import Comparison, Row, changes, compare, estimates, lower_is_better
+from widedeep.compare.gates import judge
+from widedeep.compare.intervals import independent, paired
+from widedeep.compare.noise import Noise, read_noise
+from widedeep.compare.table import WIDTH, as_json, headline, render_markdown, render_text
 from widedeep.errors import UserError
 from widedeep.evaluation.bootstrap import Bootstrap
 from widedeep.evaluation.rating import rmse_difference

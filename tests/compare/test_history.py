@@ -11,10 +11,10 @@ import pytest
 
 from tests.conftest import Project
 from widedeep.cli import PATHS, main
-from widedeep.drift.history import Commit, as_table, chosen, headline_metrics, history, remarks, render_history
-from widedeep.drift.pictures import history_finding, history_pictures, metric_label
+from widedeep.compare.history import Commit, as_table, chosen, headline_metrics, history, remarks, render_history
 from widedeep.errors import UserError
 from widedeep.files import read_json
+from widedeep.report.pictures import history_finding, history_pictures, metric_label
 from widedeep.tracking import EXPERIMENT, MODEL_LOCK
 
 RMSE, NDCG = "rating.online.rmse", "ranking.frozen.ndcg_at_10"

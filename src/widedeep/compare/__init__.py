@@ -1,0 +1,1 @@
+"""Two commits compared: verdicts, gates, the noise floor and the history of the metrics."""
