@@ -1,4 +1,4 @@
-"""What a model sees: users and items of a batch, each once, and which pairs of them are to be scored.
+"""What a model sees: users and items of a batch, each once, and the pairs of them to score. And what it answers.
 
 Shapes: U users and I items of the batch, P pairs. Pairs are a list, of shape (P,), or the grid of every user with every
 item, of shape (U, I). Both broadcast: `Pairs.of_users` and `Pairs.of_items` bring what belongs to a user or an item to
@@ -7,8 +7,9 @@ its pairs, and whatever is written with them works for a list of ratings as for 
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
+
+from widedeep.features.ragged import Ragged
 
 
 class Pairs(NamedTuple):
@@ -32,38 +33,6 @@ class Pairs(NamedTuple):
         return (users[self.user] * items[self.item]).sum(-1)
 
 
-class Interactions(NamedTuple):
-    """Ratings of n users (or items), as far as they are visible, in order of time: `owner` (M,) place of the user,
-    `other` (M,) vocabulary index of the item, `rating` (M,) float32, `size` (n,) float32 how many each has."""
-
-    owner: Tensor
-    other: Tensor
-    rating: Tensor
-    size: Tensor
-
-    def sum(self, table: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Sum of the rows of `table` (cardinality, K) that each owner rated, times `weight` (M,): (n, K).
-
-        A product with a sparse matrix: on long lists several times faster than an embedding bag and its gradient.
-        """
-        values = torch.ones_like(self.rating) if weight is None else weight
-        matrix = torch.sparse_coo_tensor(
-            torch.stack([self.owner, self.other]), values, (len(self.size), len(table)), check_invariants=False
-        )
-        with torch.autocast(table.device.type, enabled=False):  # its gradient fails in mixed precision
-            total: Tensor = torch.sparse.mm(matrix, table)
-        return total
-
-    def of(self, owner: Tensor) -> tuple[Tensor, Tensor]:
-        """Places among the interactions of those of each owner (B,), side by side with padding: (B, n) int64, and which
-        are no padding, (B, n) bool."""
-        size = self.size.long()
-        start = size.cumsum(0) - size
-        within = torch.arange(int(size[owner].max()) if len(owner) else 0, device=owner.device)
-        known = within < size[owner][:, None]
-        return torch.where(known, start[owner][:, None] + within, 0), known
-
-
 class Side(NamedTuple):
     """n users or items: `categories` (n, F) int64 indices, 0 unseen; `bag` (n, G) int64 genre indices padded with 0;
     `numbers` (n, N) float32; `id` (n,) int64, the index of the id even where `categories` hides it, for what belongs
@@ -73,7 +42,7 @@ class Side(NamedTuple):
     bag: Tensor
     numbers: Tensor
     id: Tensor
-    interactions: Interactions | None = None
+    interactions: Ragged | None = None
 
 
 class Inputs(NamedTuple):
@@ -101,3 +70,16 @@ class Reads(NamedTuple):
     user_items: int = 0
     item_users: int = 0
     time: bool = False
+
+
+class Output(NamedTuple):
+    """What a model says of P pairs, or of a grid.
+
+    rating : (P,) in rating points, unbounded (`widedeep.scoring` clips every model to the scale)
+    ranking : (P,), higher is better
+    penalty : scalar, what the loss adds for large weights
+    """
+
+    rating: Tensor
+    ranking: Tensor
+    penalty: Tensor

@@ -3,10 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from widedeep.files import read_json
 
 UNIT = 2**16  # of a residual kept as an integer: parts of a rating point
 
@@ -121,8 +119,9 @@ class Spec:
         return asdict(self)
 
     @classmethod
-    def load(cls, path: Path) -> "Spec":
-        raw = read_json(path)
+    def of(cls, values: Mapping[str, Any]) -> "Spec":
+        """The spec that `as_dict` describes."""
+        raw = dict(values)
         raw["rating_scale"] = tuple(raw["rating_scale"])
         raw["recent"] = tuple(raw["recent"])
         raw["damping"] = Damping(**raw["damping"])

@@ -1,9 +1,9 @@
 """Matrix factorization with biases, in the rating scale."""
 
-from widedeep.features.inputs import Inputs
+from widedeep.features.inputs import Inputs, Output
 from widedeep.features.spec import Spec
 from widedeep.models.ids import IdEmbeddings
-from widedeep.models.model import Model, Output, into_scale, start_of
+from widedeep.models.model import Model, into_scale, start_of
 from widedeep.params import ModelParams
 
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from widedeep.features.inputs import Inputs
+from widedeep.features.inputs import Inputs, Output
 from widedeep.features.spec import Spec
 from widedeep.models.ids import IdEmbeddings
-from widedeep.models.model import Model, Output
+from widedeep.models.model import Model
 from widedeep.params import ModelParams
 
 CHUNK = 2**14  # pairs at a time: each is an image

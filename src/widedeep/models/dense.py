@@ -2,11 +2,11 @@
 
 from torch import Tensor, nn
 
-from widedeep.features.inputs import Inputs
+from widedeep.features.inputs import Inputs, Output
 from widedeep.features.spec import Spec
 from widedeep.models.deep import Mlp
 from widedeep.models.ids import IdEmbeddings
-from widedeep.models.model import Model, Output
+from widedeep.models.model import Model
 from widedeep.params import ModelParams
 
 

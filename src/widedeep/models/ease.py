@@ -16,11 +16,11 @@ from torch.nn import functional
 
 from widedeep.columns import TRAIN
 from widedeep.errors import UserError
-from widedeep.features.inputs import Inputs, Interactions, Reads
+from widedeep.features.inputs import Inputs, Output, Reads
+from widedeep.features.ragged import Ragged
 from widedeep.features.spec import Spec
-from widedeep.features.store import Features
-from widedeep.models.model import Model, Output
-from widedeep.models.popularity import least_squares
+from widedeep.features.tensors import FeatureSet
+from widedeep.models.model import Model
 from widedeep.params import ModelParams
 
 MAX_ITEMS = 30_000
@@ -45,6 +45,7 @@ class Ease(Model):
 
     reads = Reads(user_items=ALL)
     ranks_with_history = False
+    ranks_only = True
 
     def __init__(self, spec: Spec, params: ModelParams) -> None:
         super().__init__()
@@ -58,31 +59,28 @@ class Ease(Model):
         self.register_buffer("weights", torch.zeros(items, items))
         self.register_buffer("linked", torch.zeros(items))
         self.register_buffer("popularity", torch.zeros(items))
-        self.register_buffer("line", torch.zeros(2))
+        self.register_buffer("line", torch.tensor([0.0, 1.0]))
 
-    def fit(self, features: Features) -> None:
+    def fit(self, features: FeatureSet) -> None:
         rows = features.splits[TRAIN]
         if self.positive is not None:
             rows = rows[rows.rating >= self.positive]
-        item = features.items.categories[rows.item, 0]
+        item = features.items.index[rows.item]
         self.weights.copy_(ease_weights(rows.user, item, len(features.users), len(self.weights), self.l2))
         self.linked.copy_(self.weights.any(1))
-        known = features.items.categories[:, 0]
-        self.popularity[known] = torch.where(known > 0, features.items.count, 0)
-        rows = features.splits[TRAIN]
-        score = torch.cat([self._score(features.inputs(part, self.reads)) for part in rows.parts(2**16)])
-        self.line.copy_(least_squares(score, rows.rating))
+        known = features.items.index
+        self.popularity[known] = torch.where(known > 0, features.state.items.count, 0).float()
 
     def forward(self, inputs: Inputs) -> Output:
         rated, pairs = inputs.users.interactions, inputs.pairs
         assert rated is not None
         score = self._score(inputs)
-        linked = torch.zeros_like(rated.size).index_add(0, rated.owner, self._chosen(rated) * self.linked[rated.other])
+        linked = rated.rating.new_zeros(len(rated)).index_add(0, rated.owner, self._chosen(rated) * self.linked[rated.other])
         popularity = self.popularity[inputs.items.categories[:, 0]]
         ranking = torch.where(pairs.of_users(linked) > 0, score, pairs.of_items(popularity))
         return Output(self.line[0] + self.line[1] * score, ranking, score.new_zeros(()))
 
-    def _chosen(self, rated: Interactions) -> Tensor:
+    def _chosen(self, rated: Ragged) -> Tensor:
         """1 for what counts in X, else 0: (M,) float32."""
         return torch.ones_like(rated.rating) if self.positive is None else (rated.rating >= self.positive).float()
 
@@ -96,8 +94,8 @@ class Ease(Model):
         parts = zip(pairs.user.split(BATCH), item[pairs.item].split(BATCH), strict=True)
         return torch.cat([self._listed(rated, chosen, *part) for part in parts])
 
-    def _listed(self, rated: Interactions, chosen: Tensor, user: Tensor, item: Tensor) -> Tensor:
-        place, known = rated.of(user)
+    def _listed(self, rated: Ragged, chosen: Tensor, user: Tensor, item: Tensor) -> Tensor:
+        place, known = rated.padded(user)
         return (self.weights[rated.other[place], item[:, None]] * chosen[place] * known).sum(1)
 
 

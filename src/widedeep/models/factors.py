@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from widedeep.features.inputs import Inputs, Interactions
+from widedeep.features.inputs import Inputs
+from widedeep.features.ragged import Ragged
 from widedeep.features.spec import Spec
 from widedeep.models.deep import Embeddings, vectors
 from widedeep.models.table import Table
@@ -88,7 +89,7 @@ class Factors(nn.Module):
 
 
 def _interactions(
-    table: Table | None, interactions: Interactions | None, other: Tensor
+    table: Table | None, interactions: Ragged | None, other: Tensor
 ) -> tuple[Tensor | None, Tensor | None]:
     """Of each user (item) the sum over its interactions, and of each of the `other` ones what it adds to such a sum."""
     if table is None or interactions is None:
@@ -97,16 +98,16 @@ def _interactions(
     return interactions.sum(weights), nn.functional.embedding(other, weights, padding_idx=0)
 
 
-def _size(interactions: Interactions | None) -> Tensor:
+def _size(interactions: Ragged | None) -> Tensor:
     assert interactions is not None
-    return interactions.size
+    return interactions.count.float()
 
 
 def _scale(size: Tensor) -> Tensor:
     return size.clamp(min=1).rsqrt()
 
 
-def _square(vector: Tensor, total: Tensor | None, interactions: Interactions | None) -> Tensor:
+def _square(vector: Tensor, total: Tensor | None, interactions: Ragged | None) -> Tensor:
     if total is not None:
         vector = vector + total * _scale(_size(interactions))[:, None]
     return vector.square().sum(1)

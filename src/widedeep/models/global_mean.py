@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from widedeep.features.inputs import Inputs
+from widedeep.features.inputs import Inputs, Output
 from widedeep.features.spec import Spec
-from widedeep.models.model import Model, Output
+from widedeep.models.model import Model
 from widedeep.params import ModelParams
 
 

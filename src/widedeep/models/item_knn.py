@@ -15,11 +15,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from widedeep.columns import TRAIN
-from widedeep.features.inputs import Inputs, Interactions, Reads
+from widedeep.features.assemble import history
+from widedeep.features.inputs import Inputs, Output, Reads
+from widedeep.features.ragged import Ragged
 from widedeep.features.spec import UNIT, Spec
-from widedeep.features.store import Features
+from widedeep.features.tensors import FeatureSet
 from widedeep.models.ease import ALL, check_catalogue
-from widedeep.models.model import Model, Output
+from widedeep.models.model import Model
 from widedeep.params import ModelParams
 
 BLOCK = 256  # items compared at once with all others
@@ -53,38 +55,38 @@ class ItemKnn(Model):
         self.register_buffer("similarity", torch.zeros(sizes["item_id"], sizes["item_id"]))
         self.register_buffer("item_bias", torch.zeros(sizes["item_id"]))
 
-    def fit(self, features: Features) -> None:
+    def fit(self, features: FeatureSet) -> None:
         rows = features.splits[TRAIN]
-        known = features.items.categories[:, 0]
-        bias = features.items.total / UNIT / (features.items.count + self.damping.item).clamp(min=1e-9)
+        known, sums = features.items.index, features.state.items
+        bias = sums.total.float() / UNIT / (sums.count.float() + self.damping.item).clamp(min=1e-9)
         self.item_bias[known] = torch.where(known > 0, bias, 0)
-        history = features.frozen_history(rows.user, rows.item, rows.timestamp)
-        residual = rows.rating - self.mean - history[:, self.user] - history[:, self.item]
+        known_then = history(features, rows.user, rows.item, rows.timestamp)
+        residual = rows.rating - self.mean - known_then[:, self.user] - known_then[:, self.item]
         user, item = rows.user, known[rows.item]
         self.similarity.copy_(
             item_similarity(user, item, residual, len(features.users), len(self.similarity), self.shrinkage)
         )
 
     def forward(self, inputs: Inputs) -> Output:
-        rated, history = inputs.users.interactions, inputs.history
+        rated, known = inputs.users.interactions, inputs.history
         assert rated is not None
-        assert history is not None
+        assert known is not None
         difference = rated.rating - self.mean - self.item_bias[rated.other]
-        total = torch.zeros_like(rated.size).index_add(0, rated.owner, difference)
-        user_bias = total / (rated.size + self.damping.user).clamp(min=1e-9)
+        total = rated.rating.new_zeros(len(rated)).index_add(0, rated.owner, difference)
+        user_bias = total / (rated.count + self.damping.user).clamp(min=1e-9)
         residual = difference - user_bias[rated.owner]
 
-        users = torch.arange(len(rated.size), device=residual.device)
+        users = torch.arange(len(rated), device=residual.device)
         wanted = inputs.items.categories[:, 0]
         pairs = torch.broadcast_tensors(inputs.pairs.of_users(users), inputs.pairs.of_items(wanted))
         batches = zip(*(part.flatten().split(BATCH) for part in pairs), strict=True)
         found = torch.cat([self._residual(rated, residual, *batch) for batch in batches])
-        score = self.mean + history[..., self.user] + history[..., self.item] + found.view(pairs[0].shape)
+        score = self.mean + known[..., self.user] + known[..., self.item] + found.view(pairs[0].shape)
         return self.same(score)
 
-    def _residual(self, rated: Interactions, residual: Tensor, user: Tensor, item: Tensor) -> Tensor:
+    def _residual(self, rated: Ragged, residual: Tensor, user: Tensor, item: Tensor) -> Tensor:
         """Weighted mean of the `residual` (M,) of what `user` (B,) rated most similar to `item` (B,): (B,)."""
-        place, known = rated.of(user)
+        place, known = rated.padded(user)
         similarity = self.similarity[item[:, None], rated.other[place]] * known
         weight, neighbour = similarity.topk(min(self.k, similarity.shape[1]))  # (B, k)
         total = weight.sum(1)

@@ -1,37 +1,32 @@
 """What every model of the family is: inputs to a predicted rating and a score to rank by, for each pair."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
-from widedeep.features.inputs import Inputs, Reads
+from widedeep.features.inputs import Inputs, Output, Reads
 from widedeep.features.spec import Spec
-from widedeep.features.store import Features
+from widedeep.features.tensors import FeatureSet
 from widedeep.params import ModelParams
-
-
-class Output(NamedTuple):
-    """For P pairs, or a grid: `rating` (P,) in rating points, unbounded (evaluation clips every model to the scale);
-    `ranking` (P,), higher is better; `penalty` scalar, what the loss adds for large weights."""
-
-    rating: Tensor
-    ranking: Tensor
-    penalty: Tensor
 
 
 class Model(nn.Module):
     """One way to score users with items; inputs in, `Output` out.
 
-    reads: the interactions it wants among its inputs. ranks_with_history: whether `ranking` may use the history of a
-    pair. A model learns in `fit`, in closed form or by counting, or its parameters are trained by gradient, or both:
-    `fit` comes first and sees all training rows.
+    A model learns in `fit`, in closed form or by counting, or its parameters are trained by gradient, or both: `fit`
+    comes first and sees all training rows.
+
+    reads : the interactions that it wants among its inputs
+    ranks_with_history : whether `ranking` may use the history of a pair
+    ranks_only : whether it learns an order and no ratings. Such a model predicts the rating `line[0] + line[1] * score`
+        with a buffer `line` (2,). It starts as (0, 1), so that the rating is the score; the training then sets it by
+        least squares on the training rows.
     """
 
     reads = Reads()
     ranks_with_history = True
+    ranks_only = False
 
-    def fit(self, features: Features) -> None:
+    def fit(self, features: FeatureSet) -> None:
         """Take from the training rows what needs no gradient."""
 
     def forward(self, inputs: Inputs) -> Output:
@@ -59,9 +54,10 @@ class Ensemble(Model):
         self.reads, self.ranks_with_history = members[0].reads, members[0].ranks_with_history
         self.ranks_only, self.rating_weight = params.objective == "ranking", params.rating_weight
         self.line: Tensor
-        self.register_buffer("line", torch.tensor([0.0, 1.0]))
+        if self.ranks_only:
+            self.register_buffer("line", torch.tensor([0.0, 1.0]))
 
-    def fit(self, features: Features) -> None:
+    def fit(self, features: FeatureSet) -> None:
         for member in self.each():
             member.fit(features)
 

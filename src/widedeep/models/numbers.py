@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from widedeep.columns import TRAIN
+from widedeep.features.assemble import time
 from widedeep.features.inputs import Inputs
 from widedeep.features.spec import Spec
-from widedeep.features.store import Features
+from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Standardize
 
 
@@ -25,12 +26,12 @@ class Numbers(nn.Module):
         self.history, self.time = history, time
         self.user, self.item, self.pair = map(Standardize, self.sizes)
 
-    def fit(self, features: Features) -> None:
+    def fit(self, features: FeatureSet) -> None:
         rows = features.splits[TRAIN]
         self.user.fit(features.users.numbers[rows.user])
         self.item.fit(features.items.numbers[rows.item])
-        parts = [rows.history] if self.history else []
-        parts += [features.time(rows.user, rows.user_seen, rows.timestamp)] if self.time else []
+        parts = [rows.history] if self.history and rows.history is not None else []
+        parts += [time(features, rows.user, rows.user_seen, rows.timestamp)] if self.time else []
         if parts:
             self.pair.fit(torch.cat(parts, 1))
 

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from widedeep.columns import TRAIN
-from widedeep.features.inputs import Inputs
+from widedeep.features.inputs import Inputs, Output
 from widedeep.features.spec import Spec
-from widedeep.features.store import Features
-from widedeep.models.model import Model, Output
+from widedeep.features.tensors import FeatureSet
+from widedeep.models.model import Model
 from widedeep.params import ModelParams
 
 
@@ -21,8 +21,9 @@ class Popularity(Model):
         self.line: Tensor
         self.register_buffer("line", torch.zeros(2))
 
-    def fit(self, features: Features) -> None:
+    def fit(self, features: FeatureSet) -> None:
         rows = features.splits[TRAIN]
+        assert rows.history is not None
         self.line.copy_(least_squares(rows.history[:, self.count], rows.rating))
 
     def forward(self, inputs: Inputs) -> Output:

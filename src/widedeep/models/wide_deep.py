@@ -4,12 +4,12 @@ what the network lacks, an inner product of users and items."""
 import torch
 from torch import Tensor
 
-from widedeep.features.inputs import Inputs, Reads
+from widedeep.features.inputs import Inputs, Output, Reads
 from widedeep.features.spec import Spec
-from widedeep.features.store import Features
+from widedeep.features.tensors import FeatureSet
 from widedeep.models.deep import Deep
 from widedeep.models.factors import Factors
-from widedeep.models.model import Model, Output, into_scale, start_of
+from widedeep.models.model import Model, into_scale, start_of
 from widedeep.models.numbers import Numbers
 from widedeep.models.wide import Wide
 from widedeep.params import ModelParams
@@ -38,7 +38,7 @@ class WideDeep(Model):
         self.start: Tensor
         self.register_buffer("start", start_of(spec, self.bounded))
 
-    def fit(self, features: Features) -> None:
+    def fit(self, features: FeatureSet) -> None:
         self.numbers.fit(features)
 
     def forward(self, inputs: Inputs) -> Output:

@@ -1,0 +1,187 @@
+"""Inputs of a model, assembled from what is known: for listed pairs, or for the grid of some users with some items.
+
+Shapes: U users, I items, P pairs, H history columns.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from widedeep.features.context import Context
+from widedeep.features.entities import INDEX, Entities
+from widedeep.features.inputs import Inputs, Pairs, Reads, Side
+from widedeep.features.ragged import Ragged
+from widedeep.features.rows import Queries
+from widedeep.features.spec import Spec, window_columns
+from widedeep.features.state import damped
+
+DAY = 86400
+Q = TypeVar("Q", bound=Queries)
+
+
+def ask(context: Context, user: Tensor, item: Tensor, timestamp: Tensor, with_history: bool = True) -> Queries:
+    """Ask about pairs as far as the state of the context knows them.
+
+    user, item, timestamp : int64, broadcast against each other and flattened to (P,)
+    """
+    user, item, timestamp = (part.flatten() for part in torch.broadcast_tensors(user, item, timestamp))
+    found = history(context, user, item, timestamp) if with_history else None
+    return Queries(user, item, timestamp, context.state.users.count[user], context.state.items.count[item], found)
+
+
+def as_of_state(context: Context, rows: Q, with_history: bool = True) -> Q:
+    """The same pairs with what the state knows, in place of what was known at the event of each row."""
+    found = history(context, rows.user, rows.item, rows.timestamp) if with_history else None
+    count = context.state.users.count[rows.user], context.state.items.count[rows.item]
+    return replace(rows, history=found, user_seen=count[0], item_seen=count[1])
+
+
+def by_new_users(spec: Spec, rows: Q, new: Tensor) -> Q:
+    """The rows, those marked in `new` (P,) bool without history and interactions of their user."""
+    assert rows.history is not None
+    of_user = torch.tensor([field.entity == "user" for field in spec.of_kind("history")], device=new.device)
+    known = rows.history.masked_fill(new[:, None] & of_user, 0)
+    return replace(rows, history=known, user_seen=rows.user_seen.masked_fill(new, 0))
+
+
+def listed(
+    context: Context,
+    queries: Queries,
+    reads: Reads,
+    hidden_user: Tensor | None = None,
+    hidden_item: Tensor | None = None,
+) -> Inputs:
+    """What a model sees of listed pairs (P,). `hidden_user`, `hidden_item` (P,) bool: show the id as unseen."""
+    users, user = _once(queries.user, queries.user_seen if reads.user_items else None, hidden_user)
+    items, item = _once(queries.item, queries.item_seen if reads.item_users else None, hidden_item)
+    by_user, by_item = context.state.by_user, context.state.by_item
+    return Inputs(
+        _side(context.users, context.items, by_user, *users, reads.user_items),
+        _side(context.items, context.users, by_item, *items, reads.item_users),
+        Pairs(user, item),
+        queries.history,
+        time(context, queries.user, queries.user_seen, queries.timestamp) if reads.time else None,
+        _own(by_user, queries.user, queries.item, queries.user_seen, reads.user_items),
+        _own(by_item, queries.item, queries.user, queries.item_seen, reads.item_users),
+    )
+
+
+def grid(
+    context: Context, user: Tensor, item: Tensor, timestamp: Tensor, reads: Reads, with_history: bool = False
+) -> Inputs:
+    """What a model sees of every user (U,) with every item (I,), as far as the state knows them, asked for at
+    `timestamp` (U,)."""
+    state = context.state
+    user_seen, item_seen = state.users.count[user], state.items.count[item]
+    known = None
+    if with_history:
+        pairs = ask(context, user[:, None], item, timestamp[:, None])
+        assert pairs.history is not None
+        known = pairs.history.view(len(user), len(item), -1)
+    users, items = torch.broadcast_tensors(user[:, None], item)
+    return Inputs(
+        _side(context.users, context.items, state.by_user, user, user_seen, None, reads.user_items),
+        _side(context.items, context.users, state.by_item, item, item_seen, None, reads.item_users),
+        Pairs(),
+        known,
+        time(context, user, user_seen, timestamp)[:, None].expand(-1, len(item), -1) if reads.time else None,
+        _own(state.by_user, users, items, user_seen[:, None], reads.user_items),
+        _own(state.by_item, items, users, item_seen, reads.item_users),
+    )
+
+
+def history(
+    context: Context, user: Tensor, item: Tensor, timestamp: Tensor, known: Mapping[str, Tensor] | None = None
+) -> Tensor:
+    """What the state knows of pairs (P,) at `timestamp` (P,): the history columns, (P, H) float32.
+
+    `known`: columns (P,) to take instead.
+    """
+    spec, state, damping = context.spec, context.state, context.spec.damping
+    bag = context.items.bag[item]
+    slots = (bag > 0).sum(1).clamp(min=1)
+    genre_count = state.genre_count[user].gather(1, bag).float() * (bag > 0)
+    genre_total = state.genre_total[user].gather(1, bag).float() * (bag > 0)
+    user_count, item_count = state.users.count[user].float(), state.items.count[item].float()
+    columns = {
+        "user_count": user_count,
+        "user_mean": damped(state.users.total[user].float(), user_count, damping.user),
+        "user_recency": _since(state.users.last[user], timestamp),
+        "user_genre_count": genre_count.sum(1) / slots,
+        "user_genre_mean": damped(genre_total, genre_count, damping.genre).sum(1) / slots,
+        "item_count": item_count,
+        "item_mean": damped(state.items.total[item].float(), item_count, damping.item),
+        "item_recency": _since(state.items.last[item], timestamp),
+    }
+    for name, size in zip(window_columns(spec.history, spec.recent), spec.recent, strict=True):
+        count, total = (part[user, :size].sum(1).float() for part in (state.moment_count, state.moment_total))
+        columns[name] = damped(total, count, damping.user)
+    return history_numbers(spec, {**columns, **(known or {})})
+
+
+def history_numbers(spec: Spec, columns: Mapping[str, Tensor]) -> Tensor:
+    """The history columns (P,) as a model sees them, (P, H): means in rating points; log(1 + x) of counts and seconds,
+    0 where there is none.
+
+    Seconds are capped: a model deployed once meets longer and longer absences, of which it has seen few in training.
+    """
+    numbers = []
+    for field in spec.of_kind("history"):
+        number = columns[field.name].float()
+        if field.name.endswith("recency"):
+            number = number.clamp(max=spec.recency_cap)
+        numbers.append(number if field.name.endswith("mean") else torch.log1p(number.clamp(min=0)))
+    return torch.stack(numbers, 1)
+
+
+def time(context: Context, user: Tensor, seen: Tensor, timestamp: Tensor) -> Tensor:
+    """Days since the first rating of all, and since the user's first (0 if none of theirs is `seen`): (B, 2)
+    float32."""
+    log = context.state.by_user
+    if not len(log.timestamp):
+        return torch.zeros(len(user), 2, device=user.device)
+    first = log.timestamp[log.start[user].clamp(max=len(log.timestamp) - 1)]
+    age = torch.where(seen > 0, (timestamp - first).clamp(min=0), 0)
+    return torch.stack([timestamp - log.timestamp.min(), age], 1).float() / DAY
+
+
+def _once(
+    code: Tensor, seen: Tensor | None, hidden: Tensor | None
+) -> tuple[tuple[Tensor, Tensor, Tensor | None], Tensor]:
+    """Each (code, seen, hidden) of the rows once, and the place of each row's."""
+    key = code if hidden is None else code * 2 + hidden
+    most = 1 if seen is None else int(seen.max()) + 1
+    if seen is not None:
+        key = key * most + seen
+    key, place = torch.unique(key, return_inverse=True)
+    key, seen = key // most, key % most
+    return (key, seen, None) if hidden is None else (key // 2, seen, (key % 2).bool()), place
+
+
+def _side(
+    own: Entities, other: Entities, log: Ragged, code: Tensor, seen: Tensor, hidden: Tensor | None, most: int
+) -> Side:
+    categories = own.categories[code]
+    index = categories[:, INDEX].clone()
+    if hidden is not None:
+        categories[:, INDEX].masked_fill_(hidden, 0)
+    interactions = None
+    if most:
+        interactions = log.latest(code, seen, most)
+        interactions = replace(interactions, other=other.index[interactions.other])
+    return Side(categories, own.bag[code], own.numbers[code], index, interactions)
+
+
+def _own(log: Ragged, owner: Tensor, other: Tensor, seen: Tensor, most: int) -> Tensor | None:
+    """1.0 where the pair's own rating is among the last `most` of the first `seen` interactions of its owner."""
+    if not most:
+        return None
+    place = log.place(owner, other)
+    return ((place >= 0) & (place < seen) & (place >= seen - most)).float()
+
+
+def _since(last: Tensor, timestamp: Tensor) -> Tensor:
+    return torch.where(last >= 0, timestamp - last, -1)

@@ -1,0 +1,49 @@
+"""Pairs that a model is asked about, and ratings that it learns from or is judged on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Self
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Queries:
+    """N pairs of a user and an item.
+
+    user, item : (N,) int64, codes
+    timestamp : (N,) int64, the second of the question; 0 where the data have no timestamps
+    user_seen, item_seen : (N,) int64, how many interactions of the user and of the item may be seen: the first ones
+    history : (N, H) float32, the history columns as of the question; None for a model that must not see them
+    """
+
+    user: Tensor
+    item: Tensor
+    timestamp: Tensor
+    user_seen: Tensor
+    item_seen: Tensor
+    history: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def __getitem__(self, index: Tensor | slice) -> Self:
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return type(self)(**{name: None if value is None else value[index] for name, value in parts.items()})
+
+    def parts(self, size: int) -> Iterator[Self]:
+        """The pairs in order, at most `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self[start : start + size]
+
+    def to(self, device: torch.device | str) -> Self:
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return type(self)(**{name: None if value is None else value.to(device) for name, value in parts.items()})
+
+
+@dataclass(frozen=True)
+class Rows(Queries):
+    """N ratings: queries whose answer, `rating` (N,) float32, is known."""
+
+    rating: Tensor

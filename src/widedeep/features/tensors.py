@@ -1,0 +1,175 @@
+"""Feature tables as tensors, for training and answering, and back."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+from widedeep.columns import GENRES, ITEM, ITEM_ID, RATING, SPLIT, TIMESTAMP, TITLE, TRAIN, USER, USER_ID
+from widedeep.features.assemble import history, history_numbers
+from widedeep.features.context import Context
+from widedeep.features.entities import Entities
+from widedeep.features.files import FeatureTables
+from widedeep.features.ragged import Ragged
+from widedeep.features.rows import Rows
+from widedeep.features.spec import Spec
+from widedeep.features.state import BY_USER, State, Sums
+
+
+class Names(NamedTuple):
+    """What people call users and items, by code: `user_ids` and `item_ids` as their owner wrote them, and `titles`,
+    null where an item has none. Arrow arrays of strings."""
+
+    user_ids: pa.Array
+    item_ids: pa.Array
+    titles: pa.Array
+
+
+@dataclass(frozen=True)
+class FeatureSet(Context):
+    """A context with the rows that a model learns from and is judged on.
+
+    splits : rows by split. The state is that of the training cut-off, but for the interactions: in a temporal split
+        those of all loaded rows are there, of which each row may see the first ones.
+    """
+
+    names: Names
+    splits: dict[str, Rows]
+    whole_train: Rows | None = None  # where a warm start trains on a part of the training rows: all of them
+
+    def known(self) -> Rows:
+        """All training rows, also those that a warm start does not train on again."""
+        return self.splits[TRAIN] if self.whole_train is None else self.whole_train
+
+    def to(self, device: torch.device | str) -> "FeatureSet":
+        moved = super().to(device)
+        whole = None if self.whole_train is None else self.whole_train.to(device)
+        return replace(moved, splits={name: rows.to(device) for name, rows in self.splits.items()}, whole_train=whole)
+
+    def context(self) -> Context:
+        """What is left of training alone: a model that is deployed once knows no more."""
+        rows = self.known()
+        columns = rows.rating, rows.timestamp
+        state = replace(
+            self.state,
+            by_user=Ragged.of(rows.user, rows.item, *columns, n=len(self.users)),
+            by_item=Ragged.of(rows.item, rows.user, *columns, n=len(self.items)),
+        )
+        return Context(self.spec, self.users, self.items, state)
+
+
+def feature_set(tables: FeatureTables, *splits: str) -> FeatureSet:
+    """The entities, the state and the rows of the named splits, the training rows among them."""
+    spec = tables.spec
+    rows = {split: tables.rows.filter(pc.field(SPLIT) == split) for split in splits}
+    visible = pa.concat_tables([table for split, table in rows.items() if split == TRAIN or spec.online])
+    context, names = _context(tables, visible)
+    parts = {split: _rows(context, table, split) for split, table in rows.items()}
+    return FeatureSet(context.spec, context.users, context.items, context.state, names, parts)
+
+
+def context_of(tables: FeatureTables) -> tuple[Context, Names]:
+    """What `tables_of` made of a context: all its rows are known."""
+    return _context(tables, tables.rows)
+
+
+def tables_of(context: Context, names: Names) -> FeatureTables:
+    """Users, items and all that is known of them; the rows are the interactions. Pending ratings are settled first."""
+    context = context.settled()
+    spec, state, log = context.spec, context.state, context.state.by_user
+    rows = {USER: log.owner, ITEM: log.other, RATING: log.rating, TIMESTAMP: log.timestamp}
+    columns = {f"history_{name}": _lists(getattr(state, name)) for name in BY_USER}
+    users = {USER_ID: names.user_ids, **_columns(spec, context.users, state.users, "user"), **columns}
+    items = {ITEM_ID: names.item_ids, TITLE: names.titles, **_columns(spec, context.items, state.items, "item")}
+    return FeatureTables(
+        pa.table({name: column.numpy() for name, column in rows.items()}), pa.table(users), pa.table(items), spec
+    )
+
+
+def _context(tables: FeatureTables, interactions: pa.Table) -> tuple[Context, Names]:
+    spec, users, items = tables.spec, tables.users, tables.items
+    user, item = _int64(interactions[USER]), _int64(interactions[ITEM])
+    columns = _float(interactions[RATING]), _int64(interactions[TIMESTAMP].fill_null(0))
+    state = State(
+        _sums(users),
+        _sums(items),
+        *(_matrix(users[f"history_{name}"]) for name in BY_USER),
+        Ragged.of(user, item, *columns, n=len(users)),
+        Ragged.of(item, user, *columns, n=len(items)),
+    )
+    names = Names(*(column.combine_chunks() for column in (users[USER_ID], items[ITEM_ID], items[TITLE])))
+    return Context(spec, _entities(users, spec, "user"), _entities(items, spec, "item"), state), names
+
+
+def _rows(context: Context, table: pa.Table, split: str) -> Rows:
+    spec, state = context.spec, context.state
+    user, item = _int64(table[USER]), _int64(table[ITEM])
+    timestamp = _int64(table[TIMESTAMP].fill_null(0))
+    names = [field.name for field in spec.of_kind("history")]
+    known = {name: _float(table[name]) for name in names if not table[name].null_count}
+    whole = len(known) == len(names)
+    numbers = history_numbers(spec, known) if whole else history(context, user, item, timestamp, known)
+    if len(table) and spec.history == "point_in_time" and (split == TRAIN or spec.online):
+        seen = state.by_user.seen_before(user, timestamp), state.by_item.seen_before(item, timestamp)
+    else:
+        seen = state.users.count[user], state.items.count[item]
+    return Rows(user, item, timestamp, *seen, numbers, _float(table[RATING]))
+
+
+def _fields(spec: Spec, entity: str, kind: str) -> list[str]:
+    """The columns of the fields of a kind; the index of the id has a column of its own name."""
+    fields = (field.name for field in spec.of_kind(kind) if field.entity == entity)
+    return [f"{entity}_index" if name == f"{entity}_id" else name for name in fields]
+
+
+def _entities(table: pa.Table, spec: Spec, entity: str) -> Entities:
+    numbers = [_float(table[name]) for name in _fields(spec, entity, "number")]
+    return Entities(
+        categories=torch.stack([_int64(table[name]) for name in _fields(spec, entity, "category")], 1),
+        numbers=torch.stack(numbers, 1) if numbers else torch.zeros(len(table), 0),
+        bag=_padded(table[GENRES]) if GENRES in table.column_names else torch.zeros(len(table), 0, dtype=torch.int64),
+    )
+
+
+def _columns(spec: Spec, entities: Entities, sums: Sums, entity: str) -> dict[str, pa.Array]:
+    columns: dict[str, Tensor] = dict(zip(_fields(spec, entity, "category"), entities.categories.int().T, strict=True))
+    columns |= dict(zip(_fields(spec, entity, "number"), entities.numbers.T, strict=True))
+    found = {name: pa.array(column.numpy()) for name, column in columns.items()}
+    if _fields(spec, entity, "bag"):
+        known = entities.bag > 0
+        ends = np.append(0, known.sum(1).cumsum(0).numpy())
+        found[GENRES] = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(entities.bag[known].int().numpy()))
+    return found | {f"history_{name}": pa.array(part.numpy()) for name, part in sums._asdict().items()}
+
+
+def _sums(table: pa.Table) -> Sums:
+    return Sums(*(_int64(table[f"history_{name}"]) for name in Sums._fields))
+
+
+def _lists(matrix: Tensor) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.flatten().numpy()), matrix.shape[1])
+
+
+def _matrix(column: pa.ChunkedArray) -> Tensor:
+    lists = column.combine_chunks()
+    return torch.from_numpy(lists.flatten().to_numpy().reshape(len(column), lists.type.list_size).astype(np.int64))
+
+
+def _int64(column: pa.ChunkedArray) -> Tensor:
+    return torch.from_numpy(column.to_numpy().astype(np.int64))
+
+
+def _float(column: pa.ChunkedArray) -> Tensor:
+    return torch.from_numpy(column.to_numpy().astype(np.float32))
+
+
+def _padded(column: pa.ChunkedArray) -> Tensor:
+    lists = column.combine_chunks()
+    lengths = lists.value_lengths().to_numpy()
+    padded = np.zeros((len(lists), max(int(lengths.max(initial=0)), 1)), dtype=np.int64)
+    padded[np.arange(padded.shape[1]) < lengths[:, None]] = lists.flatten().to_numpy()
+    return torch.from_numpy(padded)
