@@ -16,7 +16,8 @@ from widedeep.evaluation.findings import METRIC_LABELS
 from widedeep.evaluation.page import render_page
 from widedeep.features.store import FROZEN, ONLINE, Features
 from widedeep.models.model import Model
-from widedeep.params import EvaluateParams, ModelParams
+from widedeep.models.registry import Architecture
+from widedeep.params import EvaluateParams
 
 KNOWLEDGE = {
     ONLINE: "Each rating is predicted with all that happened before it, earlier test ratings included, while the "
@@ -41,11 +42,11 @@ def render_report(
     evaluation: Evaluation,
     features: Features,
     model: Model,
-    about: ModelParams,
+    about: Architecture,
     params: EvaluateParams,
     sources: Sources,
 ) -> str:
-    """The whole page as text. `about`: the parameters of the model."""
+    """The whole page as text. `about`: what the model was built from."""
     k = list_length(params.ks)
     name, metrics, curves = evaluation.model, evaluation.metrics, evaluation.curves
     looks = figures.looks(name)
