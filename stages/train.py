@@ -28,24 +28,24 @@ def main() -> None:
     parser.add_argument("--checkpoints", required=True, type=Path)
     args = parser.parse_args()
 
-    params = load_params(args.params).train
+    recipe = load_params(args.params).recipe
     features = Features.load(args.features, TRAIN, VALIDATION)
     vocabulary, start, inputs = features.vocabulary(), None, [sha256(args.features)]
-    if params.warm_start_from is not None:
-        with earlier_model(params.warm_start_from, Path(args.params), args.out) as folder:
-            start, vocabulary, features = warm_start(folder, params, features)
+    if recipe.train.warm_start_from is not None:
+        with earlier_model(recipe.train.warm_start_from, Path(args.params), args.out) as folder:
+            start, vocabulary, features = warm_start(folder, recipe, features)
             inputs.append(sha256(folder))
-    checkpoints = args.checkpoints / fingerprint(params, *inputs)
+    checkpoints = args.checkpoints / fingerprint(recipe, *inputs)
     if not is_first_process():  # with several devices Lightning runs this script once for each
-        fit(features, params, checkpoints, start=start)
+        fit(features, recipe, checkpoints, start=start)
         return
-    tracker = Tracker(params.model_dump(), args.features)
-    trained = fit(features, params, checkpoints, tracker.log, start)
+    tracker = Tracker(recipe.flat(), args.features)
+    trained = fit(features, recipe, checkpoints, tracker.log, start)
     with replacing(args.curves) as curves, replacing(args.out) as out:
         # All columns, empty where the objective has none: `dvc plots` draws nothing at all where one is missing.
         pd.DataFrame(trained.curves, columns=["epoch", *CURVES]).to_csv(curves, index=False)
         out.mkdir()
-        save_model(out, trained.model, vocabulary, params, trained.epoch, trained.validation)
+        save_model(out, trained.model, vocabulary, recipe.architecture, trained.epoch, trained.validation)
     tracker.finish(args.out / WEIGHTS)
     shutil.rmtree(checkpoints, ignore_errors=True)  # a model without epochs has none
 

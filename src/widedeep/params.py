@@ -1,29 +1,41 @@
-"""params.yaml as typed, frozen models: one per stage. Meaning, unit and range of each key stand in params.yaml.
+"""params.yaml as typed, frozen models: one per section. Meaning, unit and range of each key stand in params.yaml."""
 
-Values are coerced to the declared type, because the same text reads differently elsewhere: PyYAML (YAML 1.1) takes
-`1e-4` for a string where DVC (YAML 1.2) takes it for a number, and `dvc exp run -S` writes `1e-05`.
-"""
-
-import difflib
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-import yaml
-from annotated_types import Ge, Gt, Le, Len, Lt
+from annotated_types import Ge, Gt, Len, Lt
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     PlainValidator,
+    SerializeAsAny,
     TypeAdapter,
     ValidationError,
+    create_model,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from widedeep.errors import UserError
+from widedeep.models.registry import ENTRIES, Architecture, EaseConfig, ModelConfig, Task
+from widedeep.sections import (
+    AutoOrCount,
+    Count,
+    Float,
+    Fraction,
+    Int,
+    NonNegative,
+    Positive,
+    Section,
+    Seed,
+    Share,
+    Size,
+    explain,
+    follows,
+    read_yaml,
+)
 
 Dataset = Literal[
     "movielens-small",
@@ -38,38 +50,6 @@ Dataset = Literal[
     "myanimelist-2023",
     "csv",
 ]
-
-
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError("must be finite")
-    return value
-
-
-def _not_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("must be a number, not true or false")
-    return value
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            return value
-        # PyYAML leaves `1e6` a string.
-        return int(number) if number.is_integer() else value
-    return value
-
-
-def _auto_or_count(value: Any) -> Any:
-    if value == "auto":
-        return value
-    try:
-        return _COUNT.validate_python(value)
-    except ValidationError:
-        raise ValueError("must be auto or a whole number of at least 1") from None
 
 
 def _windows(value: Any) -> Any:
@@ -96,40 +76,35 @@ def _increasing(ks: tuple[int, ...]) -> tuple[int, ...]:
     return ks
 
 
-Float = Annotated[float, BeforeValidator(_not_bool), AfterValidator(_finite)]
-Int = Annotated[int, BeforeValidator(_whole), BeforeValidator(_not_bool)]
-Positive = Annotated[Float, Gt(0)]
-NonNegative = Annotated[Float, Ge(0)]
-Fraction = Annotated[Float, Ge(0), Lt(1)]
-Share = Annotated[Float, Ge(0), Le(1)]
-Count = Annotated[Int, Ge(1)]
-Size = Annotated[Int, Ge(0)]
-Seed = Annotated[Int, Ge(0), Lt(2**32)]
-AutoOrCount = Annotated[Literal["auto"] | int, PlainValidator(_auto_or_count)]
+def _registered(name: str) -> str:
+    if name not in ENTRIES:
+        *names, last = (f"'{known}'" for known in ENTRIES)
+        expected = f"{', '.join(names)} or {last}"
+        raise PydanticCustomError("literal_error", "must be {expected}", {"expected": expected})
+    return name
+
+
+def _configs(value: Any) -> dict[str, ModelConfig]:
+    """Section `models`: the knobs of each model of the registry, none of them missing."""
+    if isinstance(value, Mapping):
+        value = {name: dict(knobs) if isinstance(knobs, ModelConfig) else knobs for name, knobs in value.items()}
+    sections: Any = {name: (_complete(entry.config), ...) for name, entry in ENTRIES.items()}
+    found = create_model("Models", __base__=Section, **sections).model_validate(value)
+    return {name: entry.config(**dict(getattr(found, name))) for name, entry in ENTRIES.items()}
+
+
+def _complete(config: type[ModelConfig]) -> type[ModelConfig]:
+    """The same knobs without their defaults, which are for models that were stored before a knob existed."""
+    knobs: Any = {
+        name: (Annotated[knob.annotation, *knob.metadata] if knob.metadata else knob.annotation, ...)
+        for name, knob in config.model_fields.items()
+    }
+    return create_model(config.__name__, __base__=config, **knobs)
+
+
 Windows = Annotated[Literal["month", "quarter"] | int, PlainValidator(_windows)]
 
-_COUNT: TypeAdapter[int] = TypeAdapter(Count)
 _PARTS: TypeAdapter[int] = TypeAdapter(Annotated[Int, Ge(2)])
-# Where the words of pydantic are not those of a reader of params.yaml.
-_RULES = {
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "finite_number": "must be finite",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-    "string_type": "must be text, in quotes if it looks like a number",
-    "tuple_type": "must be a list",
-    "model_type": "must be a section of keys",
-    "too_short": "must have at least {min_length} entries",
-    "too_long": "must have at most {max_length} entries",
-}
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DownloadParams(Section):
@@ -173,61 +148,36 @@ class FeaturizeParams(Section):
     seed: Seed
 
 
-class ModelParams(Section):
-    model: Literal[
-        "global_mean",
-        "popularity",
-        "bias",
-        "item_knn",
-        "ease",
-        "dot",
-        "bias_dot",
-        "dense",
-        "genre_dense",
-        "cnn",
-        "wide_deep",
-    ]
-    objective: Literal["rating", "ranking", "joint"]
+class RatingParams(Section):
+    unseen_rate: Share
+    new_user_rate: Share
+
+
+class RankingParams(Section):
+    loss: Literal["softmax", "bpr"]
+    negatives: Size
     positive_rating: Float | None
+    user_batch_size: Count
+    weight: Positive
     rating_weight: NonNegative
-    members: Count
-    embedding_size: Count
-    embedding_deviation: Positive
-    hidden: tuple[Count, ...]
-    activation: Literal["relu", "gelu", "silu", "tanh"]
-    dropout: Fraction
-    batch_norm: bool
-    bounded_output: bool
-    factors: Size
-    user_items: Size
-    item_users: Size
-    history: bool
-    time: bool
-    wide_l2: NonNegative
-    factors_l2: NonNegative
-    noise_variance: NonNegative
-    channels: Count
-    neighbours: Count
-    shrinkage: NonNegative
-    ease_l2: Positive
+
+    @model_validator(mode="after")
+    def _check(self) -> "RankingParams":
+        if self.loss == "bpr" and not self.negatives:
+            raise ValueError("negatives must be at least 1 for loss: bpr. Got 0 instead.")
+        return self
 
 
-class TrainParams(ModelParams):
+class TrainParams(Section):
+    model: Annotated[str, AfterValidator(_registered)]
+    objective: Task
+    rating: RatingParams
+    ranking: RankingParams
     epochs: Count
     batch_size: Count
-    user_batch_size: Count
-    ranking_loss: Literal["softmax", "bpr"]
-    negatives: Size
-    ranking_weight: Positive
     optimizer: Literal["adamw", "adagrad"]
     learning_rate: Positive
     weight_decay: NonNegative
-    wide_optimizer: Literal["adamw", "ftrl"]
-    wide_learning_rate: Positive
-    wide_weight_decay: NonNegative
-    wide_l1: NonNegative
-    unseen_rate: Share
-    new_user_rate: Share
     patience: Count
     gradient_clip: NonNegative
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
@@ -240,11 +190,44 @@ class TrainParams(ModelParams):
 
     @model_validator(mode="after")
     def _check(self) -> "TrainParams":
-        if self.ranking_loss == "bpr" and not self.negatives:
-            raise ValueError("negatives must be at least 1 for ranking_loss: bpr. Got 0 instead.")
-        if self.wide_l1 and self.wide_optimizer != "ftrl":
-            raise ValueError(f"wide_l1 must be 0 unless wide_optimizer is ftrl. Got {self.wide_l1} instead.")
+        tasks = ENTRIES[self.model].tasks
+        if self.objective not in tasks:
+            others = ", ".join(name for name, entry in ENTRIES.items() if self.objective in entry.tasks)
+            raise ValueError(
+                f"objective must be {' or '.join(tasks)} for model: {self.model}. Got {self.objective} instead. "
+                f"Models with the objective {self.objective}: {others}."
+            )
+        if self.replay and self.warm_start_from is None:
+            raise ValueError(
+                f"replay must be 0 unless warm_start_from names an earlier model. Got {self.replay} instead. Set "
+                "replay to 0, or name the model to go on from."
+            )
         return self
+
+
+class Recipe(Section):
+    """All that makes a trained model of given features: section train, and the knobs of the model that it names."""
+
+    train: TrainParams
+    config: SerializeAsAny[ModelConfig]
+
+    @property
+    def architecture(self) -> Architecture:
+        ranking = self.train.ranking
+        of_ease = isinstance(self.config, EaseConfig)
+        return Architecture(
+            model=self.train.model,
+            objective=self.train.objective,
+            config=self.config,
+            positive_rating=self.config.positive_rating if of_ease else ranking.positive_rating,
+            rating_weight=ranking.rating_weight if self.train.objective == "joint" else 0.0,
+        )
+
+    def flat(self) -> dict[str, Any]:
+        """Every value by the name of its key; keys of train.rating and train.ranking with that section's name."""
+        train = self.train.model_dump()
+        tasks = {f"{task}.{key}": value for task in ("rating", "ranking") for key, value in train.pop(task).items()}
+        return train | tasks | self.config.model_dump()
 
 
 class EvaluateParams(Section):
@@ -278,8 +261,17 @@ class Params(Section):
     preprocess: PreprocessParams
     featurize: FeaturizeParams
     train: TrainParams
+    models: Annotated[dict[str, SerializeAsAny[ModelConfig]], PlainValidator(_configs)]
     evaluate: EvaluateParams
     drift: DriftParams
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe(train=self.train, config=self.models[self.train.model])
+
+
+Sections = Mapping[str, Any]  # of params.yaml, whole or in part, as it is read
+Checked = TypeVar("Checked", bound=BaseModel)
 
 
 def load_params(path: str | Path) -> Params:
@@ -289,61 +281,82 @@ def load_params(path: str | Path) -> Params:
     ------
     UserError
         The file is not readable YAML; a section or key is unknown (the nearest valid name is given) or missing; a
-        value has the wrong type or is out of range. All mistakes are listed, each with its key, rule and value.
+        value has the wrong type or is out of range; the model would ignore a value. All mistakes are listed, each with
+        its key, rule and value.
+    """
+    return checked(Params, read_yaml(Path(path)), str(path))
+
+
+def changed(params: Params, changes: Sections, where: str) -> Params:
+    """The parameters with the values of `changes` in place of their own.
+
+    Raises
+    ------
+    UserError
+        As `load_params`. `where` says where the changes come from.
+    """
+    return checked(Params, merged(params.model_dump(), changes), where)
+
+
+def merged(params: Sections, changes: Sections) -> dict[str, Any]:
+    """A copy of `params` with the values of `changes` in place of its own, section by section."""
+    result = dict(deepcopy(params))
+    for name, value in changes.items():
+        below = result.get(name)
+        deeper = isinstance(value, Mapping) and value and isinstance(below, Mapping)
+        result[name] = merged(below, value) if deeper else deepcopy(value)
+    return result
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by dotted name, such as `train.ranking.loss`, as sections."""
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        section = result
+        *path, key = name.split(".")
+        for part in path:
+            section = section.setdefault(part, {})
+        section[key] = value
+    return result
+
+
+def dotted(sections: Sections) -> dict[str, Any]:
+    """Sections as values by dotted name."""
+    result: dict[str, Any] = {}
+    for name, value in sections.items():
+        if isinstance(value, Mapping) and value:
+            result |= {f"{name}.{key}": below for key, below in dotted(value).items()}
+        else:
+            result[name] = value
+    return result
+
+
+def checked(model: type[Checked], raw: Any, where: str) -> Checked:
+    """What `raw` says, typed.
+
+    Raises
+    ------
+    UserError
+        It breaks a rule of `model`. All mistakes are listed, each with `where`, its key, rule and value.
     """
     try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist. Run from the repository root.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from None
-    if not isinstance(raw, dict):
-        raise UserError(f"{path} must hold sections with keys. Got {type(raw).__name__} instead.")
-    try:
-        return Params.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors() if not _follows(problem)]
-        raise UserError("\n".join(f"{path}: {line}" for line in lines)) from None
+        problems = [problem for problem in error.errors() if not follows(problem)]
+        lines = [explain(problem, _keys(model, problem["loc"][:-1])) for problem in problems]
+        raise UserError("\n".join(f"{where}: {line}" for line in lines)) from None
 
 
-def _explain(problem: Any) -> str:
-    location, kind = problem["loc"], problem["type"]
-    key = ".".join(str(part) for part in location)
-    if kind == "extra_forbidden":
-        known = _fields(location[:-1])
-        near = difflib.get_close_matches(str(location[-1]), known, n=1)
-        hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(known)}."
-        return f"unknown key '{key}'. {hint}"
-    if kind == "missing" and isinstance(location[-1], int):
-        key = ".".join(str(part) for part in location[:-1])
-        return f"'{key}': must have at least {location[-1] + 1} entries. Got {problem['input']!r} instead."
-    if kind == "missing":
-        return f"'{key}' is missing: add it (see the params.yaml of the repository for its meaning and range)."
-    rule = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    if kind in _RULES:
-        rule = _RULES[kind].format(**problem.get("ctx", {}))
-    if problem.get("ctx", {}).get("error") is not None and isinstance(problem["input"], dict):
-        return f"in '{key}': {rule}"
-    hint = ""
-    if kind == "literal_error":
-        options = _literals(problem["ctx"]["expected"])
-        near = difflib.get_close_matches(str(problem["input"]), options, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-    return f"'{key}': {rule}. Got {problem['input']!r} instead.{hint}"
-
-
-def _follows(problem: Any) -> bool:
-    """Whether a list is called too short only because another mistake took an entry out of it."""
-    return bool(problem["type"] == "too_short" and len(problem["input"]) >= problem["ctx"]["min_length"])
-
-
-def _literals(expected: str) -> list[str]:
-    return [part.strip().strip("'") for part in expected.replace(" or ", ", ").split(",")]
-
-
-def _fields(location: Iterable[str | int]) -> list[str]:
-    model: Any = Params
+def _keys(model: Any, location: Iterable[str | int]) -> list[str]:
+    """The keys of the section at `location`."""
     for part in location:
-        # Below a section stand its keys, below a dict (drift.gates) names of the user's.
-        model = get_args(model)[1] if get_origin(model) is dict else model.model_fields[str(part)].annotation
-    return list(model.model_fields)
+        if isinstance(model, type) and issubclass(model, Params) and part == "models":
+            model = {name: entry.config for name, entry in ENTRIES.items()}
+        elif isinstance(model, dict):
+            model = model[str(part)]
+        elif get_origin(model) is dict:  # names of the user's, as in drift.gates
+            model = get_args(model)[1]
+        else:
+            model = getattr(model, "model_fields", {}).get(str(part), None)
+            model = getattr(model, "annotation", model)
+    return list(model if isinstance(model, dict) else getattr(model, "model_fields", ()))

@@ -20,7 +20,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from studies.tuning.presets import FAMILIES, load_preset, merged, preset_file
+from studies.tuning.presets import FAMILIES, load_preset, preset_file
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import UserError, exit_on_user_error
 from widedeep.evaluation.bootstrap import Bootstrap, verdict
@@ -28,7 +28,8 @@ from widedeep.features.log import Sets
 from widedeep.features.store import Features
 from widedeep.files import replacing
 from widedeep.models.model import Model
-from widedeep.params import Params, TrainParams
+from widedeep.params import Params, Recipe, TrainParams, changed, load_params, merged, nested
+from widedeep.sections import read_yaml
 from widedeep.training.data import RatingData
 from widedeep.training.fit import fit
 from widedeep.training.losses import ndcg
@@ -65,17 +66,18 @@ def ndcgs(features: Features, model: Model, params: TrainParams) -> NDArray[np.f
     return np.stack([values, np.ones_like(values)])
 
 
-def measured(features: Features, params: TrainParams, seeds: int) -> tuple[NDArray[np.float64], float, float]:
+def measured(features: Features, recipe: Recipe, seeds: int) -> tuple[NDArray[np.float64], float, float]:
     """Sums by user of each seed (seeds, 2, U), seconds of training per seed, and best epoch on average."""
     sums, seconds, epochs = [], 0.0, 0
     for seed in range(seeds):
         start = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            trained = fit(features, params.model_copy(update={"seed": seed}), Path(folder))
+            own = recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": seed})})
+            trained = fit(features, own, Path(folder))
         seconds += time.perf_counter() - start
         epochs += trained.epoch + 1
-        by_user = squared_errors(features, trained.model) if params.objective == "rating" else None
-        sums.append(ndcgs(features, trained.model, params) if by_user is None else by_user)
+        by_user = squared_errors(features, trained.model) if recipe.train.objective == "rating" else None
+        sums.append(ndcgs(features, trained.model, recipe.train) if by_user is None else by_user)
     return np.stack(sums), seconds / seeds, epochs / seeds
 
 
@@ -87,15 +89,18 @@ def statistic(sums: NDArray[np.float64], bootstrap: Bootstrap, rating: bool) -> 
 
 
 def ablate(
-    features: Features, preset: TrainParams, variants: Mapping[str, Mapping[str, Any]], seeds: int
+    features: Features, preset: Params, variants: Mapping[str, Mapping[str, Any]], seeds: int
 ) -> pd.DataFrame:
-    """A row per variant, the preset first: its value, the difference to the preset with its interval, the verdict."""
-    bootstrap, rating = Bootstrap(), preset.objective == "rating"
+    """A row per variant, the preset first: its value, the difference to the preset with its interval, the verdict.
+
+    variants: by name, values by the name of the parameter, as in `dvc exp run -S`.
+    """
+    bootstrap, rating = Bootstrap(), preset.train.objective == "rating"
     rows: list[dict[str, Any]] = []
     base: NDArray[np.float64] | None = None
     for name, changes in {"preset": {}, **variants}.items():
-        params = TrainParams.model_validate(preset.model_dump() | dict(changes))
-        sums, seconds, epochs = measured(features, params, seeds)
+        variant = changed(preset, nested(changes), f"variant {name}")
+        sums, seconds, epochs = measured(features, variant.recipe, seeds)
         values = statistic(sums, bootstrap, rating)
         base = values if base is None else base
         difference = bootstrap.estimate(values - base, int(sums[0, 1].sum()))
@@ -129,20 +134,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--features", type=Path, default=Path("data/features"), help="with validation rows")
     parser.add_argument("--out", type=Path, required=True, help="the table, as CSV")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--set", action="append", default=[], help="key=value of train, for preset and variants")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="for preset and variants")
     options = parser.parse_args(arguments)
     with exit_on_user_error():
-        raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
         preset = load_preset(preset_file(options.dataset), options.split, options.objective)
         if preset is None:
             raise UserError(f"There is no preset for {options.dataset} {options.split} {options.objective}.")
         overrides = {key: yaml.safe_load(value) for key, _, value in (text.partition("=") for text in options.set)}
-        whole = merged(merged(raw, preset), {"train": {"objective": options.objective} | overrides})
-        variants = yaml.safe_load(Path(__file__).with_name("variants.yaml").read_text(encoding="utf-8"))
+        changes = merged(preset, nested({"train.objective": options.objective} | overrides))
+        params = changed(load_params(ROOT / "params.yaml"), changes, "preset and --set")
+        variants = read_yaml(Path(__file__).with_name("variants.yaml"))
         features = Features.load(options.features, TRAIN, VALIDATION)
         if not len(features.splits[VALIDATION]):
             raise UserError(f"{options.features} has no validation rows. Set preprocess.validation_fraction above 0.")
-        table = ablate(features, Params.model_validate(whole).train, variants[options.objective], options.seeds)
+        table = ablate(features, params, variants[options.objective], options.seeds)
         with replacing(options.out) as out:
             table.to_csv(out, index=False)
 

@@ -4,9 +4,7 @@ import argparse
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import yaml
-from pydantic import ValidationError
+from typing import Any
 
 from widedeep.columns import TEST, TRAIN, USER, VALIDATION
 from widedeep.errors import UserError, exit_on_user_error
@@ -15,30 +13,30 @@ from widedeep.evaluation.evaluate import UNRANKED, evaluate, knowledges, list_le
 from widedeep.evaluation.rating import SQUARED_ERROR, N
 from widedeep.features.store import FROZEN, Features
 from widedeep.files import replacing, write_json
-from widedeep.models.family import BASELINES, NETWORKS
-from widedeep.params import TrainParams, load_params
+from widedeep.models.registry import ENTRIES
+from widedeep.params import Params, changed, load_params, merged
+from widedeep.sections import read_yaml
 from widedeep.training.fit import fit
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m studies.comparison.model", description=__doc__)
-    parser.add_argument("model", choices=[*BASELINES, *NETWORKS], metavar="MODEL", help="as train.model")
+    parser.add_argument("model", choices=list(ENTRIES), metavar="MODEL", help="as train.model")
     parser.add_argument("--params", required=True, type=Path)
-    parser.add_argument("--changes", required=True, type=Path, help="what each model sets in place of section train")
+    parser.add_argument("--changes", required=True, type=Path, help="what each model sets in place of params.yaml")
     parser.add_argument("--features", required=True, type=Path)
     parser.add_argument("--out", required=True, type=Path, help="folder for MODEL.csv and MODEL.json")
     args = parser.parse_args(arguments)
 
     with exit_on_user_error():
-        params = load_params(args.params)
-        train = changed(params.train, args.changes, args.model)
+        params = with_model(load_params(args.params), args.changes, args.model)
         known = Features.load(args.features, TRAIN, VALIDATION)
         with TemporaryDirectory(prefix="widedeep-") as checkpoints:
             start = time.perf_counter()
-            trained = fit(known, train, Path(checkpoints))
+            trained = fit(known, params.recipe, Path(checkpoints))
             seconds = time.perf_counter() - start
         features = Features.load(args.features, TRAIN, VALIDATION, TEST)
-        per_user = evaluate(features, trained.model, train, params.evaluate).per_user
+        per_user = evaluate(features, trained.model, params.recipe.architecture, params.evaluate).per_user
         per_user = per_user.dropna(axis=1, how="all")  # rankings, where no user has a relevant item
         kept = [USER, N, *(f"{knowledge}_{SQUARED_ERROR}" for knowledge in knowledges(features))]
         ndcg = f"{FROZEN}_ndcg_at_{list_length(params.evaluate.ks)}"
@@ -56,26 +54,29 @@ def main(arguments: list[str] | None = None) -> None:
             write_json(file, about)
 
 
-def changed(train: TrainParams, path: Path, model: str) -> TrainParams:
-    """`train` with what the file sets for the model.
+def load_model(path: Path, model: str) -> dict[str, Any]:
+    """What the file sets for the model, as sections of params.yaml.
 
     Raises
     ------
     UserError
-        The file is not readable YAML, lacks the model, or sets an unknown key or an impossible value.
+        The file is not readable YAML or lacks the model.
     """
-    try:
-        changes = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from None
-    if not isinstance(changes, dict) or not isinstance(changes.get(model), dict):
-        raise UserError(f"{path} must have a section {model} of keys of train. Add it ({{}} for none).")
-    try:
-        return TrainParams.model_validate(train.model_dump() | changes[model] | {"model": model})
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join([model, *map(str, problem["loc"])])
-        raise UserError(f"{path}, '{key}': {problem['msg']}. Got {problem['input']!r} instead.") from None
+    changes = read_yaml(path).get(model)
+    if not isinstance(changes, dict):
+        raise UserError(f"{path} must have a section {model} with sections of params.yaml. Add it ({{}} for none).")
+    return changes
+
+
+def with_model(params: Params, path: Path, model: str) -> Params:
+    """The parameters with the model, and with what the file sets for it.
+
+    Raises
+    ------
+    UserError
+        As `load_model`; or the file sets an unknown key or an impossible value.
+    """
+    return changed(params, merged(load_model(path, model), {"train": {"model": model}}), f"{path}, {model}")
 
 
 if __name__ == "__main__":

@@ -13,18 +13,17 @@ from typing import Annotated, Any, NamedTuple
 
 import pandas as pd
 import torch
-import yaml
 from annotated_types import Ge, Gt, Lt
-from pydantic import ValidationError
 
 from studies.drift.stream import Moment, Stream, moment, seen_by
 from widedeep.columns import TEST
-from widedeep.errors import UserError
 from widedeep.evaluation.evaluate import evaluate
 from widedeep.evaluation.rating import per_user_errors
 from widedeep.features.store import Features
 from widedeep.models.model import Model
-from widedeep.params import EvaluateParams, FeaturizeParams, Float, Int, Params, Section, TrainParams
+from widedeep.models.registry import Architecture
+from widedeep.params import EvaluateParams, Params, Recipe, changed, checked
+from widedeep.sections import Float, Int, Section, Share, read_yaml
 from widedeep.training.fit import fit
 from widedeep.training.grow import grow, new_rows
 
@@ -36,15 +35,18 @@ Part = Annotated[Float, Gt(0), Lt(1)]
 
 
 class Policies(Section):
-    """policies.yaml. featurize, train: what all set in place of these sections of params.yaml; warm_start: what it sets
-    in place of train besides."""
+    """policies.yaml.
 
-    featurize: dict[str, Any]
-    train: dict[str, Any]
+    params: what all policies set in place of values of params.yaml. warm_start: what that policy sets in place of these.
+    replay: the share of the earlier ratings that it learns again.
+    """
+
+    params: dict[str, Any]
     initial: Part
     windows: Annotated[Int, Ge(2)]
     validation: Part
     warm_start: dict[str, Any]
+    replay: Share
 
 
 class Judged(NamedTuple):
@@ -65,30 +67,21 @@ class Scored(NamedTuple):
     per_user: pd.DataFrame
 
 
-def load_policies(path: Path, params: Params) -> tuple[Policies, Params, TrainParams]:
-    """The policies, the parameters that all have, and section train of `warm_start`.
+def load_policies(path: Path, params: Params) -> tuple[Policies, Params, Recipe]:
+    """The policies, the parameters that all have, and how `warm_start` trains.
 
     Raises
     ------
     UserError
         The file is not readable YAML, or a key is unknown, missing or impossible.
     """
-    try:
-        policies = Policies.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        featurize = FeaturizeParams.model_validate(params.featurize.model_dump() | policies.featurize)
-        train = TrainParams.model_validate(params.train.model_dump() | policies.train)
-        warm = TrainParams.model_validate(train.model_dump() | policies.warm_start)
-        return policies, params.model_copy(update={"featurize": featurize, "train": train}), warm
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from None
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(map(str, problem["loc"]))
-        raise UserError(f"{path}, '{key}': {problem['msg']}. Got {problem['input']!r} instead.") from None
+    policies = checked(Policies, read_yaml(path), str(path))
+    params = changed(params, policies.params, f"{path}, params")
+    return policies, params, changed(params, policies.warm_start, f"{path}, warm_start").recipe
 
 
 def prequential(
-    stream: Stream, params: Params, policies: Policies, warm: TrainParams, folder: Path
+    stream: Stream, params: Params, policies: Policies, warm: Recipe, folder: Path
 ) -> Iterator[Judged | Scored]:
     """Judge every policy in every window; and score every model of `retrain` on its own and all later windows.
 
@@ -98,29 +91,30 @@ def prequential(
     """
     first = int(stream.starts[0])
     choice = moment(stream, first, params.featurize, folder / "choice", validation=policies.validation)
-    epochs = trained(choice.training, params.train).epochs
-    train = params.train.model_copy(update={"epochs": epochs})
+    epochs = trained(choice.training, params.recipe).epochs
+    recipe = params.recipe.model_copy(update={"train": params.train.model_copy(update={"epochs": epochs})})
+    about = recipe.architecture
     print(f"epochs of {RETRAIN}: {epochs}", flush=True)
 
     judging = params.evaluate.model_copy(update={"ks": (PLACES,)})
     known = moment(stream, first, params.featurize, folder / "1")
-    initial = last = trained(known.training, train)
+    initial = last = trained(known.training, recipe)
     spec = known.features.spec
     for window, start in enumerate(stream.starts.tolist(), 1):
         fresh = known
         newest = initial
         if window > 1:
             fresh = moment(stream, start, params.featurize, folder / f"{window}")
-            newest = trained(fresh.training, train)
+            newest = trained(fresh.training, recipe)
             grown = moment(stream, start, params.featurize, folder / f"{window}-grown", known.vocabulary)
             since = int(stream.starts[window - 2]) - 1
-            last = warmed(last.model, known, grown, since, warm)
+            last = warmed(last.model, known, grown, since, warm, policies.replay)
             known = grown
         yield from scores(fresh, newest.model, window, len(stream.starts))
         stale = seen_by(known.rows(window), spec)
-        yield judged(window, STALE, stale, initial.model, initial.seconds if window == 1 else 0, train, judging)
-        yield judged(window, RETRAIN, fresh.rows(window), newest.model, newest.seconds, train, judging)
-        yield judged(window, WARM_START, known.rows(window), last.model, last.seconds, train, judging)
+        yield judged(window, STALE, stale, initial.model, initial.seconds if window == 1 else 0, about, judging)
+        yield judged(window, RETRAIN, fresh.rows(window), newest.model, newest.seconds, about, judging)
+        yield judged(window, WARM_START, known.rows(window), last.model, last.seconds, about, judging)
 
 
 class Trained(NamedTuple):
@@ -129,21 +123,22 @@ class Trained(NamedTuple):
     seconds: float
 
 
-def trained(features: Features, params: TrainParams, start: Model | None = None) -> Trained:
+def trained(features: Features, recipe: Recipe, start: Model | None = None) -> Trained:
     """A model, the number of epochs after which it was best (without validation: all), and the seconds it took."""
     with TemporaryDirectory(prefix="widedeep-") as checkpoints:
         begin = time.perf_counter()
-        done = fit(features, params, Path(checkpoints), start=start)
+        done = fit(features, recipe, Path(checkpoints), start=start)
         return Trained(done.model, done.epoch + 1, time.perf_counter() - begin)
 
 
-def warmed(model: Model, before: Moment, after: Moment, since: int, params: TrainParams) -> Trained:
-    """The model after it has grown and learnt the ratings later than `since`. Growing counts among its seconds."""
+def warmed(model: Model, before: Moment, after: Moment, since: int, recipe: Recipe, replay: float) -> Trained:
+    """The model after it has grown and learnt the ratings later than `since`, with a share `replay` of the
+    earlier ones. Growing counts among its seconds."""
     begin = time.perf_counter()
     grown = grow(model, before.vocabulary, after.training)
-    rows = new_rows(after.training, since, params.replay, params.seed)
+    rows = new_rows(after.training, since, replay, recipe.train.seed)
     seconds = time.perf_counter() - begin
-    done = trained(rows, params, grown)
+    done = trained(rows, recipe, grown)
     return done._replace(seconds=done.seconds + seconds)
 
 
@@ -153,7 +148,7 @@ def judged(
     features: Features,
     model: Model,
     seconds: float,
-    about: TrainParams,
+    about: Architecture,
     params: EvaluateParams,
 ) -> Judged:
     per_user = evaluate(features, model, about, params).per_user

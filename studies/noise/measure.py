@@ -29,6 +29,8 @@ def main(arguments: list[str] | None = None) -> None:
         params = load_params(options.params)
         values = measure(options.features, params, options.seeds)
         sections = params.model_dump(mode="json", include=set(SECTIONS), exclude={"train": {"seed"}})
+        # By the name that DVC has in dvc.lock for the knobs of the model.
+        sections[f"models.{params.train.model}"] = params.recipe.config.model_dump(mode="json")
         spread = {
             metric: {
                 "mean": round(statistics.fmean(of_seeds), DECIMALS),
@@ -50,9 +52,10 @@ def measure(folder: Path, params: Params, seeds: int) -> dict[str, list[float]]:
         seed = (params.train.seed + run) % 2**32
         # One device: with several Lightning would run this script once for each.
         train = params.train.model_copy(update={"seed": seed, "devices": 1, "nodes": 1})
+        recipe = params.recipe.model_copy(update={"train": train})
         with TemporaryDirectory(prefix="widedeep-") as checkpoints:
-            trained = fit(known, train, Path(checkpoints))
-        found = estimates(evaluate(features, trained.model, train, quick).metrics)
+            trained = fit(known, recipe, Path(checkpoints))
+        found = estimates(evaluate(features, trained.model, recipe.architecture, quick).metrics)
         own = {metric: found[metric]["value"] for metric in found if not metric.startswith("baselines.")}
         for metric, value in own.items():
             values.setdefault(metric, []).append(value)

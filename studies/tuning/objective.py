@@ -11,14 +11,13 @@ from typing import NoReturn
 import optuna
 import torch
 from optuna.trial import TrialState
-from pydantic import ValidationError
 
-from studies.tuning.space import POSITIVE, Space
+from studies.tuning.space import POSITIVE, Space, draw
 from widedeep.columns import VALIDATION
 from widedeep.errors import UserError
 from widedeep.evaluation.evaluate import relevant_from
 from widedeep.features.store import Features
-from widedeep.params import Params, TrainParams
+from widedeep.params import Params, changed, nested
 from widedeep.training.callbacks import Row
 from widedeep.training.data import RANKING, RatingData
 from widedeep.training.fit import fit
@@ -33,16 +32,16 @@ class Objective:
     """The validation loss of a training, as early stopping has it: RMSE (rating), -NDCG (ranking) or their sum."""
 
     features: Features
-    params: TrainParams
+    params: Params
     space: Space
 
     def __call__(self, trial: optuna.Trial) -> float:
-        values = {key: entry.draw(trial, key) for key, entry in self.space.items()}
+        values = draw(self.space, trial)
         trial.set_user_attr(VALUES, values)
         try:
-            params = TrainParams.model_validate(self.params.model_dump() | values)
-        except ValidationError as error:
-            _prune(trial, error.errors()[0]["msg"])
+            recipe = changed(self.params, nested(values), "drawn").recipe
+        except UserError as error:
+            _prune(trial, str(error))
 
         def on_epoch(row: Row) -> None:
             trial.report(_loss(row), int(row["epoch"]))
@@ -53,7 +52,7 @@ class Objective:
         quiet = nullcontext() if sys.stderr.isatty() else redirect_stdout(io.StringIO())
         try:
             with TemporaryDirectory(prefix="widedeep-") as checkpoints, quiet:
-                trained = fit(self.features, params, Path(checkpoints), on_epoch)
+                trained = fit(self.features, recipe, Path(checkpoints), on_epoch)
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
         except (UserError, torch.OutOfMemoryError) as error:
@@ -85,17 +84,18 @@ def judged(features: Features, params: Params, space: Space) -> Features:
     return replace(features, splits=features.splits | {VALIDATION: relevant})
 
 
-def check(features: Features, params: TrainParams) -> None:
+def check(features: Features, params: Params) -> None:
     """Refuse what no search can measure: several processes, or features without a validation row to judge by."""
-    if (params.devices, params.nodes) != (1, 1):
+    train = params.train
+    if (train.devices, train.nodes) != (1, 1):
         raise UserError(
             "train.devices and train.nodes must be 1 in a search, which trains in its own process. "
-            f"Got {params.devices} and {params.nodes} instead."
+            f"Got {train.devices} and {train.nodes} instead."
         )
-    parts = RatingData(features, params).validation_parts()
-    if not parts or (params.objective != "rating" and RANKING not in parts):
+    parts = RatingData(features, train).validation_parts()
+    if not parts or (train.objective != "rating" and RANKING not in parts):
         raise UserError(
             "The features have no validation row to judge by. Set preprocess.validation_fraction above 0, and "
-            "train.positive_rating (for a ranking; evaluate.relevant_rating where that is searched) to what some of "
+            "train.ranking.positive_rating (for a ranking; evaluate.relevant_rating where that is searched) to what some of "
             "these rows reach; then run `dvc repro featurize`."
         )

@@ -6,6 +6,7 @@
       rating:            # train.objective
         featurize: {item_damping: 8}
         train: {learning_rate: 0.001}
+        models: {wide_deep: {factors: 32}}
     temporal:            # splits temporal and leave_last_out
       ranking: ...
 
@@ -18,21 +19,17 @@ As a program it prints one preset for DVC, whose experiment then runs on that da
 
 import argparse
 import json
-from collections.abc import Mapping
-from copy import deepcopy
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import yaml
 
 from widedeep.errors import UserError, exit_on_user_error
 from widedeep.files import replacing
-from widedeep.params import Dataset
+from widedeep.params import Dataset, Sections, dotted, merged
 
 FAMILIES = {"random": "random", "predefined": "random", "temporal": "temporal", "leave_last_out": "temporal"}
-
-Sections = Mapping[str, Mapping[str, Any]]  # of params.yaml, whole or in part
 
 
 def preset_file(dataset: str) -> Path:
@@ -47,7 +44,7 @@ def load_preset(path: Path, split: str, objective: str) -> Sections | None:
     ------
     UserError
         The file is not readable YAML or not laid out as above, or sets what a preset must leave alone: only featurize,
-        train and preprocess.validation_fraction are its own.
+        train, models and preprocess.validation_fraction are its own.
     """
     if not path.exists():
         return None
@@ -62,9 +59,9 @@ def load_preset(path: Path, split: str, objective: str) -> Sections | None:
         raise UserError(f"{path}: {family}.{objective} must hold sections of params.yaml. Got {preset!r} instead.")
     for section, keys in preset.items():
         for key in keys:
-            if section not in ("featurize", "train") and (section, key) != ("preprocess", "validation_fraction"):
+            if section not in ("featurize", "train", "models") and (section, key) != ("preprocess", "validation_fraction"):
                 raise UserError(
-                    f"{path}: a preset must set only featurize, train and preprocess.validation_fraction. "
+                    f"{path}: a preset must set only featurize, train, models and preprocess.validation_fraction. "
                     f"{family}.{objective} sets {section}.{key} instead. Remove it."
                 )
     return preset or None
@@ -87,21 +84,9 @@ def save_preset(path: Path, family: str, objective: str, preset: Sections, found
         partial.write_text("\n".join([*head, name + found, body]), encoding="utf-8")
 
 
-def merged(params: Sections, changes: Sections) -> dict[str, dict[str, Any]]:
-    """A copy of `params` with the values of `changes` in place of its own."""
-    result = {name: dict(section) for name, section in deepcopy(params).items()}
-    for section, values in changes.items():
-        result.setdefault(section, {}).update(values)
-    return result
-
-
 def assignments(changes: Sections) -> list[str]:
     """`section.key=value` for each value, as `dvc exp run -S` reads it, without spaces: a shell would cut there."""
-    return [
-        f"{section}.{key}={json.dumps(value, separators=(',', ':'))}"
-        for section, values in changes.items()
-        for key, value in values.items()
-    ]
+    return [f"{name}={json.dumps(value, separators=(',', ':'))}" for name, value in dotted(changes).items()]
 
 
 def main(arguments: list[str] | None = None) -> None:

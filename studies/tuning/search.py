@@ -1,10 +1,11 @@
-"""Search for the values of `train` that give the lowest validation loss on the features at hand.
+"""Search for the values of `train` and of its model that give the lowest validation loss on the features at hand.
 
     python -m studies.tuning.search --trials 100 --timeout 60 --write
     python -m studies.tuning.search --model bias_dot --trials 40 --write
 
-Data set, split, objective and all that space.yaml does not list are those of params.yaml; with --model also those of
-the model in studies/comparison/models.yaml, where --write then puts what it found. Each finished trial is kept in the
+What is searched stands in the registry of models, or in a file (--space). All else, data set, split and objective too,
+is as in params.yaml; with --model also as for that model in studies/comparison/models.yaml, where --write then puts
+what it found. Each finished trial is kept in the
 store: the same command later goes on until there are --trials in all. Only training and validation rows are loaded,
 never a test row.
 """
@@ -13,6 +14,7 @@ import argparse
 import json
 import shlex
 import sys
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,19 +24,18 @@ from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from studies.comparison.model import changed
-from studies.tuning.models import MODELS, SPACE, load_model, save_model
+from studies.comparison.model import load_model, with_model
+from studies.tuning.models import MODELS, save_model
 from studies.tuning.objective import EPOCH, MEASURED, REASON, VALUES, Objective, check, judged
-from studies.tuning.presets import Sections, assignments, load_preset, merged, preset_file, save_preset
-from studies.tuning.space import POSITIVE, Space, load_space
+from studies.tuning.presets import assignments, load_preset, preset_file, save_preset
+from studies.tuning.space import POSITIVE, Space, load_space, starts, values_of
 from widedeep import tracking
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import UserError, exit_on_user_error
 from widedeep.features.store import Features
-from widedeep.models.family import BASELINES, NETWORKS
-from widedeep.params import Params, load_params
+from widedeep.models.registry import ENTRIES
+from widedeep.params import Params, Sections, dotted, load_params, merged, nested
 
-OWN_SPACE = Path(__file__).with_name("space.yaml")
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -44,37 +45,36 @@ def main(arguments: list[str] | None = None) -> None:
     with exit_on_user_error():
         params = load_params(options.params)
         if options.model:
-            params = params.model_copy(update={"train": changed(params.train, MODELS, options.model)})
-        space = load_space(options.space or (SPACE if options.model else OWN_SPACE), params.train)
+            params = with_model(params, MODELS, options.model)
+        space = load_space(options.space, params)
         features = judged(Features.load(options.features, TRAIN, VALIDATION), params, space)
-        check(features, params.train)
+        check(features, params)
         # The features tell what they were made of; params.yaml may have been edited since.
         family = "temporal" if features.spec.history == "point_in_time" else "random"
         kind = f"{features.spec.dataset} {family} {options.model or params.train.objective}"
         study = _study(options, f"{kind} {_identity(tracking.sha256(options.features), params, space)}")
-        interrupted = _search(study, Objective(features, params.train, space), options)
+        interrupted = _search(study, Objective(features, params, space), options)
         best = _best(study)
         measured = ", ".join(f"{metric} {value:.4f}" for metric, value in best.user_attrs[MEASURED].items())
         found = f"{measured}, best of {len(_of_state(study, *FINISHED))} trials{'' if best.number else ', the first'}"
         preset = _preset(best, options)
         print(f"\n{found}: trial {best.number}, epoch {best.user_attrs[EPOCH]}")
-        print("dvc exp run", *(f"-S {shlex.quote(assignment)}" for assignment in assignments(preset)))
+        run = merged({"train": {"model": options.model}}, preset) if options.model else preset
+        print("dvc exp run", *(f"-S {shlex.quote(assignment)}" for assignment in assignments(run)))
         if interrupted:
             print("interrupted: the same command goes on from here", file=sys.stderr)
             sys.exit(130)
         if options.write and options.model:
             path = MODELS if options.write is True else options.write
-            save_model(path, preset["train"], found)
+            save_model(path, options.model, preset, found)
             print(f"written to {path}")
         elif options.write:
             path = preset_file(features.spec.dataset) if options.write is True else options.write
             rows = ", ".join(f"{len(features.splits[split]):,} {split}" for split in (TRAIN, VALIDATION))
             # What an earlier preset sets besides was not searched: it gets the values that were searched with.
             besides, used = load_preset(path, family, params.train.objective) or {}, params.model_dump(mode="json")
-            kept = {
-                section: {key: used[section][key] for key in keys if key in used[section]}
-                for section, keys in besides.items()
-            }
+            values = dotted(used)
+            kept = nested({key: values[key] for key in dotted(besides) if key in values})
             comment = f"{found} of studies.tuning.search ({rows} rows)"
             save_preset(path, family, params.train.objective, merged(kept, preset), comment)
             print(f"written to {path}")
@@ -91,9 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
     parser.add_argument("--features", type=Path, default=Path("data/features"), help="default: %(default)s")
     parser.add_argument(
-        "--model", choices=[*BASELINES, *NETWORKS], metavar="MODEL", help="search for one of models.yaml"
+        "--model", choices=list(ENTRIES), metavar="MODEL", help="search for one of models.yaml"
     )
-    parser.add_argument("--space", type=Path, metavar="FILE", help="what to search; default: space.yaml")
+    parser.add_argument("--space", type=Path, metavar="FILE", help="what to search; default: as in the registry of models")
     parser.add_argument("--store", type=Path, default=Path("tuning.db"), help="SQLite file; default: %(default)s")
     parser.add_argument("--trials", type=_count, default=50, help="in all, earlier ones too; default: %(default)s")
     parser.add_argument("--timeout", type=_count, metavar="MINUTES", help="start no trial after so long")
@@ -123,10 +123,10 @@ def _count(text: str) -> int:
 
 def _identity(features: str, params: Params, space: Space) -> str:
     """Of all that makes losses comparable: the features, the space and the values outside it."""
-    fixed = {key: value for key, value in params.train.model_dump().items() if key not in space}
+    fixed = {key: value for key, value in values_of(params).items() if key not in space}
     if POSITIVE in space:
         fixed["relevant"] = params.evaluate.relevant_rating
-    parts = [features, fixed, {key: vars(entry) for key, entry in space.items()}]
+    parts = [features, fixed, {key: asdict(searched) for key, searched in space.items()}]
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -154,8 +154,7 @@ def _search(study: optuna.Study, objective: Objective, options: argparse.Namespa
     if done >= options.trials:
         return False
     if not done:
-        space, params = objective.space, objective.params
-        study.enqueue_trial({key: entry.start(getattr(params, key)) for key, entry in space.items()})
+        study.enqueue_trial(starts(objective.space, objective.params))
     try:
         study.optimize(
             objective,
@@ -172,8 +171,8 @@ def _tell(study: optuna.Study, trial: FrozenTrial) -> None:
     outcome = f"loss {trial.value:.4f}" if trial.state == TrialState.COMPLETE else f"pruned {trial.user_attrs[REASON]}"
     best = f"{study.best_value:.4f}" if _of_state(study, TrialState.COMPLETE) else "none"
     seconds = trial.duration.total_seconds() if trial.duration else 0
-    values = assignments({"train": trial.user_attrs[VALUES]})
-    shown = " ".join(value.removeprefix("train.") for value in values)
+    # The last part of a name is enough for a line on the screen.
+    shown = " ".join(assignments({key.rpartition(".")[2]: value for key, value in trial.user_attrs[VALUES].items()}))
     print(f"trial {trial.number:3d}  {outcome}  best {best}  {seconds:.1f} s  {shown}", flush=True)
 
 
@@ -184,13 +183,14 @@ def _best(study: optuna.Study) -> FrozenTrial:
 
 
 def _preset(best: FrozenTrial, options: argparse.Namespace) -> Sections:
-    values = best.user_attrs[VALUES]
+    values = nested(best.user_attrs[VALUES])
     if options.model:
-        return {"train": {"model": options.model} | load_model(MODELS, options.model) | values}
+        return merged(load_model(MODELS, options.model), values)
     if not options.refit:
-        return {"train": values}
+        return values
     # Without validation rows nothing stops a training early: it has the epochs that were best with them.
-    return {"preprocess": {"validation_fraction": 0}, "train": values | {"epochs": best.user_attrs[EPOCH] + 1}}
+    last = {"preprocess": {"validation_fraction": 0}, "train": {"epochs": best.user_attrs[EPOCH] + 1}}
+    return {"preprocess": {}} | merged(values, last)
 
 
 def _of_state(study: optuna.Study, *states: TrialState) -> list[FrozenTrial]:

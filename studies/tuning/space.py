@@ -1,23 +1,34 @@
-"""The values among which a search looks: a file such as `space.yaml`, read and checked."""
+"""The values among which a search looks: those that the registry has for a model, or a YAML file of the same form.
 
-import difflib
+By the name of a parameter, as in `dvc exp run -S`:
+
+    train.learning_rate: {low: 0.0001, high: 0.01, log: true}
+    train.ranking.weight: {low: 0.01, high: 10, log: true, tasks: [joint]}
+    models.wide_deep.factors: {choices: [0, 16, 64]}
+    models.wide_deep.user_items: {choices: [0, 100], when: models.wide_deep.factors}
+
+Both ends of a range belong to it; `log: true` draws as many values below as above the geometric middle. `tasks` are
+the values of train.objective for which the parameter is searched, by default all. `when` names a parameter above: where
+that is drawn as 0 or [], this one is not drawn and 0, for the model would ignore it.
+"""
+
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import optuna
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from widedeep.errors import UserError
-from widedeep.params import TrainParams
+from widedeep.models.registry import ENTRIES, Task
+from widedeep.params import Params, RankingParams, RatingParams, TrainParams, dotted
+from widedeep.sections import nearest, read_yaml, rule_of
 
-COMMON = "common"
-POSITIVE = "positive_rating"
+POSITIVE = "models.ease.positive_rating"
 # With other values a trial would measure something else, or need processes of its own.
-FIXED = ("model", "objective", POSITIVE, "devices", "nodes")
+FIXED = ("train.model", "train.objective", "train.ranking.positive_rating", "train.devices", "train.nodes")
 
 
 @dataclass(frozen=True)
@@ -58,83 +69,123 @@ class Choices:
         return json.loads(trial.suggest_categorical(key, self.choices))
 
 
-Space = dict[str, Range | Choices]
+@dataclass(frozen=True)
+class Searched:
+    """A parameter that is searched. `when`: the parameter that must not be 0 or [] for this one to be drawn."""
+
+    values: Range | Choices
+    when: str | None = None
 
 
-def load_space(path: Path, params: TrainParams) -> Space:
-    """What to search for objective and model of `params`, by key of train.
+Space = dict[str, Searched]
+
+
+def load_space(path: Path | None, params: Params) -> Space:
+    """What to search for model and objective of `params`: what the file says, or the registry if there is none.
 
     Raises
     ------
     UserError
-        The file is missing, not readable YAML or not laid out as space.yaml; a key is unknown or must stay as it is; a
-        value is not one of its key; the values of a key do not include that of `params`, where a search starts.
+        The file is missing, not readable YAML or not laid out as above; a parameter is unknown, belongs to another
+        model or must stay as it is; a value breaks its rule; the values do not include that of `params`, where a search
+        starts; nothing is left to search.
     """
-    try:
-        sections = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist. --space must name a file such as studies/tuning/space.yaml.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from None
-    objectives, models = (get_args(TrainParams.model_fields[key].annotation) for key in ("objective", "model"))
-    names = (COMMON, *objectives, *models)
-    if not isinstance(sections, dict) or not set(sections) <= set(names):
-        raise UserError(f"{path} must hold sections among {', '.join(names)}. Got {_keys(sections)} instead.")
+    name, objective = params.train.model, params.train.objective
+    where = f"the search space of {name}" if path is None else str(path)
+    entries = ENTRIES[name].search if path is None else read_yaml(path)
+    used = values_of(params)
     space: Space = {}
-    for section in (COMMON, params.objective, params.model):
-        entries = sections.get(section) or {}
-        if not isinstance(entries, dict):
-            raise UserError(f"{path}: {section} must hold keys of train. Got {entries!r} instead.")
-        for key, entry in entries.items():
-            where = f"{path}: {section}.{key}"
-            if key in FIXED and not (key == POSITIVE and params.model == "ease" and params.objective != "joint"):
-                raise UserError(
-                    f"{where} must stay the same in all trials of a search. Remove it, and set it in params.yaml."
-                )
-            space[key] = _entry(where, key, entry)
-            if not space[key].holds(getattr(params, key)):
-                raise UserError(
-                    f"{where} must include {getattr(params, key)!r}, its value in params.yaml (or models.yaml), where "
-                    f"the search starts. Got {entry!r} instead. Widen it, or change that value."
-                )
+    for key, entry in entries.items():
+        here = f"{where}: {key}"
+        if key in FIXED:
+            raise UserError(
+                f"{here} must stay the same in all trials of a search. Remove it, and set it in params.yaml."
+            )
+        if key not in used:
+            raise UserError(f"{here} is not a parameter of {name} or its training. {nearest(key, list(used))}")
+        tasks, when, values = _parts(here, entry)
+        if objective not in tasks:
+            continue
+        if when is not None and when not in space:
+            raise UserError(f"{here}: when must name a parameter above that is searched too. Got {when!r} instead.")
+        searched = Searched(_values(here, key, values), when)
+        if not (searched.values.holds(used[key]) or (when is not None and not used[when] and not used[key])):
+            raise UserError(
+                f"{here} must include {used[key]!r}, its value in params.yaml (or models.yaml), where the search "
+                f"starts. Got {entry!r} instead. Widen it, or change that value."
+            )
+        space[key] = searched
     if not space:
-        raise UserError(
-            f"{path} has no key in {COMMON}, {params.objective} or {params.model}, so there is nothing to search."
-        )
+        raise UserError(f"{where} has no parameter for the objective {objective}, so there is nothing to search.")
     return space
 
 
-def _entry(where: str, key: str, entry: Any) -> Range | Choices:
-    if key not in TrainParams.model_fields:
-        near = difflib.get_close_matches(str(key), TrainParams.model_fields, n=1)
-        raise UserError(f"{where} is not a key of train. {f'Did you mean {near[0]!r}?' if near else 'Remove it.'}")
+def draw(space: Space, trial: optuna.Trial) -> dict[str, Any]:
+    """A value for each parameter, by its name."""
+    drawn: dict[str, Any] = {}
+    for key, searched in space.items():
+        off = searched.when is not None and not drawn[searched.when]
+        drawn[key] = 0 if off else searched.values.draw(trial, key)
+    return drawn
+
+
+def starts(space: Space, params: Params) -> dict[str, Any]:
+    """The values of `params` that a first trial draws, as Optuna keeps them."""
+    used = values_of(params)
+    return {
+        key: searched.values.start(used[key])
+        for key, searched in space.items()
+        if searched.when is None or used[searched.when]
+    }
+
+
+def values_of(params: Params) -> dict[str, Any]:
+    """The values of section train, and of the model that it names, by the name of the parameter."""
+    knobs = params.recipe.config.model_dump()
+    return dotted({"train": params.train.model_dump(), "models": {params.train.model: knobs}})
+
+
+def _parts(here: str, entry: Any) -> tuple[tuple[str, ...], str | None, Mapping[str, Any]]:
+    """Tasks, when and the values of an entry."""
+    known = get_args(Task)
+    if not isinstance(entry, Mapping):
+        raise UserError(f"{here} {_FORM} Got {entry!r} instead.")
+    values = dict(entry)
+    tasks, when = values.pop("tasks", known), values.pop("when", None)
+    if not isinstance(tasks, list | tuple) or not set(tasks) <= set(known):
+        raise UserError(f"{here}: tasks must be a list of {', '.join(known)}. Got {tasks!r} instead.")
+    return tuple(tasks), when, values
+
+
+_FORM = "must be {low: , high: }, with log: true if you like, or {choices: [ , ]}."
+
+
+def _values(here: str, key: str, entry: Mapping[str, Any]) -> Range | Choices:
     match entry:
         case {"choices": [_, *_] as choices, **other} if not other:
-            return Choices(tuple(json.dumps(_value(where, key, choice)) for choice in choices))
+            return Choices(tuple(json.dumps(_value(here, key, choice)) for choice in choices))
         case {"low": low, "high": high, **other} if other in ({}, {"log": True}, {"log": False}):
-            low, high, log = _value(where, key, low), _value(where, key, high), bool(other.get("log"))
+            low, high = (_value(here, key, bound) for bound in (low, high))
+            log = bool(other.get("log"))
             if type(low) not in (int, float):
-                raise UserError(f"{where} must have choices, since it is no number. Got {entry!r} instead.")
+                raise UserError(f"{here} must have choices, since it is no number. Got {entry!r} instead.")
             if low > high or (log and low <= 0):
                 above = " and above 0, as log is true" if log else ""
-                raise UserError(f"{where}: low must not be above high{above}. Got {entry!r} instead.")
+                raise UserError(f"{here}: low must not be above high{above}. Got {entry!r} instead.")
             return Range(low, high, log)
-    raise UserError(
-        f"{where} must be {{low: , high: }}, with log: true if you like, or {{choices: [ , ]}}. Got {entry!r} instead."
-    )
+    raise UserError(f"{here} {_FORM} Got {entry!r} instead.")
 
 
-def _value(where: str, key: str, value: Any) -> Any:
-    """The value as TrainParams would have it. What values must go together is known when a trial has drawn them."""
-    field = TrainParams.model_fields[key]
+def _value(here: str, key: str, value: Any) -> Any:
+    """The value as its section would have it. What values must go together is known when a trial has drawn them."""
+    section, _, name = key.rpartition(".")
+    sections = {"train": TrainParams, "train.rating": RatingParams, "train.ranking": RankingParams}
+    owner = sections.get(section) or ENTRIES[section.removeprefix("models.")].config
+    field = owner.model_fields[name]
     annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     check: Callable[[Any], Any] = TypeAdapter(annotation).validate_python
     try:
         return check(value)
     except ValidationError as error:
-        rule = error.errors()[0]["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-        raise UserError(f"{where}: {rule}. Got {value!r} instead. params.yaml explains its values.") from None
-
-
-def _keys(sections: Any) -> str:
-    return ", ".join(map(str, sections)) if isinstance(sections, dict) else repr(sections)
+        rule = rule_of(error.errors()[0])
+        raise UserError(f"{here}: {rule}. Got {value!r} instead. params.yaml explains its values.") from None

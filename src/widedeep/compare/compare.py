@@ -139,6 +139,14 @@ def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _value(params: Mapping[str, Any], name: str) -> Any:
+    """A section, or a value within one, by its dotted name; {} where there is no such name."""
+    found: Any = params
+    for part in name.split("."):
+        found = found.get(part, {}) if isinstance(found, Mapping) else {}
+    return found
+
+
 def _number(value: Any) -> Any:
     """PyYAML reads `1e-4` as text, where DVC writes and reads a number."""
     try:
@@ -201,7 +209,7 @@ def _row(
 def _warnings(old: Revision, new: Revision, noise: Noise | None) -> list[str]:
     said = []
     for one in {one.commit: one for one in (old, new)}.values():
-        other = changes(one.made_with, {name: one.params.get(name, {}) for name in one.made_with})
+        other = changes(one.made_with, {name: _value(one.params, name) for name in one.made_with})
         if other:
             keys = ", ".join(other)
             said.append(
@@ -212,7 +220,7 @@ def _warnings(old: Revision, new: Revision, noise: Noise | None) -> list[str]:
         said.append(f"{old.paths.per_user} of {gone} is neither in the DVC cache nor in a remote, so nothing is paired")
     if noise is None:
         return [*said, "how much the seed of the training moves a metric is not known: `make noise` measures it"]
-    other = changes(noise.params, {name: new.params.get(name, {}) for name in SECTIONS})
+    other = changes(noise.params, {name: _value(new.params, name) for name in (*SECTIONS, *noise.params)})
     names = ", ".join(name for name in other if name != "train.seed")
     return (
         [*said, f"noise was measured with other values of {names}: `make noise` measures it again"] if names else said

@@ -19,7 +19,8 @@ SECTIONS = ("download", "preprocess", "featurize", "train")  # of params.yaml: w
 class Noise:
     """What `make noise` measured over `seeds` trainings (at least 2) that differ in nothing but the seed.
 
-    params: `SECTIONS` of params.yaml with their keys, without train.seed. deviations: by metric (`rating.online.rmse`)
+    params: `SECTIONS` of params.yaml with their keys, without train.seed, and the knobs of the model under
+    `models.<name>`. deviations: by metric (`rating.online.rmse`)
     the sample standard deviation, in the unit of the metric.
     """
 

@@ -17,9 +17,10 @@ from widedeep.evaluation.curves import DECIMALS, item_genres, ranking_curves, ra
 from widedeep.evaluation.ranking import UserItems, coverage, diversity, novelty, ranking_metrics, top_items
 from widedeep.evaluation.rating import per_user_errors, rating_metrics, rmse_difference
 from widedeep.features.store import FROZEN, ONLINE, Features
-from widedeep.models.family import BASELINES
+from widedeep.models.build import build
 from widedeep.models.model import Model
-from widedeep.params import EvaluateParams, ModelParams
+from widedeep.models.registry import ENTRIES, Architecture
+from widedeep.params import EvaluateParams
 
 COMPARED = ("bias", "popularity", "global_mean")  # the baselines that every model is judged beside
 UNRANKED = ("global_mean",)  # all items are the same to it
@@ -49,7 +50,7 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(features: Features, model: Model, about: ModelParams, params: EvaluateParams) -> Evaluation:
+def evaluate(features: Features, model: Model, about: Architecture, params: EvaluateParams) -> Evaluation:
     """Score the test rows under each knowledge and rank the catalogue for each test user, by the trained model, of
     which `about` tells the name, and by the baselines of `COMPARED`.
 
@@ -68,7 +69,12 @@ def evaluate(features: Features, model: Model, about: ModelParams, params: Evalu
         raise UserError("There is no test row to evaluate on. Raise preprocess.test_fraction in params.yaml.")
     bootstrap = Bootstrap(params.bootstrap_replicates, params.seed)
     name = about.model
-    models = {name: model} | {other: BASELINES[other](features.spec, about) for other in COMPARED if other != name}
+    baselines = [
+        Architecture(model=other, objective="rating", config=ENTRIES[other].config())
+        for other in COMPARED
+        if other != name
+    ]
+    models = {name: model} | {baseline.model: build(features.spec, baseline) for baseline in baselines}
     for other in set(models) - {name}:
         models[other].fit(features)
     predictions = {knowledge: _predictions(features, models, model, knowledge) for knowledge in knowledges(features)}

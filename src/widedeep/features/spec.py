@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-
 UNIT = 2**16  # of a residual kept as an integer: parts of a rating point
 
 Kind = Literal["point_in_time", "out_of_fold"]

@@ -13,7 +13,6 @@ from torch import Tensor
 from widedeep.features.ragged import Ragged
 from widedeep.features.spec import UNIT, Damping
 
-
 # The parts of a `State` that have a row for each user and several columns.
 BY_USER = ("genre_count", "genre_total", "moment_count", "moment_total")
 

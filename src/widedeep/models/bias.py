@@ -5,14 +5,14 @@ from torch import Tensor
 from widedeep.features.inputs import Inputs, Output
 from widedeep.features.spec import Spec
 from widedeep.models.model import Model
-from widedeep.params import ModelParams
+from widedeep.models.registry import ModelConfig
 
 
 class Bias(Model):
     """mu + b_u + b_i with damped means (Koren 2010, "Factor in the Neighbors", eq. 1 and section 2.1), as far as the
     pair's history knows them."""
 
-    def __init__(self, spec: Spec, params: ModelParams) -> None:
+    def __init__(self, spec: Spec, config: ModelConfig) -> None:
         super().__init__()
         self.mean = spec.mean
         names = [field.name for field in spec.of_kind("history")]

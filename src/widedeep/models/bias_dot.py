@@ -4,20 +4,20 @@ from widedeep.features.inputs import Inputs, Output
 from widedeep.features.spec import Spec
 from widedeep.models.ids import IdEmbeddings
 from widedeep.models.model import Model, into_scale, start_of
-from widedeep.params import ModelParams
+from widedeep.models.registry import BiasDotConfig
 
 
 class BiasDot(Model):
     """low + (high - low) * sigmoid(s + b_u + b_i + p_u . q_i), starting at the mean rating (Koren et al. 2009, "Matrix
     factorization techniques for recommender systems", eq. 4, into the scale)."""
 
-    def __init__(self, spec: Spec, params: ModelParams) -> None:
+    def __init__(self, spec: Spec, config: BiasDotConfig) -> None:
         super().__init__()
         self.spec = spec
-        self.ids = IdEmbeddings(spec, params.embedding_size, params.embedding_deviation)
+        self.ids = IdEmbeddings(spec, config.embedding_size, config.embedding_deviation)
         self.biases = IdEmbeddings(spec, 1, 0.0)
         self.start = float(start_of(spec, bounded=True))
-        self.factors_l2, self.wide_l2 = params.factors_l2, params.wide_l2
+        self.factors_l2, self.wide_l2 = config.factors_l2, config.wide_l2
 
     def forward(self, inputs: Inputs) -> Output:
         (user, item), (user_bias, item_bias) = self.ids(inputs), self.biases(inputs)

@@ -10,7 +10,7 @@ from widedeep.features.inputs import Inputs, Output
 from widedeep.features.spec import Spec
 from widedeep.models.ids import IdEmbeddings
 from widedeep.models.model import Model
-from widedeep.params import ModelParams
+from widedeep.models.registry import CnnConfig
 
 CHUNK = 2**14  # pairs at a time: each is an image
 
@@ -22,19 +22,19 @@ class Cnn(Model):
     that is not a power of 2 loses its border.
     """
 
-    def __init__(self, spec: Spec, params: ModelParams) -> None:
+    def __init__(self, spec: Spec, config: CnnConfig) -> None:
         super().__init__()
-        self.ids = IdEmbeddings(spec, params.embedding_size, params.embedding_deviation)
+        self.ids = IdEmbeddings(spec, config.embedding_size, config.embedding_deviation)
         self.biases = IdEmbeddings(spec, 1, 0.0)
         layers: list[nn.Module] = []
-        size, maps = params.embedding_size, 1
+        size, maps = config.embedding_size, 1
         while size > 1:
-            layers += [nn.Conv2d(maps, params.channels, kernel_size=2, stride=2), nn.ReLU()]
-            size, maps = size // 2, params.channels
+            layers += [nn.Conv2d(maps, config.channels, kernel_size=2, stride=2), nn.ReLU()]
+            size, maps = size // 2, config.channels
         self.convolutions = nn.Sequential(*layers)
-        self.output = nn.Sequential(nn.Dropout(params.dropout), nn.Linear(maps, 1, bias=False))
+        self.output = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(maps, 1, bias=False))
         self.mean = spec.mean
-        self.factors_l2, self.wide_l2 = params.factors_l2, params.wide_l2
+        self.factors_l2, self.wide_l2 = config.factors_l2, config.wide_l2
 
     def forward(self, inputs: Inputs) -> Output:
         (user, item), (user_bias, item_bias) = self.ids(inputs), self.biases(inputs)

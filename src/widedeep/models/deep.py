@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from widedeep.features.inputs import Inputs, Side
 from widedeep.features.spec import Spec
 from widedeep.models.numbers import Numbers
+from widedeep.models.registry import LayersConfig, WideDeepConfig
 from widedeep.models.table import Table
-from widedeep.params import ModelParams
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -60,14 +60,14 @@ def vectors(cardinality: int, size: int, deviation: float, uncertain: bool = Fal
 class Mlp(nn.Module):
     """Hidden layers and a linear output of width `heads` on top of a first layer that its owner has applied."""
 
-    def __init__(self, params: ModelParams, heads: int) -> None:
+    def __init__(self, config: LayersConfig, heads: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for place, width in enumerate(params.hidden):
-            layers += [nn.Linear(params.hidden[place - 1], width)] if place else []
-            layers += [nn.BatchNorm1d(width)] if params.batch_norm else []
-            layers += [ACTIVATIONS[params.activation](), nn.Dropout(params.dropout)]
-        self.layers = nn.Sequential(*layers, nn.Linear(params.hidden[-1], heads))
+        for place, width in enumerate(config.hidden):
+            layers += [nn.Linear(config.hidden[place - 1], width)] if place else []
+            layers += [nn.BatchNorm1d(width)] if config.batch_norm else []
+            layers += [ACTIVATIONS[config.activation](), nn.Dropout(config.dropout)]
+        self.layers = nn.Sequential(*layers, nn.Linear(config.hidden[-1], heads))
 
     def forward(self, first: Tensor) -> Tensor:  # (..., hidden[0]) -> (..., heads)
         output: Tensor = self.layers(first.flatten(0, -2))
@@ -78,11 +78,11 @@ class Deep(nn.Module):
     """The first layer is taken apart: W [user, item, numbers] = W_u user + W_i item + W_n numbers, so that for many
     pairs of few users and items most of it is computed once for each of these."""
 
-    def __init__(self, spec: Spec, params: ModelParams, numbers: Numbers, heads: int) -> None:
+    def __init__(self, spec: Spec, config: WideDeepConfig, numbers: Numbers, heads: int) -> None:
         super().__init__()
-        size, first = params.embedding_size, params.hidden[0]
+        size, first = config.embedding_size, config.hidden[0]
         self.user, self.item = (
-            Embeddings(spec, entity, size, params.embedding_deviation) for entity in ("user", "item")
+            Embeddings(spec, entity, size, config.embedding_deviation) for entity in ("user", "item")
         )
         fields = self.user.fields + self.item.fields
         whole = nn.Linear(fields * size + sum(numbers.sizes), first)
@@ -91,7 +91,7 @@ class Deep(nn.Module):
         self.numbers = numbers.linear(first)
         self.numbers.weight = of_numbers
         self.bias = whole.bias
-        self.mlp = Mlp(params, heads)
+        self.mlp = Mlp(config, heads)
 
     def forward(self, inputs: Inputs, numbers: tuple[Tensor, Tensor, Tensor | None]) -> Tensor:  # -> (P, heads)
         user = self.user(inputs.users).flatten(1) @ self.of_user.T

@@ -7,7 +7,7 @@ from widedeep.features.spec import Spec
 from widedeep.models.deep import Mlp
 from widedeep.models.ids import IdEmbeddings
 from widedeep.models.model import Model
-from widedeep.params import ModelParams
+from widedeep.models.registry import DenseConfig
 
 
 class Dense(Model):
@@ -15,11 +15,11 @@ class Dense(Model):
 
     extra = 0  # embeddings beside those of the ids
 
-    def __init__(self, spec: Spec, params: ModelParams) -> None:
+    def __init__(self, spec: Spec, config: DenseConfig) -> None:
         super().__init__()
-        self.ids = IdEmbeddings(spec, params.embedding_size, params.embedding_deviation)
-        self.first = nn.Linear((2 + self.extra) * params.embedding_size, params.hidden[0])
-        self.mlp = Mlp(params, heads=1)
+        self.ids = IdEmbeddings(spec, config.embedding_size, config.embedding_deviation)
+        self.first = nn.Linear((2 + self.extra) * config.embedding_size, config.hidden[0])
+        self.mlp = Mlp(config, heads=1)
         self.mean = spec.mean
 
     def of_item(self, inputs: Inputs, item: Tensor) -> Tensor:

@@ -6,17 +6,17 @@ from widedeep.features.inputs import Inputs, Output
 from widedeep.features.spec import Spec
 from widedeep.models.ids import IdEmbeddings
 from widedeep.models.model import Model
-from widedeep.params import ModelParams
+from widedeep.models.registry import DotConfig
 
 
 class Dot(Model):
     """mu + p_u . q_i (Salakhutdinov and Mnih 2007, "Probabilistic matrix factorization")."""
 
-    def __init__(self, spec: Spec, params: ModelParams) -> None:
+    def __init__(self, spec: Spec, config: DotConfig) -> None:
         super().__init__()
-        self.ids = IdEmbeddings(spec, params.embedding_size, params.embedding_deviation)
+        self.ids = IdEmbeddings(spec, config.embedding_size, config.embedding_deviation)
         self.mean = spec.mean
-        self.l2 = params.factors_l2
+        self.l2 = config.factors_l2
 
     def forward(self, inputs: Inputs) -> Output:
         user, item = self.ids(inputs)

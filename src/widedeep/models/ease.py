@@ -21,7 +21,7 @@ from widedeep.features.ragged import Ragged
 from widedeep.features.spec import Spec
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
-from widedeep.params import ModelParams
+from widedeep.models.registry import EaseConfig
 
 MAX_ITEMS = 30_000
 BLOCK = 256  # items counted at once with all others
@@ -40,18 +40,18 @@ class Ease(Model):
     Raises
     ------
     UserError
-        The catalogue has more than `MAX_ITEMS` items.
+        The catalogue has more than `MAX_ITEMS` items, or no training row is a positive.
     """
 
     reads = Reads(user_items=ALL)
     ranks_with_history = False
     ranks_only = True
 
-    def __init__(self, spec: Spec, params: ModelParams) -> None:
+    def __init__(self, spec: Spec, config: EaseConfig) -> None:
         super().__init__()
         items = next(int(field.cardinality or 0) for field in spec.fields if field.name == "item_id")
         check_catalogue(items, "EASE")
-        self.l2, self.positive = params.ease_l2, params.positive_rating
+        self.l2, self.positive = config.l2, config.positive_rating
         self.weights: Tensor
         self.linked: Tensor
         self.popularity: Tensor
@@ -65,6 +65,11 @@ class Ease(Model):
         rows = features.splits[TRAIN]
         if self.positive is not None:
             rows = rows[rows.rating >= self.positive]
+        if not len(rows):
+            raise UserError(
+                f"models.ease.positive_rating: no training row is rated at least {self.positive}, so there is nothing "
+                "to rank. Lower it, or set it to null."
+            )
         item = features.items.index[rows.item]
         self.weights.copy_(ease_weights(rows.user, item, len(features.users), len(self.weights), self.l2))
         self.linked.copy_(self.weights.any(1))

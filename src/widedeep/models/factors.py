@@ -7,8 +7,8 @@ from widedeep.features.inputs import Inputs
 from widedeep.features.ragged import Ragged
 from widedeep.features.spec import Spec
 from widedeep.models.deep import Embeddings, vectors
+from widedeep.models.registry import WideDeepConfig
 from widedeep.models.table import Table
-from widedeep.params import ModelParams
 
 # A softmax over a catalogue needs larger scores than the residual of a rating: without it the ranking head is
 # still learning when the rating head already overfits.
@@ -31,13 +31,13 @@ class Factors(nn.Module):
     has the first half and the other the second, and they learn what to share.
     """
 
-    def __init__(self, spec: Spec, params: ModelParams, heads: int) -> None:
+    def __init__(self, spec: Spec, config: WideDeepConfig, heads: int) -> None:
         super().__init__()
-        size, deviation, uncertain = params.factors, params.embedding_deviation, params.noise_variance > 0
+        size, deviation, uncertain = config.factors, config.embedding_deviation, config.noise_variance > 0
         self.user, self.item = (Embeddings(spec, entity, size, deviation, uncertain) for entity in ("user", "item"))
         cardinality = {field.name: int(field.cardinality or 0) for field in spec.of_kind("category")}
-        self.rated = vectors(cardinality["item_id"], size, deviation, uncertain) if params.user_items else None
-        self.raters = vectors(cardinality["user_id"], size, deviation, uncertain) if params.item_users else None
+        self.rated = vectors(cardinality["item_id"], size, deviation, uncertain) if config.user_items else None
+        self.raters = vectors(cardinality["user_id"], size, deviation, uncertain) if config.item_users else None
         halves = torch.arange(size) < size // 2
         start = torch.stack([halves.float(), RANKING_SCALE * ~halves])
         self.heads = nn.Parameter(start) if heads > 1 else None

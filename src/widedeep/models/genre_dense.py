@@ -3,12 +3,11 @@
 import torch
 from torch import Tensor
 
-from widedeep.errors import UserError
 from widedeep.features.inputs import Inputs
 from widedeep.features.spec import Spec
 from widedeep.models.deep import vectors
 from widedeep.models.dense import Dense
-from widedeep.params import ModelParams
+from widedeep.models.registry import DenseConfig
 
 
 class GenreDense(Dense):
@@ -16,12 +15,10 @@ class GenreDense(Dense):
 
     extra = 1
 
-    def __init__(self, spec: Spec, params: ModelParams) -> None:
-        super().__init__(spec, params)
+    def __init__(self, spec: Spec, config: DenseConfig) -> None:
+        super().__init__(spec, config)
         genres = sum(int(field.cardinality or 0) for field in spec.of_kind("bag"))
-        if genres < 2:
-            raise UserError("train.model: genre_dense needs genres, and this data set has none. Choose dense.")
-        self.genres = vectors(genres, params.embedding_size, params.embedding_deviation)
+        self.genres = vectors(genres, config.embedding_size, config.embedding_deviation)
 
     def of_item(self, inputs: Inputs, item: Tensor) -> Tensor:
         bag = inputs.items.bag

@@ -6,11 +6,11 @@ from torch import Tensor
 from widedeep.features.inputs import Inputs, Output
 from widedeep.features.spec import Spec
 from widedeep.models.model import Model
-from widedeep.params import ModelParams
+from widedeep.models.registry import ModelConfig
 
 
 class GlobalMean(Model):
-    def __init__(self, spec: Spec, params: ModelParams) -> None:
+    def __init__(self, spec: Spec, config: ModelConfig) -> None:
         super().__init__()
         self.mean: Tensor
         self.register_buffer("mean", torch.tensor(spec.mean, dtype=torch.float32))

@@ -22,7 +22,7 @@ from widedeep.features.spec import UNIT, Spec
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.ease import ALL, check_catalogue
 from widedeep.models.model import Model
-from widedeep.params import ModelParams
+from widedeep.models.registry import ItemKnnConfig
 
 BLOCK = 256  # items compared at once with all others
 BATCH = 1024  # pairs predicted at once
@@ -42,14 +42,14 @@ class ItemKnn(Model):
 
     reads = Reads(user_items=ALL)
 
-    def __init__(self, spec: Spec, params: ModelParams) -> None:
+    def __init__(self, spec: Spec, config: ItemKnnConfig) -> None:
         super().__init__()
         sizes = {field.name: int(field.cardinality or 0) for field in spec.of_kind("category")}
         check_catalogue(sizes["item_id"], "item_knn")
         names = [field.name for field in spec.of_kind("history")]
         self.user, self.item = names.index("user_mean"), names.index("item_mean")
         self.mean, self.damping = spec.mean, spec.damping
-        self.k, self.shrinkage = params.neighbours, params.shrinkage
+        self.k, self.shrinkage = config.neighbours, config.shrinkage
         self.similarity: Tensor
         self.item_bias: Tensor
         self.register_buffer("similarity", torch.zeros(sizes["item_id"], sizes["item_id"]))

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from widedeep.features.inputs import Inputs, Output, Reads
 from widedeep.features.spec import Spec
 from widedeep.features.tensors import FeatureSet
-from widedeep.params import ModelParams
+from widedeep.models.registry import Architecture
 
 
 class Model(nn.Module):
@@ -47,12 +47,12 @@ class Ensemble(Model):
     et al. 2017, arXiv 1612.01474). A model whose only objective is a ranking predicts ratings by the line
     `intercept + slope * ranking`, least squares on the training rows."""
 
-    def __init__(self, members: list[Model], params: ModelParams) -> None:
+    def __init__(self, members: list[Model], about: Architecture) -> None:
         super().__init__()
-        self.params = params
+        self.about = about
         self.members = nn.ModuleList(members)
         self.reads, self.ranks_with_history = members[0].reads, members[0].ranks_with_history
-        self.ranks_only, self.rating_weight = params.objective == "ranking", params.rating_weight
+        self.ranks_only, self.rating_weight = about.objective == "ranking", about.rating_weight
         self.line: Tensor
         if self.ranks_only:
             self.register_buffer("line", torch.tensor([0.0, 1.0]))

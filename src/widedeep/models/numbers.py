@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from widedeep.columns import TRAIN
+from widedeep.errors import UserError
 from widedeep.features.assemble import time
 from widedeep.features.inputs import Inputs
 from widedeep.features.spec import Spec
@@ -31,6 +32,11 @@ class Numbers(nn.Module):
         self.user.fit(features.users.numbers[rows.user])
         self.item.fit(features.items.numbers[rows.item])
         parts = [rows.history] if self.history and rows.history is not None else []
+        if self.time and not rows.timestamp.any():
+            raise UserError(
+                "models.wide_deep.time must be false for ratings without timestamps: there is no date to read. "
+                "Got true instead."
+            )
         parts += [time(features, rows.user, rows.user_seen, rows.timestamp)] if self.time else []
         if parts:
             self.pair.fit(torch.cat(parts, 1))

@@ -8,14 +8,14 @@ from widedeep.features.inputs import Inputs, Output
 from widedeep.features.spec import Spec
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
-from widedeep.params import ModelParams
+from widedeep.models.registry import ModelConfig
 
 
 class Popularity(Model):
     """a + b log(1 + n_i) of the item's number of ratings so far, least squares on the training rows; ranks by n_i,
     whatever the sign of b."""
 
-    def __init__(self, spec: Spec, params: ModelParams) -> None:
+    def __init__(self, spec: Spec, config: ModelConfig) -> None:
         super().__init__()
         self.count = [field.name for field in spec.of_kind("history")].index("item_count")
         self.line: Tensor

@@ -8,9 +8,9 @@ from safetensors.torch import load_file, save
 from widedeep.features.spec import Spec
 from widedeep.features.vocabulary import Vocabulary
 from widedeep.files import read_json, write_json
-from widedeep.models.family import build
+from widedeep.models.build import build
 from widedeep.models.model import Model
-from widedeep.params import ModelParams
+from widedeep.models.registry import Architecture
 
 WEIGHTS = "model.safetensors"
 ABOUT = "model.json"
@@ -20,7 +20,7 @@ def save_model(
     folder: Path,
     model: Model,
     vocabulary: Vocabulary,
-    params: ModelParams,
+    about: Architecture,
     best_epoch: int,
     validation: Mapping[str, float],
 ) -> None:
@@ -28,23 +28,23 @@ def save_model(
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     # Through Python's own write, whose errors (a full disk) are told apart; safetensors has one error for all.
     (folder / WEIGHTS).write_bytes(save(weights))
-    about = {
-        "model": params.model,
+    described = {
+        "model": about.model,
         "dataset": vocabulary.spec.dataset,
         "best_epoch": best_epoch,
         **validation,
         "parameters": sum(value.numel() for value in model.parameters()),
-        "architecture": params.model_dump(include=set(ModelParams.model_fields)),
+        "architecture": about.model_dump(mode="json"),
         "weights": {name: "x".join(map(str, value.shape)) or "1" for name, value in sorted(weights.items())},
     }
-    write_json(folder / ABOUT, about)
+    write_json(folder / ABOUT, described)
     vocabulary.save(folder)
 
 
-def load_model(folder: Path, spec: Spec) -> tuple[Model, ModelParams]:
-    """The model that `save_model` wrote, on the CPU, ready to predict rows of features with the same `spec`, and the
-    parameters that it was built with."""
-    params = ModelParams.model_validate(read_json(folder / ABOUT)["architecture"])
-    model = build(spec, params)
+def load_model(folder: Path, spec: Spec) -> tuple[Model, Architecture]:
+    """The model that `save_model` wrote, on the CPU, ready to predict rows of features with the same `spec`, and what
+    it was built from."""
+    about = Architecture.load(read_json(folder / ABOUT)["architecture"])
+    model = build(spec, about)
     model.load_state_dict(load_file(folder / WEIGHTS))
-    return model.eval(), params
+    return model.eval(), about

@@ -11,8 +11,8 @@ from widedeep.models.deep import Deep
 from widedeep.models.factors import Factors
 from widedeep.models.model import Model, into_scale, start_of
 from widedeep.models.numbers import Numbers
+from widedeep.models.registry import Task, WideDeepConfig
 from widedeep.models.wide import Wide
-from widedeep.params import ModelParams
 
 
 class WideDeep(Model):
@@ -22,19 +22,19 @@ class WideDeep(Model):
     objective `joint` has two heads, a rating and a ranking, on the same embeddings.
     """
 
-    def __init__(self, spec: Spec, params: ModelParams) -> None:
+    def __init__(self, spec: Spec, config: WideDeepConfig, objective: Task) -> None:
         super().__init__()
-        self.spec, self.bounded = spec, params.bounded_output
-        self.reads = Reads(time=params.time)
-        if params.factors:
-            self.reads = Reads(params.user_items, params.item_users, params.time)
-        self.ranks_with_history = params.objective == "rating" and params.history
-        heads = 2 if params.objective == "joint" else 1
-        self.numbers = Numbers(spec, params.history, params.time)
-        self.wide = Wide(spec, self.numbers, heads, uncertain=params.noise_variance > 0)
-        self.deep = Deep(spec, params, self.numbers, heads) if params.hidden else None
-        self.factors = Factors(spec, params, heads) if params.factors else None
-        self.wide_l2, self.factors_l2 = params.wide_l2, params.factors_l2
+        self.spec, self.bounded = spec, config.bounded_output
+        self.reads = Reads(time=config.time)
+        if config.factors:
+            self.reads = Reads(config.user_items, config.item_users, config.time)
+        self.ranks_with_history = objective == "rating" and config.history
+        heads = 2 if objective == "joint" else 1
+        self.numbers = Numbers(spec, config.history, config.time)
+        self.wide = Wide(spec, self.numbers, heads, uncertain=config.noise_variance > 0)
+        self.deep = Deep(spec, config, self.numbers, heads) if config.hidden else None
+        self.factors = Factors(spec, config, heads) if config.factors else None
+        self.wide_l2, self.factors_l2 = config.wide_l2, config.factors_l2
         self.start: Tensor
         self.register_buffer("start", start_of(spec, self.bounded))
 

@@ -5,22 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from widedeep.models.family import BASELINES
-from widedeep.params import ModelParams
+from widedeep.models.registry import ENTRIES, Architecture
 
-LABELS = {
-    "wide_deep": "Wide & Deep",
-    "dot": "embedding dot",
-    "bias_dot": "dot with biases",
-    "dense": "dense",
-    "genre_dense": "dense with genres",
-    "cnn": "CNN",
-    "item_knn": "item kNN",
-    "ease": "EASE",
-    "bias": "bias",
-    "popularity": "popularity",
-    "global_mean": "global mean",
-}
+LABELS = {name: entry.label for name, entry in ENTRIES.items()}
 PERCENT = "\N{NO-BREAK SPACE}%"
 Estimate = Mapping[str, float]  # value, low, high, n, as in metrics.json
 
@@ -94,9 +81,9 @@ def ranking_finding(metrics: Mapping[str, Any], k: int) -> str:
     return f"{start}, {word} the {number(other['value'])} of {LABELS[best]} (the 95{PERCENT} intervals do not overlap)."
 
 
-def rating_note(about: ModelParams) -> str:
+def rating_note(about: Architecture) -> str:
     """Where the ratings of a model come from that is made to rank; nothing to say of others."""
-    if about.model == "ease" or (about.objective == "ranking" and about.model not in BASELINES):
+    if about.model == "ease" or (about.objective == "ranking" and about.entry.trained):
         return (
             f"{title(about.model)} learns an order, not ratings: its predicted rating is the least-squares "
             "line of its score on the training ratings."
@@ -104,9 +91,9 @@ def rating_note(about: ModelParams) -> str:
     return ""
 
 
-def sorting_note(about: ModelParams) -> str:
+def sorting_note(about: Architecture) -> str:
     """What the lists of a model with two heads are sorted by; nothing to say of others."""
-    if about.objective != "joint" or about.model in BASELINES:
+    if about.objective != "joint" or not about.entry.trained:
         return ""
     rating = f" plus {about.rating_weight:g} times the predicted rating" if about.rating_weight else ""
     return f"{title(about.model)} sorts by its ranking head{rating}."

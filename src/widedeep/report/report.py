@@ -11,7 +11,8 @@ from widedeep.columns import SPLITS
 from widedeep.evaluation.evaluate import Evaluation, list_length, relevant_from
 from widedeep.features.store import FROZEN, ONLINE, Features
 from widedeep.models.model import Model
-from widedeep.params import EvaluateParams, ModelParams
+from widedeep.models.registry import Architecture
+from widedeep.params import EvaluateParams
 from widedeep.report import charts, figures, findings
 from widedeep.report.examples import examples
 from widedeep.report.figures import by_model
@@ -41,11 +42,11 @@ def render_report(
     evaluation: Evaluation,
     features: Features,
     model: Model,
-    about: ModelParams,
+    about: Architecture,
     params: EvaluateParams,
     sources: Sources,
 ) -> str:
-    """The whole page as text. `about`: the parameters of the model."""
+    """The whole page as text. `about`: what the model was built from."""
     k = list_length(params.ks)
     name, metrics, curves = evaluation.model, evaluation.metrics, evaluation.curves
     looks = figures.looks(name)

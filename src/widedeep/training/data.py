@@ -96,7 +96,8 @@ class RatingData(pl.LightningDataModule):
         return self.positive(self.features.splits[split])
 
     def positive(self, rows: Rows) -> Rows:
-        return rows if self.params.positive_rating is None else rows[rows.rating >= self.params.positive_rating]
+        least = self.params.ranking.positive_rating
+        return rows if least is None else rows[rows.rating >= least]
 
     def train_dataloader(self) -> CombinedLoader:
         params = self.params
@@ -105,10 +106,10 @@ class RatingData(pl.LightningDataModule):
             parts[RATING] = self._loader(self.features.splits[TRAIN], params.batch_size, params.seed)
         if params.objective != "rating":
             positives = self.positives(TRAIN)
-            if params.negatives:
+            if params.ranking.negatives:
                 parts[RANKING] = self._loader(positives, params.batch_size, params.seed)
             else:
-                parts[RANKING] = self._loader(positives.user.unique(), params.user_batch_size, params.seed)
+                parts[RANKING] = self._loader(positives.user.unique(), params.ranking.user_batch_size, params.seed)
         return CombinedLoader(parts, "max_size_cycle")
 
     def validation_parts(self) -> dict[str, Rows | Tensor]:
@@ -124,7 +125,7 @@ class RatingData(pl.LightningDataModule):
         return parts
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
-        sizes = {RANKING: self.params.user_batch_size}
+        sizes = {RANKING: self.params.ranking.user_batch_size}
         return [
             self._loader(part, sizes.get(name, 8 * self.params.batch_size), None)
             for name, part in self.validation_parts().items()

@@ -22,10 +22,11 @@ import widedeep
 from widedeep.columns import TRAIN
 from widedeep.errors import UserError
 from widedeep.features.store import Features
-from widedeep.models.family import build
+from widedeep.models.build import build
 from widedeep.models.model import Ensemble, Model
 from widedeep.models.popularity import least_squares
-from widedeep.params import TrainParams
+from widedeep.models.registry import WideDeepConfig
+from widedeep.params import Recipe
 from widedeep.training.callbacks import CURVES, BestWeights, Curves, Row
 from widedeep.training.data import RatingData
 from widedeep.training.module import VALIDATION_LOSS, VALIDATION_METRICS, RatingModule
@@ -44,12 +45,12 @@ class Fit:
 
 def fit(
     features: Features,
-    params: TrainParams,
+    recipe: Recipe,
     checkpoints: Path,
     on_epoch: Callable[[Row], None] = lambda row: None,
     start: Model | None = None,
 ) -> Fit:
-    """Train the model of `params` on the training rows; stop when validation has not improved for `patience` epochs.
+    """Train the model of `recipe` on the training rows; stop when validation has not improved for `patience` epochs.
 
     `start`: the model to go on from, as `grow` makes it, which is trained further in place; None: a new one.
 
@@ -63,23 +64,25 @@ def fit(
         The asked-for accelerator is not there, the loss is not finite, there is no positive to rank, or `start` would
         be forgotten, by the optimizer of its wide part or by shrinkage.
     """
-    if start is not None and start.wide_parameters() and params.wide_optimizer == "ftrl":
+    params, config = recipe.train, recipe.config
+    wide = config if isinstance(config, WideDeepConfig) else None
+    if start is not None and wide is not None and wide.wide_optimizer == "ftrl":
         raise UserError(
-            "train.wide_optimizer: ftrl starts from weights of 0, so it would forget those of the earlier model. "
+            "models.wide_deep.wide_optimizer: ftrl starts from weights of 0, so it would forget those of the earlier model. "
             "Set it to adamw for a warm start."
         )
-    if start is not None and params.noise_variance:
+    if start is not None and wide is not None and wide.noise_variance:
         raise UserError(
-            "train.noise_variance must be 0 in a warm start: from few new ratings it would shrink what the earlier "
-            f"model knows. Got {params.noise_variance} instead. The means that were learnt go on as points."
+            "models.wide_deep.noise_variance must be 0 in a warm start: from few new ratings it would shrink what the earlier "
+            f"model knows. Got {wide.noise_variance} instead. The means that were learnt go on as points."
         )
     _quiet()
     torch.manual_seed(params.seed)
-    model = build(features.spec, params) if start is None else start
+    model = build(features.spec, recipe.architecture) if start is None else start
     data = RatingData(features, params)
-    if (params.objective != "rating" or params.model == "ease") and not len(data.positives(TRAIN)):
+    if params.objective != "rating" and not len(data.positives(TRAIN)):
         raise UserError(
-            f"train.positive_rating: no training row is rated at least {params.positive_rating}, so there is nothing "
+            f"train.ranking.positive_rating: no training row is rated at least {params.ranking.positive_rating}, so there is nothing "
             "to rank. Lower it, or set it to null."
         )
 
@@ -117,7 +120,7 @@ def fit(
             f"train.accelerator: {params.accelerator} with train.devices: {params.devices} cannot be had on this "
             f"machine ({error}). Set train.accelerator to auto and train.devices to 1."
         ) from None
-    module = RatingModule(model, data, params)
+    module = RatingModule(model, data, recipe)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         [*measured] = trainer.validate(module, datamodule=data, verbose=False) if data.validation_parts() else []
         row = {"epoch": 0.0} | {name: value for part in measured for name, value in part.items() if name in CURVES}
@@ -151,11 +154,11 @@ def is_first_process() -> bool:
     return bool(cast(Any, rank_zero_only).rank == 0)
 
 
-def fingerprint(params: TrainParams, *inputs: str) -> str:
+def fingerprint(recipe: Recipe, *inputs: str) -> str:
     """Names the checkpoints of one set of parameters, inputs (their hashes) and code: only these may be resumed."""
     package = Path(widedeep.__file__).parent
     code = [path.read_text(encoding="utf-8") for path in sorted(package.rglob("*.py"))]
-    return sha256("\n".join([params.model_dump_json(), *inputs, torch.__version__, *code]).encode()).hexdigest()[:16]
+    return sha256("\n".join([recipe.model_dump_json(), *inputs, torch.__version__, *code]).encode()).hexdigest()[:16]
 
 
 def _quiet() -> None:

@@ -15,22 +15,23 @@ from widedeep.errors import UserError
 from widedeep.features.spec import Cross, Spec
 from widedeep.features.store import ID, WHOLE_TRAIN, Entities, Features
 from widedeep.features.vocabulary import Vocabulary
+from widedeep.models.build import build
 from widedeep.models.deep import Embeddings
 from widedeep.models.factors import Factors
-from widedeep.models.family import build
 from widedeep.models.genre_dense import GenreDense
 from widedeep.models.ids import IdEmbeddings
 from widedeep.models.model import Ensemble, Model
+from widedeep.models.registry import Architecture
 from widedeep.models.weights import load_model
 from widedeep.models.wide import Wide
-from widedeep.params import ModelParams, TrainParams
+from widedeep.params import Recipe
 
 
-def grow(earlier: Model, vocabulary: Vocabulary, features: Features, params: ModelParams | None = None) -> Model:
+def grow(earlier: Model, vocabulary: Vocabulary, features: Features, about: Architecture | None = None) -> Model:
     """The `earlier` model of `vocabulary`, with tables for the vocabularies of `features`, which have grown from it
     (see `build_features`). What it knew is as it was, so its predictions for that do not change.
 
-    `params`: its architecture with another dropout, or whatever else shapes no weights; None: as it was.
+    `about`: its architecture with another dropout, or whatever else shapes no weights; None: as it was.
 
     The row of a new user or item is what its side information x says: mean(Y) + (x - mean(X)) w, with the w of least
     squares (of minimum norm) on the rows Y of the users or items that are known; x are the one-hot demographics or item
@@ -49,7 +50,7 @@ def grow(earlier: Model, vocabulary: Vocabulary, features: Features, params: Mod
             "go on from. Set train.warm_start_from to null: it is made anew in seconds."
         )
     _check_grown(vocabulary, features)
-    model = build(features.spec, earlier.params if params is None else params)
+    model = build(features.spec, earlier.about if about is None else about)
     before, after = _Sizes.of(vocabulary.spec), _Sizes.of(features.spec)
     sides = {
         USER: _Side.of(features.users, before.fields[USER]),
@@ -86,22 +87,26 @@ def _check_grown(vocabulary: Vocabulary, features: Features) -> None:
         )
 
 
-def warm_start(folder: Path, params: TrainParams, features: Features) -> tuple[Model, Vocabulary, Features]:
+def warm_start(folder: Path, recipe: Recipe, features: Features) -> tuple[Model, Vocabulary, Features]:
     """The model that `save_model` wrote into a folder, grown to `features`, its vocabulary, and the features with the
     rows to train it on.
 
     Raises
     ------
     UserError
-        As `grow` and `new_rows`; the architecture that `params` ask for is another; the split is not temporal.
+        As `grow` and `new_rows`; the architecture that `recipe` asks for is another; the split is not temporal.
     """
     vocabulary = Vocabulary.load(folder)
+    params = recipe.train
     earlier, about = load_model(folder, vocabulary.spec)
-    for name in ModelParams.model_fields:
-        before, now = getattr(about, name), getattr(params, name)
-        if before != now and name not in _FREE:
+    before_and_now = {f"train.{name}": (getattr(about, name), getattr(params, name)) for name in ("model", "objective")}
+    for name, now in recipe.config:
+        if name not in _FREE:
+            before_and_now[f"models.{params.model}.{name}"] = getattr(about.config, name, None), now
+    for name, (before, now) in before_and_now.items():
+        if before != now:
             raise UserError(
-                f"train.{name} must be that of the earlier model, {before}, in a warm start from "
+                f"{name} must be that of the earlier model, {before}, in a warm start from "
                 f"{params.warm_start_from}. Got {now} instead."
             )
     if vocabulary.trained_until is None:
@@ -109,7 +114,7 @@ def warm_start(folder: Path, params: TrainParams, features: Features) -> tuple[M
             "train.warm_start_from: the earlier model was trained on ratings of all times, so none are new. It needs "
             "preprocess.split: temporal, before and now."
         )
-    model = grow(earlier, vocabulary, features, params)
+    model = grow(earlier, vocabulary, features, recipe.architecture)
     rows = new_rows(features, vocabulary.trained_until, params.replay, params.seed)
     return model, features.vocabulary(vocabulary), rows
 
@@ -181,7 +186,10 @@ class _Side(NamedTuple):
 
 
 # What an architecture may change: it shapes no weights.
-_FREE = ("dropout", "wide_l2", "factors_l2", "noise_variance", "positive_rating", "rating_weight")
+_FREE = (
+    *("dropout", "wide_l2", "factors_l2", "noise_variance"),
+    *("wide_optimizer", "wide_learning_rate", "wide_weight_decay", "wide_l1"),
+)
 Part = str | tuple[str, ...]  # a field, or the fields of a cross
 
 

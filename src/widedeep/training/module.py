@@ -13,8 +13,9 @@ from widedeep.features.inputs import Inputs
 from widedeep.features.log import Sets
 from widedeep.features.store import Features, Rows
 from widedeep.models.model import Ensemble, Model, Output
+from widedeep.models.registry import WideDeepConfig
 from widedeep.models.table import Table
-from widedeep.params import TrainParams
+from widedeep.params import Recipe
 from widedeep.training.data import RANKING, RATING, RatingData
 from widedeep.training.ftrl import Ftrl
 from widedeep.training.losses import bpr, full_softmax, ndcg, sampled_softmax
@@ -37,10 +38,12 @@ class RatingModule(pl.LightningModule):
     whole catalogue; its inputs have no history, which would tell the rated items apart.
     """
 
-    def __init__(self, model: Model, data: RatingData, params: TrainParams) -> None:
+    def __init__(self, model: Model, data: RatingData, recipe: Recipe) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.model, self.params = model, params
+        self.model, self.params = model, recipe.train
+        # The knobs of the model that has a wide part; no other has parameters that these are for.
+        self.wide = recipe.config if isinstance(recipe.config, WideDeepConfig) else WideDeepConfig()
         self.data = data
         self.parts = list(data.validation_parts())
         self.train_rmse = MeanSquaredError(squared=False)
@@ -58,13 +61,13 @@ class RatingModule(pl.LightningModule):
     def setup(self, stage: str) -> None:
         # Of the evidence lower bound of all training rows, in units of a row's squared error.
         taught = self.data.positives(TRAIN) if self.params.objective == "ranking" else self.features.splits[TRAIN]
-        self.divergence_weight = 2 * self.params.noise_variance / max(len(taught), 1)
+        self.divergence_weight = 2 * self.wide.noise_variance / max(len(taught), 1)
         self.tables = [module for module in self.model.modules() if isinstance(module, Table)]
         if self.params.objective == "rating":
             return
         users, items = len(self.features.users), len(self.features.items)
         rows = self.features.known()
-        self.negatives = Negatives(rows.user, rows.item, users, items) if self.params.negatives else None
+        self.negatives = Negatives(rows.user, rows.item, users, items) if self.params.ranking.negatives else None
         self.liked, self.rated, self.relevant = (
             Sets(some.user, some.item, some.timestamp, users)
             for some in (self.data.positive(rows), rows, self.data.positives(VALIDATION))
@@ -72,13 +75,13 @@ class RatingModule(pl.LightningModule):
         self.catalogue = torch.arange(items, device=self.data.device)  # the module moves later
         if stage == "fit" and self.negatives and not self.negatives.has_negative[self.data.positives(TRAIN).user].any():
             raise UserError(
-                f"train.negatives must be 0 where every user with a positive has rated all items of the catalogue "
-                f"({items:,}): there is no negative to draw. Got {self.params.negatives} instead. Set it to 0 with "
-                "train.ranking_loss: softmax, or train.objective to rating."
+                f"train.ranking.negatives must be 0 where every user with a positive has rated all items of the catalogue "
+                f"({items:,}): there is no negative to draw. Got {self.params.ranking.negatives} instead. Set it to 0 with "
+                "train.ranking.loss: softmax, or train.objective to rating."
             )
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        params = self.params
+        params, knobs = self.params, self.wide
         wide = self.model.wide_parameters()
         # Decay would take deviations to 1.
         deviations = [table.log_deviation for table in self.tables if table.log_deviation is not None]
@@ -90,11 +93,11 @@ class RatingModule(pl.LightningModule):
             optimizers.append(kind(others, lr=params.learning_rate, weight_decay=params.weight_decay))
         if deviations:
             optimizers.append(kind(deviations, lr=params.learning_rate, weight_decay=0))
-        if wide and params.wide_optimizer == "ftrl":
-            optimizers.append(Ftrl(wide, params.wide_learning_rate, l1=params.wide_l1, l2=params.wide_weight_decay))
+        if wide and knobs.wide_optimizer == "ftrl":
+            optimizers.append(Ftrl(wide, knobs.wide_learning_rate, l1=knobs.wide_l1, l2=knobs.wide_weight_decay))
         elif wide:
-            rate = params.wide_learning_rate
-            optimizers.append(torch.optim.AdamW(wide, lr=rate, weight_decay=params.wide_weight_decay))
+            rate = knobs.wide_learning_rate
+            optimizers.append(torch.optim.AdamW(wide, lr=rate, weight_decay=knobs.wide_weight_decay))
         return optimizers
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> None:
@@ -106,9 +109,9 @@ class RatingModule(pl.LightningModule):
         if RATING in batch:
             loss = loss + self._rating_loss(batch[RATING])
         if RANKING in batch:
-            weight = self.params.ranking_weight if RATING in batch else 1
+            weight = self.params.ranking.weight if RATING in batch else 1
             loss = loss + weight * self._ranking_loss(batch[RANKING])
-        if self.params.noise_variance:
+        if self.wide.noise_variance:
             loss = loss + self.divergence_weight * torch.stack([table.divergence() for table in self.tables]).sum()
         found = self.optimizers()
         optimizers = found if isinstance(found, list) else [found]
@@ -128,8 +131,8 @@ class RatingModule(pl.LightningModule):
         return [member(inputs) for member in self.model.members]
 
     def _rating_loss(self, rows: Rows) -> Tensor:
-        hidden_user, hidden_item = (self._drawn(len(rows), self.params.unseen_rate) for _ in range(2))
-        new = self._drawn(len(rows), self.params.new_user_rate)
+        hidden_user, hidden_item = (self._drawn(len(rows), self.params.rating.unseen_rate) for _ in range(2))
+        new = self._drawn(len(rows), self.params.rating.new_user_rate)
         seen = rows if new is None else self.features.by_new_users(rows, new)
         hidden_user = new if hidden_user is None else hidden_user if new is None else hidden_user | new
         outputs = self._members(self.features.inputs(seen, self.model.reads, hidden_user, hidden_item))
@@ -149,9 +152,9 @@ class RatingModule(pl.LightningModule):
             if not len(batch):
                 # Every weight gets a gradient, of 0: other processes wait for it.
                 return torch.stack([0 * parameter.sum() for parameter in self.model.parameters()]).sum()
-            items = torch.cat([batch.item[:, None], self.negatives.sample(batch.user, self.params.negatives)], 1)
+            items = torch.cat([batch.item[:, None], self.negatives.sample(batch.user, self.params.ranking.negatives)], 1)
             inputs = self.features.listed(batch.user[:, None], items, batch.timestamp[:, None], self.model.reads)
-            loss = bpr if self.params.ranking_loss == "bpr" else sampled_softmax
+            loss = bpr if self.params.ranking.loss == "bpr" else sampled_softmax
             outputs = self._members(inputs)
             scores = [output.ranking.view(items.shape) for output in outputs]
             losses = [loss(score[:, 0], score[:, 1:]) for score in scores]

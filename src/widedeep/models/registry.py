@@ -1,0 +1,306 @@
+"""The models of `train.model`: for each its class, its knobs, its label, what it needs and where a search looks.
+
+A new model is a file with its class and an entry here, beside its section of knobs in params.yaml. This module imports
+no torch, so whoever reads params.yaml or writes a label starts fast.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, SerializeAsAny, model_validator
+
+from widedeep.sections import Count, Float, Fraction, NonNegative, Positive, Section, Size
+
+Task = Literal["rating", "ranking", "joint"]
+
+
+class ModelConfig(Section):
+    """The knobs of one model, `models.<name>` in params.yaml, where each is explained.
+
+    The defaults are the values of params.yaml. The config of a model that was stored before a knob existed gets them.
+    """
+
+
+class NetworkConfig(ModelConfig):
+    members: Count = 1
+    embedding_size: Count = 32
+    embedding_deviation: Positive = 0.05
+
+
+class DotConfig(NetworkConfig):
+    factors_l2: NonNegative = 0.0
+
+
+class BiasDotConfig(DotConfig):
+    wide_l2: NonNegative = 0.0
+
+
+class CnnConfig(BiasDotConfig):
+    channels: Count = 32
+    dropout: Fraction = 0.2
+
+
+class LayersConfig(NetworkConfig):
+    hidden: tuple[Count, ...] = (128, 64)
+    activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
+    dropout: Fraction = 0.2
+    batch_norm: bool = False
+
+    @model_validator(mode="after")
+    def _check_layers(self) -> "LayersConfig":
+        if self.hidden:
+            return self
+        if self.dropout:
+            raise ValueError(
+                f"dropout must be 0 where hidden is [], for it acts on hidden layers. Got {self.dropout} instead. "
+                "Set dropout to 0, or give hidden a layer."
+            )
+        if self.batch_norm:
+            raise ValueError(
+                "batch_norm must be false where hidden is [], for it acts on hidden layers. Got true instead. "
+                "Set batch_norm to false, or give hidden a layer."
+            )
+        return self
+
+
+def _some(hidden: tuple[int, ...]) -> tuple[int, ...]:
+    if not hidden:
+        raise ValueError("this model needs at least one hidden layer")
+    return hidden
+
+
+class DenseConfig(LayersConfig):
+    hidden: Annotated[tuple[Count, ...], AfterValidator(_some)] = (128, 64)
+
+
+class WideDeepConfig(LayersConfig):
+    bounded_output: bool = False
+    factors: Size = 0
+    user_items: Size = 0
+    item_users: Size = 0
+    factors_l2: NonNegative = 0.0
+    history: bool = True
+    time: bool = False
+    wide_l2: NonNegative = 0.0
+    noise_variance: NonNegative = 0.0
+    wide_optimizer: Literal["adamw", "ftrl"] = "adamw"
+    wide_learning_rate: Positive = 0.0003
+    wide_weight_decay: NonNegative = 0.01
+    wide_l1: NonNegative = 0.0
+
+    @model_validator(mode="after")
+    def _check(self) -> "WideDeepConfig":
+        for name in ("user_items", "item_users", "factors_l2"):
+            if getattr(self, name) and not self.factors:
+                raise ValueError(
+                    f"{name} must be 0 where factors is 0, for it acts on the factors. Got {getattr(self, name)} "
+                    f"instead. Set {name} to 0, or factors to at least 1."
+                )
+        if self.wide_l1 and self.wide_optimizer != "ftrl":
+            raise ValueError(
+                f"wide_l1 must be 0 unless wide_optimizer is ftrl. Got {self.wide_l1} instead. Set wide_l1 to 0, or "
+                "wide_optimizer to ftrl."
+            )
+        return self
+
+
+class ItemKnnConfig(ModelConfig):
+    neighbours: Count = 60
+    shrinkage: NonNegative = 400.0
+
+
+class EaseConfig(ModelConfig):
+    l2: Positive = 300.0
+    positive_rating: Float | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model of the family.
+
+    Attributes
+    ----------
+    label : its name in reports, as in the middle of a sentence
+    about : one line for docs/model.md
+    target : "module:class". The module is imported when the model is built.
+    config : its knobs
+    tasks : the values of train.objective that it can be trained for
+    trained : whether by gradient, in the loop of section train; else by counting or in closed form
+    needs : the fields that the data must have
+    search : the values among which `python -m studies.tuning.search` looks, by the name of the parameter (see
+        `studies.tuning.space`)
+    """
+
+    label: str
+    about: str
+    target: str
+    config: type[ModelConfig] = ModelConfig
+    tasks: tuple[Task, ...] = ("rating", "ranking")
+    trained: bool = True
+    needs: tuple[Literal["genres"], ...] = ()
+    search: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+_L2 = {"low": 0.0001, "high": 0.3, "log": True}
+_DROPOUT = {"low": 0, "high": 0.6}
+_LOOP = {
+    "train.learning_rate": {"low": 0.001, "high": 0.03, "log": True},
+    "train.weight_decay": {"low": 0.001, "high": 1, "log": True},
+    "train.rating.unseen_rate": {"low": 0, "high": 0.9, "tasks": ["rating"]},
+    "train.batch_size": {"choices": [256, 1024]},
+}
+_EMBEDDINGS = {"low": 8, "high": 64, "log": True}
+
+
+def _dense(name: str) -> dict[str, Mapping[str, Any]]:
+    return {
+        **_LOOP,
+        f"models.{name}.embedding_size": _EMBEDDINGS,
+        f"models.{name}.hidden": {"choices": [[64], [128, 64], [256, 128]]},
+        f"models.{name}.dropout": _DROPOUT,
+    }
+
+
+# The default model comes last: results are drawn over those of the others.
+ENTRIES: dict[str, Entry] = {
+    "global_mean": Entry(
+        label="global mean",
+        about="the mean of all training ratings",
+        target="widedeep.models.global_mean:GlobalMean",
+        tasks=("rating",),
+        trained=False,
+    ),
+    "popularity": Entry(
+        label="popularity",
+        about="how often an item was rated so far",
+        target="widedeep.models.popularity:Popularity",
+        trained=False,
+    ),
+    "bias": Entry(
+        label="bias",
+        about="damped means of user and item",
+        target="widedeep.models.bias:Bias",
+        trained=False,
+    ),
+    "item_knn": Entry(
+        label="item kNN",
+        about="the user's ratings of similar items, by shrunk correlation",
+        target="widedeep.models.item_knn:ItemKnn",
+        config=ItemKnnConfig,
+        trained=False,
+        search={
+            "models.item_knn.neighbours": {"low": 10, "high": 400, "log": True},
+            "models.item_knn.shrinkage": {"low": 10, "high": 5000, "log": True},
+        },
+    ),
+    "ease": Entry(
+        label="EASE",
+        about="weights between items in closed form (arXiv 1905.03375)",
+        target="widedeep.models.ease:Ease",
+        config=EaseConfig,
+        trained=False,
+        search={
+            "models.ease.l2": {"low": 1, "high": 3000, "log": True},
+            "models.ease.positive_rating": {"choices": [None, 3, 3.5, 4]},
+        },
+    ),
+    "dot": Entry(
+        label="embedding dot",
+        about="inner product of the embeddings of user and item",
+        target="widedeep.models.dot:Dot",
+        config=DotConfig,
+        search={**_LOOP, "models.dot.embedding_size": _EMBEDDINGS, "models.dot.factors_l2": _L2},
+    ),
+    "bias_dot": Entry(
+        label="dot with biases",
+        about="the same with biases, squeezed into the rating scale",
+        target="widedeep.models.bias_dot:BiasDot",
+        config=BiasDotConfig,
+        search={
+            **_LOOP,
+            "models.bias_dot.embedding_size": _EMBEDDINGS,
+            "models.bias_dot.factors_l2": _L2,
+            "models.bias_dot.wide_l2": _L2,
+        },
+    ),
+    "dense": Entry(
+        label="dense",
+        about="embeddings of user and item into dense layers",
+        target="widedeep.models.dense:Dense",
+        config=DenseConfig,
+        search=_dense("dense"),
+    ),
+    "genre_dense": Entry(
+        label="dense with genres",
+        about="embeddings of user, item and genres into dense layers",
+        target="widedeep.models.genre_dense:GenreDense",
+        config=DenseConfig,
+        needs=("genres",),
+        search=_dense("genre_dense"),
+    ),
+    "cnn": Entry(
+        label="CNN",
+        about="convolutions over the outer product of two embeddings (ConvNCF, arXiv 1808.03912)",
+        target="widedeep.models.cnn:Cnn",
+        config=CnnConfig,
+        search={
+            **_LOOP,
+            "models.cnn.embedding_size": {"choices": [8, 16]},
+            "models.cnn.factors_l2": _L2,
+            "models.cnn.wide_l2": _L2,
+            "models.cnn.dropout": _DROPOUT,
+        },
+    ),
+    "wide_deep": Entry(
+        label="Wide & Deep",
+        about="see below",
+        target="widedeep.models.wide_deep:WideDeep",
+        config=WideDeepConfig,
+        tasks=("rating", "ranking", "joint"),
+        search={
+            "train.learning_rate": {"low": 0.0001, "high": 0.01, "log": True},
+            "train.weight_decay": {"low": 0.0001, "high": 1, "log": True},
+            "train.batch_size": {"choices": [256, 1024, 4096], "tasks": ["rating"]},
+            "train.rating.unseen_rate": {"low": 0, "high": 1, "tasks": ["rating", "joint"]},
+            "train.ranking.user_batch_size": {"choices": [16, 64, 256], "tasks": ["ranking", "joint"]},
+            "train.ranking.weight": {"low": 0.01, "high": 10, "log": True, "tasks": ["joint"]},
+            "models.wide_deep.wide_learning_rate": {"low": 0.0001, "high": 0.01, "log": True},
+            "models.wide_deep.embedding_size": {"low": 8, "high": 128, "log": True},
+            "models.wide_deep.hidden": {"choices": [[], [64], [128, 64], [256, 128], [256, 128, 64]]},
+            "models.wide_deep.dropout": {"low": 0, "high": 0.6, "when": "models.wide_deep.hidden"},
+            "models.wide_deep.factors": {"choices": [0, 16, 32, 64, 128]},
+            "models.wide_deep.factors_l2": {"choices": [0, 0.0001, 0.001, 0.01], "when": "models.wide_deep.factors"},
+            "models.wide_deep.user_items": {"choices": [0, 20, 100], "when": "models.wide_deep.factors"},
+            "models.wide_deep.time": {"choices": [False, True], "tasks": ["rating"]},
+        },
+    ),
+}
+
+
+def label(name: str) -> str:
+    """The label of a registered model."""
+    return ENTRIES[name].label
+
+
+class Architecture(Section):
+    """All that makes an untrained model of given features, and how its output is to be read.
+
+    positive_rating: an item was a positive from this rating on (None: all that was rated). rating_weight: how much
+    the predicted rating counts in the order of a model that learnt both tasks; 0 for others.
+    """
+
+    model: str
+    objective: Task
+    config: SerializeAsAny[ModelConfig]
+    positive_rating: float | None = None
+    rating_weight: float = 0.0
+
+    @classmethod
+    def load(cls, stored: Mapping[str, Any]) -> "Architecture":
+        """Read what `model_dump` gave. A knob that it lacks gets its default."""
+        return cls(**{**stored, "config": ENTRIES[stored["model"]].config(**stored["config"])})
+
+    @property
+    def entry(self) -> Entry:
+        return ENTRIES[self.model]

@@ -1,0 +1,161 @@
+"""What typed sections of a YAML file are made of: numbers with a range, and errors in the words of their reader.
+
+Values are coerced to the declared type, because the same text reads differently elsewhere. PyYAML (YAML 1.1) takes
+`1e-4` for a string where DVC (YAML 1.2) takes it for a number, and `dvc exp run -S` writes `1e-05`.
+"""
+
+import difflib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+)
+
+from widedeep.errors import UserError
+
+
+class Section(BaseModel):
+    """A section of keys. It cannot be changed, and it refuses a key that it does not have."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("must be finite")
+    return value
+
+
+def _not_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    return value
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            return value
+        # PyYAML leaves `1e6` a string.
+        return int(number) if number.is_integer() else value
+    return value
+
+
+def _auto_or_count(value: Any) -> Any:
+    if value == "auto":
+        return value
+    try:
+        return _COUNT.validate_python(value)
+    except ValidationError:
+        raise ValueError("must be auto or a whole number of at least 1") from None
+
+
+Float = Annotated[float, BeforeValidator(_not_bool), AfterValidator(_finite)]
+Int = Annotated[int, BeforeValidator(_whole), BeforeValidator(_not_bool)]
+Positive = Annotated[Float, Gt(0)]
+NonNegative = Annotated[Float, Ge(0)]
+Fraction = Annotated[Float, Ge(0), Lt(1)]
+Share = Annotated[Float, Ge(0), Le(1)]
+Count = Annotated[Int, Ge(1)]
+Size = Annotated[Int, Ge(0)]
+Seed = Annotated[Int, Ge(0), Lt(2**32)]
+AutoOrCount = Annotated[Literal["auto"] | int, PlainValidator(_auto_or_count)]
+
+_COUNT: TypeAdapter[int] = TypeAdapter(Count)
+# Where the words of pydantic are not those of a reader of YAML.
+_RULES = {
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "finite_number": "must be finite",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be text, in quotes if it looks like a number",
+    "tuple_type": "must be a list",
+    "model_type": "must be a section of keys",
+    "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries",
+}
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds sections with keys.
+
+    Raises
+    ------
+    UserError
+        The file does not exist, is not readable YAML, or holds something else.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist. Run from the repository root.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path} must hold sections with keys. Got {type(raw).__name__} instead.")
+    return raw
+
+
+def follows(problem: Any) -> bool:
+    """Whether a list is called too short only because another mistake took an entry out of it."""
+    return bool(problem["type"] == "too_short" and len(problem["input"]) >= problem["ctx"]["min_length"])
+
+
+def explain(problem: Any, known: Sequence[str]) -> str:
+    """Say what is wrong: key, rule, value, and the nearest name that is right.
+
+    Parameters
+    ----------
+    problem : one of `ValidationError.errors()`
+    known : the keys of the section in which an unknown one stands
+    """
+    location, kind = problem["loc"], problem["type"]
+    key = ".".join(str(part) for part in location)
+    if kind == "extra_forbidden":
+        return f"unknown key '{key}'. {nearest(str(location[-1]), known)}"
+    if kind == "missing" and isinstance(location[-1], int):
+        key = ".".join(str(part) for part in location[:-1])
+        return f"'{key}': must have at least {location[-1] + 1} entries. Got {problem['input']!r} instead."
+    if kind == "missing":
+        return f"'{key}' is missing: add it (see the params.yaml of the repository for its meaning and range)."
+    rule = rule_of(problem)
+    if problem.get("ctx", {}).get("error") is not None and isinstance(problem["input"], dict):
+        return f"in '{key}': {rule}"
+    hint = ""
+    if kind == "literal_error":
+        options = [part.strip().strip("'") for part in problem["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        near = difflib.get_close_matches(str(problem["input"]), options, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+    return f"'{key}': {rule}. Got {problem['input']!r} instead.{hint}"
+
+
+def rule_of(problem: Any) -> str:
+    """The rule that a value breaks, as "must be ..."."""
+    if problem["type"] in _RULES:
+        return _RULES[problem["type"]].format(**problem.get("ctx", {}))
+    rule: str = problem["msg"]
+    return rule.removeprefix("Value error, ").replace("Input should be", "must be")
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A hint for a wrong name."""
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"Did you mean '{near[0]}'?"
+    return f"Known: {', '.join(known)}." if known else "It has no keys: remove this one."
