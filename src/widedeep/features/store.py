@@ -1,6 +1,6 @@
 """The features in memory, on the device where they are used: entities stored once and looked up per batch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -18,6 +18,7 @@ from widedeep.features.inputs import Inputs, Pairs, Reads, Side
 from widedeep.features.log import Log
 from widedeep.features.spec import UNIT, Spec, window_columns
 from widedeep.features.vocabulary import Vocabulary
+from widedeep.tables.files import external
 
 DAY = 86400
 ID = 0  # the place of the id among the categories of an entity
@@ -27,10 +28,11 @@ FROZEN, ONLINE = "frozen", "online"  # what a row may know: the past as of the t
 
 @dataclass(frozen=True)
 class Entities:
-    """n users or items: `ids` (n,) int64, `categories` (n, F) int64, `numbers` (n, N) float32, `bag` (n, G) int64, and
-    what the training rows leave behind of each: `count` (n,), `total` (n,) float32 and `last` (n,) int64."""
+    """n users or items, in the order of their codes: `ids` (n,) as their owner writes them, int64 or str, `categories`
+    (n, F) int64, `numbers` (n, N) float32, `bag` (n, G) int64, and what the training rows leave behind of each: `count`
+    (n,), `total` (n,) float32 and `last` (n,) int64."""
 
-    ids: Tensor
+    ids: NDArray[np.int64] | NDArray[np.object_]
     categories: Tensor
     numbers: Tensor
     bag: Tensor
@@ -41,21 +43,22 @@ class Entities:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def by_index(self, earlier: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The ids behind the indices 1, 2, ..., of which those of the `earlier` ids may be of no entity any more."""
+    def by_index(self, earlier: Sequence[str]) -> list[str]:
+        """List the ids behind the indices 1, 2, .... Those of the `earlier` ids may be of no entity any more."""
         index = self.categories[:, ID].cpu().numpy()
-        ids = np.zeros(max(index.max(initial=0), len(earlier)), dtype=np.int64)
+        ids = np.full(max(index.max(initial=0), len(earlier)), "", dtype=object)
         ids[: len(earlier)] = earlier
-        ids[index[index > 0] - 1] = self.ids.cpu().numpy()[index > 0]
-        return ids
+        ids[index[index > 0] - 1] = [str(identity) for identity in self.ids[index > 0]]
+        return ids.tolist()
 
     def to(self, device: torch.device | str) -> Self:
-        return type(self)(**{name: value.to(device) for name, value in vars(self).items()})
+        tensors = {name: value.to(device) for name, value in vars(self).items() if name != "ids"}
+        return type(self)(ids=self.ids, **tensors)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """N ratings: `user` and `item` (N,) int64 are positions in the entity tables, `rating` (N,) float32, `timestamp`
+    """N ratings: `user` and `item` (N,) int64 codes, `rating` (N,) float32, `timestamp`
     (N,) int64 seconds (0 where there are none), `history` (N, H) float32 numbers as of each row's own event, and
     `user_seen`, `item_seen` (N,) int64: how many interactions of the user and the item the row may see, the first."""
 
@@ -131,8 +134,7 @@ class Features:
         """What a model that is trained on these features knows by index. `earlier`: the vocabulary that they have grown
         from, with ids that these data may lack."""
         until = int(self.known().timestamp.max()) if self.spec.online else None
-        none = np.empty(0, dtype=np.int64)
-        users, items = (none, none) if earlier is None else (earlier.user_ids, earlier.item_ids)
+        users, items = ([], []) if earlier is None else (earlier.user_ids, earlier.item_ids)
         return Vocabulary(self.spec, self.users.by_index(users), self.items.by_index(items), until)
 
     def known(self) -> Rows:
@@ -307,7 +309,7 @@ def _entities(table: pa.Table, spec: Spec, entity: str) -> Entities:
     categories = [name for name, field in zip(names, fields, strict=True) if field.kind == "category"]
     numbers = [name for name, field in zip(names, fields, strict=True) if field.kind == "number"]
     return Entities(
-        ids=_int64(table[f"{entity}_id"]),
+        ids=external(table[f"{entity}_id"].combine_chunks()).to_numpy(zero_copy_only=False),
         categories=torch.stack([_int64(table[name]) for name in categories], 1),
         numbers=torch.stack([_float(table[name]) for name in numbers], 1) if numbers else torch.zeros(len(table), 0),
         bag=_padded(table[GENRES]) if GENRES in table.column_names else torch.zeros(len(table), 0, dtype=torch.int64),
