@@ -26,11 +26,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 import yaml
 
 from benchmarks.protocols import PROTOCOLS, Divide, Protocol, settings
 from studies.tuning.presets import FAMILIES, Sections, load_preset, merged, preset_file
-from widedeep.columns import SPLIT, TEST, TRAIN, USER
+from widedeep.columns import SPLIT, TEST, TRAIN, USER, USER_ID
 from widedeep.errors import UserError
 from widedeep.evaluation.evaluate import list_length
 from widedeep.files import read_json
@@ -38,6 +39,7 @@ from widedeep.params import load_params
 from widedeep.sources import SOURCES
 from widedeep.sources.fetch import fetch
 from widedeep.sources.source import GIVEN, GIVEN_FILES
+from widedeep.tables.files import external, load_ratings, load_user_ids
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("download", "preprocess", "featurize", "train", "evaluate")
@@ -268,8 +270,10 @@ def _select(tasks: Json, names: Mapping[str, Sequence[str]]) -> Json:
 def _user_groups(work: Path) -> Json:
     """By knowledge, RMSE and rows of the test users who have training rows and of those who have none."""
     users = pd.read_parquet(work / "reports/per_user.parquet")
-    training = pd.read_parquet(work / "data/interim/ratings.parquet", columns=[USER], filters=[(SPLIT, "==", TRAIN)])
-    known = users[USER].isin(training[USER])
+    tables = work / "data/interim"
+    ratings = load_ratings(tables, [USER, SPLIT])
+    training = ratings.filter(pc.equal(ratings[SPLIT], TRAIN))
+    known = users[USER_ID].isin(external(load_user_ids(tables), pc.unique(training[USER])).to_pylist())
     groups: Json = {}
     for column in users.columns[users.columns.str.endswith("_squared_error")]:
         knowledge = groups.setdefault(column.removesuffix("_squared_error"), {})

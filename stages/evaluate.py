@@ -15,6 +15,7 @@ from widedeep.models.weights import ABOUT, WEIGHTS, load_model
 from widedeep.params import load_params
 from widedeep.report.report import Sources, headline, render_report
 from widedeep.report.summary import render_summary
+from widedeep.tables.files import load_about, load_items
 from widedeep.tracking import log_metrics
 
 
@@ -30,8 +31,8 @@ def main() -> None:
     model, about = load_model(args.model, features.spec)
     evaluation = evaluate(features, model, about, params)
     sources = Sources(
-        items=pd.read_parquet(args.tables / "items.parquet"),
-        split=read_json(args.tables / "tables.json")["split"],
+        items=load_items(args.tables),
+        split=load_about(args.tables).split,
         curves=pd.read_csv(args.curves),
         kept=read_json(args.model / ABOUT)["best_epoch"],
         data=read_json(args.data_report),

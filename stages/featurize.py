@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
-import pandas as pd
 import pyarrow.parquet as pq
 
 from widedeep.errors import exit_on_user_error
 from widedeep.features.build import build_features
 from widedeep.features.vocabulary import Vocabulary
-from widedeep.files import read_json, replacing, write_json
+from widedeep.files import replacing, write_json
 from widedeep.params import load_params
+from widedeep.tables.files import Tables
 from widedeep.warm_start import earlier_model
 
 
@@ -23,25 +23,14 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     with exit_on_user_error():
         params = load_params(args.params)
-        about = read_json(args.tables / "tables.json")
         earlier = None
         if params.train.warm_start_from is not None:
             with earlier_model(params.train.warm_start_from, Path(args.params), args.model) as folder:
                 earlier = Vocabulary.load(folder)
-        features = build_features(
-            ratings=pq.read_table(args.tables / "ratings.parquet"),
-            items=pd.read_parquet(args.tables / "items.parquet"),
-            users=pd.read_parquet(args.tables / "users.parquet"),
-            dataset=about["dataset"],
-            split=about["split"],
-            rating_scale=tuple(about["rating_scale"]),
-            params=params.featurize,
-            scaling=about["fitted"],
-            earlier=earlier,
-        )
+        features = build_features(Tables.load(args.tables), params.featurize, earlier)
         if left_out := features.spec.crosses_left_out:
             crosses = ", ".join(" x ".join(names) for names in left_out)
-            print(f"crosses left out, since {about['dataset']} lacks one of their fields: {crosses}")
+            print(f"crosses left out, since {features.spec.dataset} lacks one of their fields: {crosses}")
         with replacing(args.out) as out:
             out.mkdir()
             for name in ("rows", "users", "items"):

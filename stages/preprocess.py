@@ -1,9 +1,7 @@
-"""Preprocess: raw files to the canonical tables ratings, items and users."""
+"""Preprocess: raw files to the canonical tables: ratings, items, users, and the ids behind their codes."""
 
 import argparse
 from pathlib import Path
-
-import pyarrow.parquet as pq
 
 from widedeep.errors import exit_on_user_error
 from widedeep.features.vocabulary import Vocabulary
@@ -11,7 +9,6 @@ from widedeep.files import read_json, replacing, write_json
 from widedeep.params import load_params
 from widedeep.sources import SOURCES
 from widedeep.tables.build import build_tables
-from widedeep.tables.entities import to_arrow
 from widedeep.warm_start import earlier_model
 
 
@@ -30,20 +27,11 @@ def main(arguments: list[str] | None = None) -> None:
         if params.train.warm_start_from is not None:
             with earlier_model(params.train.warm_start_from, Path(args.params), args.model) as folder:
                 scaling = Vocabulary.load(folder).spec.scaling
-        tables = build_tables(source, args.raw, params.preprocess, scaling)
+        tables, counts = build_tables(source, args.raw, params.preprocess, scaling)
         with replacing(args.report) as report, replacing(args.out) as out:
-            write_json(report, tables.report)
+            write_json(report, counts)
             out.mkdir()
-            pq.write_table(tables.ratings, out / "ratings.parquet")
-            for name, table in (("items", tables.items), ("users", tables.users)):
-                pq.write_table(to_arrow(table), out / f"{name}.parquet")
-            about = {
-                "dataset": source.name,
-                "rating_scale": list(tables.rating_scale),
-                "split": tables.split,
-                "fitted": tables.fitted,
-            }
-            write_json(out / "tables.json", about)
+            tables.save(out)
 
 
 if __name__ == "__main__":

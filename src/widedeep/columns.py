@@ -4,8 +4,12 @@ from typing import Final
 
 import pyarrow as pa
 
-USER: Final = "user_id"
-ITEM: Final = "item_id"
+# A user or an item is known by its code: its row in the tables of users and items, from 0.
+USER: Final = "user"
+ITEM: Final = "item"
+# The id that its owner gave it stands in what people and other programs read, and names the field of a model.
+USER_ID: Final = "user_id"
+ITEM_ID: Final = "item_id"
 RATING: Final = "rating"
 TIMESTAMP: Final = "timestamp"
 SPLIT: Final = "split"
@@ -18,7 +22,18 @@ VALIDATION: Final = "validation"
 TEST: Final = "test"
 SPLITS: Final = (TRAIN, VALIDATION, TEST)
 
-# Ordered by (timestamp, user_id, item_id); a data set without timestamps by (user_id, item_id).
+# What a prediction may know of the past: all before its own moment, or all up to the training cut-off.
+ONLINE: Final = "online"
+FROZEN: Final = "frozen"
+
+# Of the score tables, with some of the columns above (see evaluation/files.py).
+MODEL: Final = "model"
+KNOWLEDGE: Final = "knowledge"
+PREDICTED: Final = "predicted"
+RANK: Final = "rank"
+SCORE: Final = "score"
+
+# Ordered by (timestamp, user, item); a data set without timestamps by (user, item).
 RATINGS_SCHEMA: Final = pa.schema(
     [
         pa.field(USER, pa.int64(), nullable=False),

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from widedeep.columns import USER
+from widedeep.columns import USER_ID
 from widedeep.errors import UserError, exit_on_user_error
 from widedeep.evaluation.bootstrap import BETTER, NO_EVIDENCE, WORSE, Bootstrap, verdict
 from widedeep.files import read_json, replacing
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
     with exit_on_user_error():
         params = load_params(args.params).evaluate
         names = [name for name in LABELS if (args.models / f"{name}.csv").exists()]
-        tables = {name: pd.read_csv(args.models / f"{name}.csv") for name in names}
+        tables = {name: pd.read_csv(args.models / f"{name}.csv", dtype={USER_ID: str}) for name in names}
         about = {name: read_json(args.models / f"{name}.json") for name in names}
         results = compare(tables, Bootstrap(params.bootstrap_replicates, params.seed))
         for column in ("parameters", "training_seconds"):
@@ -81,12 +81,12 @@ def compare(tables: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> pd.Data
         raise UserError(f"There is no result of {REFERENCE}, with which all are compared. `make compare` makes it.")
     reference = tables[REFERENCE]
     rows = []
-    for column in reference.columns.drop([USER, N]):
+    for column in reference.columns.drop([USER_ID, N]):
         knowledge, _, metric = column.partition("_")
         statistics: dict[str, tuple[NDArray[np.float64], int]] = {}
         for model, table in tables.items():
             if column in table:
-                same = table[[USER, N]].equals(reference[[USER, N]])
+                same = table[[USER_ID, N]].equals(reference[[USER_ID, N]])
                 if not same or not table[column].isna().equals(reference[column].isna()):
                     raise UserError(
                         f"{model} was judged on other rows than {REFERENCE}. `make compare` judges it anew."

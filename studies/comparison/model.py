@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from widedeep.columns import TEST, TRAIN, USER, VALIDATION
+from widedeep.columns import TEST, TRAIN, USER_ID, VALIDATION
 from widedeep.errors import UserError, exit_on_user_error
 from widedeep.evaluation.curves import DECIMALS
 from widedeep.evaluation.evaluate import UNRANKED, evaluate, knowledges, list_length
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
         features = Features.load(args.features, TRAIN, VALIDATION, TEST)
         per_user = evaluate(features, trained.model, params.recipe.architecture, params.evaluate).per_user
         per_user = per_user.dropna(axis=1, how="all")  # rankings, where no user has a relevant item
-        kept = [USER, N, *(f"{knowledge}_{SQUARED_ERROR}" for knowledge in knowledges(features))]
+        kept = [USER_ID, N, *(f"{knowledge}_{SQUARED_ERROR}" for knowledge in knowledges(features))]
         ndcg = f"{FROZEN}_ndcg_at_{list_length(params.evaluate.ks)}"
         if args.model not in UNRANKED and ndcg in per_user:
             kept.append(ndcg)

@@ -163,7 +163,7 @@ def scores(at: Moment, model: Model, trained_before: int, windows: int) -> Itera
     low, high = at.features.spec.rating_scale
     parts = [model(at.features.inputs(part, model.reads)).rating for part in rows.parts(ROWS)]
     predicted = torch.cat(parts).clamp(low, high).double()
-    user = at.features.users.ids[rows.user]
+    user = at.features.users.ids[rows.user.numpy()]
     for window in range(trained_before, windows + 1):
         own = at.window == window
-        yield Scored(trained_before, window, per_user_errors(user[own], rows.rating[own], predicted[own]))
+        yield Scored(trained_before, window, per_user_errors(user[own.numpy()], rows.rating[own], predicted[own]))

@@ -16,6 +16,7 @@ from studies.drift.stream import Stream
 from widedeep.columns import ITEM, RATING, TIMESTAMP, USER
 from widedeep.evaluation.rating import ABSOLUTE_ERROR, SQUARED_ERROR, per_user_errors
 from widedeep.features.store import ONLINE
+from widedeep.tables.files import external
 
 RIVER = "river"
 
@@ -35,8 +36,10 @@ def biased_mf() -> reco.BiasedMF:
 def one_pass(stream: Stream) -> Iterator[Judged]:
     """Predict each rating, clipped to the scale, then learn it: the initial part (window 0), then window by window. The
     seconds of a window are those of the ratings learnt since the window before."""
-    low, high = stream.rating_scale
-    user, item, rating, timestamp = (stream.ratings[name].to_numpy() for name in (USER, ITEM, RATING, TIMESTAMP))
+    low, high = stream.tables.about.rating_scale
+    ratings = stream.tables.ratings
+    user, item, rating, timestamp = (ratings[name].to_numpy() for name in (USER, ITEM, RATING, TIMESTAMP))
+    ids = external(stream.tables.user_ids).to_numpy(zero_copy_only=False)
     window = stream.window(timestamp)
     model = biased_mf()
     seconds = 0.0
@@ -44,7 +47,7 @@ def one_pass(stream: Stream) -> Iterator[Judged]:
         own = window == number
         start = time.perf_counter()
         predicted = np.array([*_learnt(model, user[own], item[own], rating[own])]).clip(low, high)
-        errors = per_user_errors(user[own], rating[own], predicted)
+        errors = per_user_errors(ids[user[own]], rating[own], predicted)
         names = {name: f"{ONLINE}_{name}" for name in (SQUARED_ERROR, ABSOLUTE_ERROR)}
         yield Judged(number, RIVER, errors.rename(columns=names), seconds)
         seconds = time.perf_counter() - start

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from studies.drift.policies import RETRAIN, STALE, WARM_START, Judged, Scored
 from studies.drift.reference import RIVER
 from studies.drift.stream import Stream
-from widedeep.columns import TIMESTAMP, USER
+from widedeep.columns import TIMESTAMP, USER_ID
 from widedeep.evaluation.bootstrap import Bootstrap, Estimate
 from widedeep.evaluation.rating import ABSOLUTE_ERROR, SQUARED_ERROR, N
 from widedeep.features.store import FROZEN, ONLINE
@@ -61,7 +61,12 @@ def results(stream: Stream, judged: Sequence[Judged], bootstrap: Bootstrap) -> R
     for (window, metric), part in sums.groupby(["window", "metric"], sort=False):
         found = estimated(part, metric, bootstrap)
         for policy, value in found.values.items():
-            row = {"dataset": stream.dataset, "window": window, **_bounds(stream, window), "policy": policy}
+            row = {
+                "dataset": stream.tables.about.dataset,
+                "window": window,
+                **_bounds(stream, window),
+                "policy": policy,
+            }
             row |= {"metric": metric, **value.as_dict(), "seconds": round(seconds[window, policy], 2)}
             if minus := found.differences.get((policy, RETRAIN)):
                 row |= {"minus_retrain": minus.value, "minus_low": minus.low, "minus_high": minus.high}
@@ -83,7 +88,7 @@ def sums_by_user(judged: Iterable[Judged]) -> pd.DataFrame:
         for metric, column in METRICS.items():
             if column in one.per_user:
                 table = one.per_user.dropna(subset=column)
-                part = pd.DataFrame({USER: table[USER], "above": table[column]})
+                part = pd.DataFrame({USER_ID: table[USER_ID], "above": table[column]})
                 part["below"] = table[N].astype(float) if column.endswith("_error") else 1.0
                 parts.append(part.assign(window=one.window, policy=one.policy, metric=metric))
     return pd.concat(parts, ignore_index=True)
@@ -93,7 +98,7 @@ def estimated(sums: pd.DataFrame, metric: str, bootstrap: Bootstrap) -> Estimate
     """Of the rows of `sums_by_user` of one metric."""
     values, below = {}, {}
     for policy, part in sums.groupby("policy", sort=False):
-        by_user = part.groupby(USER)[["above", "below"]].sum()
+        by_user = part.groupby(USER_ID)[["above", "below"]].sum()
         above, n = bootstrap.sums(by_user.to_numpy().T)
         values[str(policy)] = np.sqrt(above / n) if metric.endswith(RMSE) else above / n
         below[str(policy)] = by_user["below"]
@@ -118,13 +123,13 @@ def matrix(stream: Stream, scored: Iterable[Scored], bootstrap: Bootstrap) -> pd
     for one in scored:
         squared, n = bootstrap.sums(one.per_user[[SQUARED_ERROR, N]].to_numpy().T)
         estimate = bootstrap.estimate(np.sqrt(squared / n), int(one.per_user[N].sum()))
-        where = {"dataset": stream.dataset, "trained_before": one.trained_before, "window": one.window}
+        where = {"dataset": stream.tables.about.dataset, "trained_before": one.trained_before, "window": one.window}
         rows.append(where | {"metric": RMSE, **estimate.as_dict()})
     return pd.DataFrame(rows).round(DECIMALS)
 
 
 def _bounds(stream: Stream, window: int) -> dict[str, str]:
     """First second of the window and of the next one, in UTC; of the last window its last second."""
-    ends = [*stream.starts.tolist(), stream.ratings[TIMESTAMP][-1].as_py()]
+    ends = [*stream.starts.tolist(), stream.tables.ratings[TIMESTAMP][-1].as_py()]
     start, end = (datetime.fromtimestamp(ends[place], UTC) for place in (window - 1, window))
     return {"start": f"{start:%Y-%m-%dT%H:%M:%SZ}", "end": f"{end:%Y-%m-%dT%H:%M:%SZ}"}

@@ -13,8 +13,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pandas as pd
-import pyarrow.parquet as pq
 import torch
 
 from studies.drift.policies import Judged, Policies, Scored, load_policies, prequential
@@ -24,11 +22,12 @@ from studies.drift.results import matrix, results
 from studies.drift.stream import Stream
 from widedeep.errors import exit_on_user_error
 from widedeep.evaluation.bootstrap import Bootstrap
-from widedeep.files import read_json, replacing
+from widedeep.files import replacing
 from widedeep.params import PreprocessParams, load_params
 from widedeep.sources import SOURCES
 from widedeep.sources.fetch import fetch
 from widedeep.tables.build import build_tables
+from widedeep.tables.files import Tables
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -60,20 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def of_tables(folder: Path, policies: Policies) -> Stream:
     """The stream of a folder of stage preprocess, however it was split. Raises as `Stream.of`."""
-    about = read_json(folder / "tables.json")
-    ratings = pq.read_table(folder / "ratings.parquet")
-    items, users = (pd.read_parquet(folder / f"{name}.parquet") for name in ("items", "users"))
-    scale = tuple(about["rating_scale"])
-    return Stream.of(ratings, items, users, about["dataset"], scale, policies.initial, policies.windows)
+    return Stream.of(Tables.load(folder), policies.initial, policies.windows)
 
 
 def of_dataset(name: str, source: str, params: PreprocessParams, policies: Policies) -> Stream:
     """The stream of a data set, from a place as in download.source. Raises as `fetch`, `build_tables`, `Stream.of`."""
     with TemporaryDirectory(prefix="widedeep-") as raw:
         fetch(SOURCES[name], source, Path(raw))
-        tables = build_tables(SOURCES[name], Path(raw), params)
-    entities = tables.items, tables.users
-    return Stream.of(tables.ratings, *entities, name, tables.rating_scale, policies.initial, policies.windows)
+        tables, _ = build_tables(SOURCES[name], Path(raw), params)
+    return Stream.of(tables, policies.initial, policies.windows)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -21,42 +20,31 @@ from widedeep.features.store import Entities, Features
 from widedeep.features.vocabulary import Vocabulary
 from widedeep.files import write_json
 from widedeep.params import FeaturizeParams
+from widedeep.tables.files import Tables
 
 
 @dataclass(frozen=True)
 class Stream:
-    """ratings: of the whole time line, in order of time. starts: (W,) int64 first second of each window; a window ends
-    before the next one starts, the last with the last rating. All before starts[0] is the initial part."""
+    """tables: the ratings of the whole time line, in order of time. Their split does not matter.
+    starts: (W,) int64 first second of each window. A window ends before the next one starts, the last with the last
+    rating. All before starts[0] is the initial part."""
 
-    ratings: pa.Table
-    items: pd.DataFrame
-    users: pd.DataFrame
-    dataset: str
-    rating_scale: tuple[float, float]
+    tables: Tables
     starts: NDArray[np.int64]
 
     @classmethod
-    def of(
-        cls,
-        ratings: pa.Table,
-        items: pd.DataFrame,
-        users: pd.DataFrame,
-        dataset: str,
-        rating_scale: tuple[float, float],
-        initial: float,
-        windows: int,
-    ) -> Self:
-        """Of canonical tables, whose split does not matter.
+    def of(cls, tables: Tables, initial: float, windows: int) -> Self:
+        """Cut the time line of canonical tables.
 
         Raises
         ------
         UserError
             The ratings have no timestamps, or too few different ones (see `cut`).
         """
-        if ratings[TIMESTAMP].null_count:
-            raise UserError(f"{dataset} has no timestamps, so there is no time line to cut into windows.")
-        starts = cut(ratings[TIMESTAMP].to_numpy(), initial, windows)
-        return cls(ratings, items, users, dataset, rating_scale, starts)
+        timestamp = tables.ratings[TIMESTAMP]
+        if timestamp.null_count:
+            raise UserError(f"{tables.about.dataset} has no timestamps, so there is no time line to cut into windows.")
+        return cls(tables, cut(timestamp.to_numpy(), initial, windows))
 
     def window(self, timestamp: NDArray[np.int64]) -> NDArray[np.int64]:
         """The number of the window of each moment, from 1; 0: in the initial part."""
@@ -64,8 +52,9 @@ class Stream:
 
     def initial_part(self, initial: float, windows: int) -> Self:
         """What lies before the first window, as a stream of its own: on it the settings of a policy may be chosen."""
-        ratings = self.ratings.filter(pc.less(self.ratings[TIMESTAMP], int(self.starts[0])))
-        return replace(self, ratings=ratings, starts=cut(ratings[TIMESTAMP].to_numpy(), initial, windows))
+        ratings = self.tables.ratings
+        tables = replace(self.tables, ratings=ratings.filter(pc.less(ratings[TIMESTAMP], int(self.starts[0]))))
+        return type(self).of(tables, initial, windows)
 
 
 def cut(timestamp: NDArray[np.int64], initial: float, windows: int) -> NDArray[np.int64]:
@@ -119,17 +108,15 @@ def moment(
     `earlier`: the vocabulary that grows; None: a new one of these training rows. `validation`: the last such share of
     the training rows validates instead. `folder` is new.
     """
-    timestamp = stream.ratings[TIMESTAMP].to_numpy()
+    ratings = stream.tables.ratings
+    timestamp = ratings[TIMESTAMP].to_numpy()
     split = np.where(timestamp < start, TRAIN, TEST).astype(object)
     if validation:
         split[timestamp >= timestamp[int((1 - validation) * (timestamp < start).sum())]] = VALIDATION
         split[timestamp >= start] = TEST
-    place = stream.ratings.column_names.index(SPLIT)
-    ratings = stream.ratings.set_column(place, SPLIT, pa.array(split, pa.string()))
-    tables = build_features(
-        ratings, stream.items, stream.users, stream.dataset, "temporal", stream.rating_scale, params, earlier=earlier
-    )
-    _write(tables, folder)
+    ratings = ratings.set_column(ratings.column_names.index(SPLIT), SPLIT, pa.array(split, pa.string()))
+    tables = replace(stream.tables, ratings=ratings, about=replace(stream.tables.about, split="temporal"))
+    _write(build_features(tables, params, earlier), folder)
     features = Features.load(folder, TRAIN, TEST)
     window = torch.from_numpy(stream.window(features.splits[TEST].timestamp.numpy()))
     training = Features.load(folder, TRAIN, VALIDATION)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from widedeep.columns import USER
+from widedeep.columns import USER_ID
 from widedeep.compare.intervals import independent, paired
 from widedeep.compare.noise import SECTIONS, Noise
 from widedeep.evaluation.bootstrap import NO_EVIDENCE, Bootstrap, Estimate, verdict
@@ -166,7 +166,7 @@ def _test_rows(old: Revision, new: Revision) -> tuple[bool, str]:
     if all(counts) and counts[0] != counts[1]:
         return False, f"the test rows differ ({counts[0]} and {counts[1]}), {ending}"
     if old.per_user is not None and new.per_user is not None:
-        same = old.per_user[[USER, N]].equals(new.per_user[[USER, N]])
+        same = old.per_user[[USER_ID, N]].equals(new.per_user[[USER_ID, N]])
         return same, "" if same else f"the test users, or how many ratings they have, differ, {ending}"
     return True, f"whether the test rows are the same is not known: a revision has no {TEST_HASH}"
 

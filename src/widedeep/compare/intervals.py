@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from widedeep.columns import USER
+from widedeep.columns import USER_ID
 from widedeep.evaluation.bootstrap import Bootstrap, Estimate
 from widedeep.evaluation.rating import ABSOLUTE_ERROR, SQUARED_ERROR, N
 
@@ -48,7 +48,7 @@ def _terms(per_user: pd.DataFrame, metric: str) -> pd.DataFrame:
     """What a metric sums above and below its fraction line, by user it is defined for; empty if it is no such mean."""
     task, _, rest = metric.partition(".")
     knowledge, _, name = rest.partition(".")
-    table = per_user.set_index(USER)
+    table = per_user.set_index(USER_ID)
     above, below = pd.Series(dtype=float), pd.Series(1.0, table.index)
     error = f"{knowledge}_{ERRORS.get(name.removeprefix('user_mean_'))}"
     if task == "ranking" and f"{knowledge}_{name}" in table:

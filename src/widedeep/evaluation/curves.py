@@ -37,7 +37,7 @@ def rating_curves(
         groups.append(slices.by_genre(test.item, item_genres(features), names))
     if test.timestamp.any():
         groups.append(slices.by_month(test.timestamp))
-    user = features.users.ids[test.user]
+    user = features.users.ids[test.user.numpy()]
     table = slices.slice_metrics(groups, user, test.rating, predictions, bootstrap).round(DECIMALS)
     by_slice = {f"rmse_by_{name}": table[table["slice"] == name].drop(columns="slice") for name in SLICES}
     return {"calibration": calibration(predictions[model], test.rating).round(DECIMALS), **by_slice}

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from widedeep.columns import TEST, TRAIN, USER
+from widedeep.columns import TEST, TRAIN, USER_ID
 from widedeep.errors import UserError
 from widedeep.evaluation.bootstrap import Bootstrap, Estimate
 from widedeep.evaluation.curves import DECIMALS, item_genres, ranking_curves, rating_curves
@@ -29,8 +29,8 @@ CHUNK = 2**18  # pairs of a grid scored at a time
 
 
 class Recommended(NamedTuple):
-    """The model's lists: `users` (U,) positions of the test users, `asked_at` (U,) seconds, their first test rating,
-    and `items` (U, k) positions, best first, `ranking.PAD` at the end of a short list. All int64."""
+    """The model's lists: `users` (U,) codes of the test users, `asked_at` (U,) seconds, their first test rating,
+    and `items` (U, k) codes, best first, `ranking.PAD` at the end of a short list. All int64."""
 
     users: Tensor
     asked_at: Tensor
@@ -78,7 +78,7 @@ def evaluate(features: Features, model: Model, about: Architecture, params: Eval
     for other in set(models) - {name}:
         models[other].fit(features)
     predictions = {knowledge: _predictions(features, models, model, knowledge) for knowledge in knowledges(features)}
-    user = features.users.ids[test.user].numpy()
+    user = features.users.ids[test.user.numpy()]
 
     metrics: dict[str, Any] = {"rating": {}, "ranking": {}, "baselines": {}}
     per_user: dict[str, pd.Series] = {}
@@ -90,7 +90,7 @@ def evaluate(features: Features, model: Model, about: Architecture, params: Eval
                 for baseline in set(errors) - {name}:
                     estimates[f"rmse_minus_{baseline}"] = rmse_difference(table, errors[baseline], bootstrap)
             _put(_of(metrics, of, name), "rating", knowledge, estimates)
-        own = errors[name].set_index(USER)
+        own = errors[name].set_index(USER_ID)
         per_user |= {"n": own["n"]} | {f"{knowledge}_{column}": own[column] for column in own.columns if column != "n"}
 
     ranker = _Ranker(features, params)
@@ -102,7 +102,7 @@ def evaluate(features: Features, model: Model, about: Architecture, params: Eval
             per_user |= {f"frozen_{column}": ranked[column] for column in ranked.columns}
     curves = rating_curves(features, name, next(iter(predictions.values())), bootstrap)
     curves["ranking_by_k"] = ranking_curves({of: estimates for of, (estimates, _) in judged.items()}, params.ks)
-    table = pd.DataFrame(per_user).rename_axis(USER).reset_index()
+    table = pd.DataFrame(per_user).rename_axis(USER_ID).reset_index()
     return Evaluation(name, metrics, table, curves, Recommended(ranker.users, ranker.asked_at, tops[name]))
 
 
@@ -149,7 +149,7 @@ class _Ranker:
 
     def judge(self, top: Tensor, bootstrap: Bootstrap) -> tuple[dict[str, Estimate], pd.DataFrame]:
         """Estimates over users, and per-user metrics indexed by user_id, of the lists (U, k)."""
-        ids = self.features.users.ids[self.users].numpy()
+        ids = self.features.users.ids[self.users.numpy()]
         per_user = ranking_metrics(top, self.relevant, self.ks)
         estimates = bootstrap.user_means(per_user) if len(per_user) else {}
         k = list_length(self.ks)

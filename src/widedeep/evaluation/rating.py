@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from widedeep.columns import USER
+from widedeep.columns import USER_ID
 from widedeep.evaluation.bootstrap import Bootstrap, Estimate
 
 SQUARED_ERROR = "squared_error"
@@ -20,12 +20,12 @@ def per_user_errors(user: ArrayLike, rating: ArrayLike, predicted: ArrayLike) ->
 
     Parameters
     ----------
-    user : (N,) int64
+    user : (N,) ids, int64 or str
     rating, predicted : (N,) float32 or float64
 
     Returns
     -------
-    DataFrame with a row per user, ordered by user_id (int64): squared_error = sum (p - r)^2 and absolute_error =
+    DataFrame with a row per user, ordered by user_id (as in `user`): squared_error = sum (p - r)^2 and absolute_error =
     sum |p - r| (float64), n = number of rows (int64, at least 1).
 
     Raises
@@ -41,7 +41,7 @@ def per_user_errors(user: ArrayLike, rating: ArrayLike, predicted: ArrayLike) ->
     users, code = np.unique(user, return_inverse=True)
     return pd.DataFrame(
         {
-            USER: users,
+            USER_ID: users,
             SQUARED_ERROR: np.bincount(code, weights=error**2),
             ABSOLUTE_ERROR: np.bincount(code, weights=np.abs(error)),
             N: np.bincount(code),
@@ -89,7 +89,7 @@ def rmse_difference(a: pd.DataFrame, b: pd.DataFrame, bootstrap: Bootstrap) -> E
     ValueError
         The tables are empty or do not have the same users with the same numbers of rows.
     """
-    if not (np.array_equal(a[USER], b[USER]) and np.array_equal(a[N], b[N])):
+    if not (np.array_equal(a[USER_ID], b[USER_ID]) and np.array_equal(a[N], b[N])):
         raise ValueError("Paired comparison needs the same rows: users or their numbers of rows differ.")
     squared_a, squared_b, n = bootstrap.sums([a[SQUARED_ERROR], b[SQUARED_ERROR], a[N]])
     return bootstrap.estimate(np.sqrt(squared_a / n) - np.sqrt(squared_b / n), int(a[N].sum()))

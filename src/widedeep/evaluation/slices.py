@@ -73,7 +73,7 @@ def slice_metrics(
 
     Parameters
     ----------
-    user : (N,) int64
+    user : (N,) ids, int64 or str
     rating : (N,) float32 or float64
     predictions : model name -> (N,) float32 or float64
 

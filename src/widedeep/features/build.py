@@ -1,21 +1,19 @@
 """The whole of featurizing: from the canonical tables to integer indices and the few numbers of each row."""
 
 import difflib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import ibis
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from widedeep.columns import GENRES, ITEM, RATING, SPLIT, TIMESTAMP, TRAIN, USER
+from widedeep.columns import GENRES, ITEM, ITEM_ID, RATING, SPLIT, TIMESTAMP, TRAIN, USER, USER_ID
 from widedeep.errors import UserError
 from widedeep.features import history
-from widedeep.features.encode import encode_entities, grown
+from widedeep.features.encode import encode_entities, index_codes
 from widedeep.features.spec import (
     OPTIONAL_FIELDS,
     UNIT,
@@ -30,17 +28,18 @@ from widedeep.features.spec import (
 )
 from widedeep.features.vocabulary import Vocabulary
 from widedeep.params import FeaturizeParams
+from widedeep.tables.files import Tables
 
-_RESERVED = ("user_index", "item_index")
+_RESERVED = (USER, ITEM, "user_index", "item_index")
 
 
 @dataclass(frozen=True)
 class FeatureTables:
     """What the featurize stage writes.
 
-    rows, in the order of the ratings: user and item (int32, row of `users` and `items`), rating, timestamp, split and
-    `history_columns` (null where a row's history is only that of the training cut-off). users and items: id, index
-    (0 unseen), encoded columns and, as history_*, what the training rows leave behind of each.
+    rows, in the order of the ratings: user and item (int32 codes), rating, timestamp, split and `history_columns` (null
+    where a row's history is only that of the training cut-off). users and items, in the order of the codes: the id
+    (string), the index (0 unseen), encoded columns and, as history_*, what the training rows leave behind of each.
     """
 
     rows: pa.Table
@@ -49,17 +48,7 @@ class FeatureTables:
     spec: Spec
 
 
-def build_features(
-    ratings: pa.Table,
-    items: pd.DataFrame,
-    users: pd.DataFrame,
-    dataset: str,
-    split: str,
-    rating_scale: tuple[float, float],
-    params: FeaturizeParams,
-    scaling: Mapping[str, Any] | None = None,
-    earlier: Vocabulary | None = None,
-) -> FeatureTables:
+def build_features(tables: Tables, params: FeaturizeParams, earlier: Vocabulary | None = None) -> FeatureTables:
     """Fit vocabularies on the training rows, encode entities, and compute each row's history.
 
     In a temporal split every row has its history as of its own second ("point_in_time"). In the others the rows
@@ -67,23 +56,23 @@ def build_features(
     (leave_last_out) or those of the other folds ("out_of_fold": random and predefined splits, no timestamps). Out of
     fold every row also has the mean of the training ratings near it in time.
 
-    `scaling`, of the numeric columns, is passed on in the spec. The `earlier` vocabulary grows: all that it knows keeps
-    its index, ranges of numbers and the mean that residuals are taken from stay, new values come at the end. So rows of
-    what a model of it knows look to it as before.
+    The `earlier` vocabulary grows: known ids and values keep their index, new ones are appended; bucket edges and the
+    mean rating are kept. So a model of that vocabulary sees what it knows as before.
 
     Raises
     ------
     UserError
         A cross names an unknown field, or more than one bag; the features of `earlier` were made otherwise.
     """
+    ratings, about = tables.ratings, tables.about
     training = ratings.filter(pc.equal(ratings[SPLIT], TRAIN))
     crossed = {name for names in params.crosses for name in names}
     known = None if earlier is None else {field.name: field for field in earlier.spec.fields}
     (encoded_users, user_fields), (encoded_items, item_fields) = (
-        encode_entities(table, key, _vocabulary(training[key].to_numpy(), before), crossed, params.buckets, known)
-        for table, key, before in (
-            (users, USER, None if earlier is None else earlier.user_ids),
-            (items, ITEM, None if earlier is None else earlier.item_ids),
+        encode_entities(table, key, *index_codes(ids, training[key].to_numpy(), before), crossed, params.buckets, known)
+        for table, key, ids, before in (
+            (tables.users, USER, tables.user_ids, () if earlier is None else earlier.user_ids),
+            (tables.items, ITEM, tables.item_ids, () if earlier is None else earlier.item_ids),
         )
     )
     fields = [*user_fields, *item_fields]
@@ -91,15 +80,15 @@ def build_features(
     crosses, left_out = _crosses(fields, params)
 
     timed = ratings[TIMESTAMP].null_count == 0
-    kind: Kind = "point_in_time" if timed and split in ("temporal", "leave_last_out") else "out_of_fold"
-    online = split == "temporal"
+    kind: Kind = "point_in_time" if timed and about.split in ("temporal", "leave_last_out") else "out_of_fold"
+    online = about.split == "temporal"
     recent = params.recent if timed else ()
     damping = Damping(params.user_damping, params.item_damping, params.genre_damping)
     mean = round(float(pc.sum(pc.round(pc.multiply(training[RATING], UNIT))).as_py())) / UNIT
     mean /= training.num_rows
     spec = Spec(
-        dataset,
-        rating_scale,
+        about.dataset,
+        about.rating_scale,
         mean,
         kind,
         online,
@@ -109,7 +98,7 @@ def build_features(
         (*fields, *map(_history_field, history_columns(kind, recent))),
         crosses,
         left_out,
-        scaling or {},
+        about.fitted,
     )
     if earlier is not None:
         spec = _continued(spec, earlier.spec)
@@ -119,8 +108,8 @@ def build_features(
     fold = np.random.default_rng(params.seed).permutation(ratings.num_rows) % params.folds
     numbered = ratings.append_column(history.ROW, pa.array(row)).append_column(history.FOLD, pa.array(fold))
     seen = numbered if online else numbered.filter(pc.equal(numbered[SPLIT], TRAIN))
-    genres = encoded_items[[ITEM, GENRES]].explode(GENRES).dropna().astype({GENRES: np.int64})
-    item_genres = con.create_table("item_genres", pa.table({ITEM: genres[ITEM], "genre": genres[GENRES]}))
+    genres = encoded_items[GENRES].explode().dropna().astype(np.int64)
+    item_genres = con.create_table("item_genres", pa.table({ITEM: genres.index.to_numpy(), "genre": genres}))
     before = con.create_table(
         "history", history.history(con.create_table("seen", seen), item_genres, spec.mean, damping, kind, recent)
     )
@@ -129,17 +118,15 @@ def build_features(
         nearby = history.nearby(con.create_table("numbered", numbered), before, recent, damping)
         known = nearby.left_join(before, history.ROW).drop(f"{history.ROW}_right")
 
-    item_state = _aligned(items[ITEM], history.item_state(before).to_pandas(), ITEM)
+    item_state = _by_code(history.item_state(before).to_pandas(), ITEM, len(encoded_items))
+    users = _user_table(encoded_users, before, item_genres, fields, recent)
+    items = _entity_table(encoded_items, item_state)
     return FeatureTables(
-        rows=_rows(ratings, users, items, known, history_columns(kind, recent)),
-        users=_user_table(encoded_users, before, item_genres, fields, recent),
-        items=_entity_table(encoded_items, item_state),
+        rows=_rows(ratings, known, history_columns(kind, recent)),
+        users=users.add_column(0, USER_ID, tables.user_ids),
+        items=items.add_column(0, ITEM_ID, tables.item_ids),
         spec=spec,
     )
-
-
-def _vocabulary(ids: npt.NDArray[np.int64], earlier: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
-    return np.array(grown([] if earlier is None else earlier.tolist(), np.unique(ids).tolist()), dtype=np.int64)
 
 
 def _continued(spec: Spec, earlier: Spec) -> Spec:
@@ -173,14 +160,14 @@ def _user_table(
     encoded: pd.DataFrame, before: ibis.Table, item_genres: ibis.Table, fields: list[Field], recent: tuple[int, ...]
 ) -> pa.Table:
     """Encoded users with what the training rows leave behind of each: overall, by genre, and of the last moments."""
-    ids = encoded[USER]
-    table = _entity_table(encoded, _aligned(ids, history.user_state(before).to_pandas(), USER))
+    n = len(encoded)
+    table = _entity_table(encoded, _by_code(history.user_state(before).to_pandas(), USER, n))
     n_genres = next(field.cardinality or 0 for field in fields if field.name == GENRES)
     by_genre = history.user_genre_state(before, item_genres).to_pandas()
     for value in ("count", "total"):
-        table = table.append_column(f"history_genre_{value}", _by_genre(ids, by_genre, value, n_genres))
+        table = table.append_column(f"history_genre_{value}", _by_genre(by_genre, value, n, n_genres))
     for size in recent:
-        state = _aligned(ids, history.user_recent_state(before, size).to_pandas(), USER)
+        state = _by_code(history.user_recent_state(before, size).to_pandas(), USER, n)
         for value in ("count", "total"):
             table = table.append_column(f"history_recent_{size}_{value}", pa.array(state[value].to_numpy()))
     return table
@@ -225,13 +212,11 @@ def _history_field(name: str) -> Field:
     return Field(name, "user" if entity == "user" else "item", "history", "ratings before the row")
 
 
-def _rows(
-    ratings: pa.Table, users: pd.DataFrame, items: pd.DataFrame, before: ibis.Table, names: tuple[str, ...]
-) -> pa.Table:
+def _rows(ratings: pa.Table, before: ibis.Table, names: tuple[str, ...]) -> pa.Table:
     known = before.select(history.ROW, *names).order_by(history.ROW).to_pyarrow()
     columns = {
-        "user": pa.array(np.searchsorted(users[USER].to_numpy(), ratings[USER].to_numpy()), pa.int32()),
-        "item": pa.array(np.searchsorted(items[ITEM].to_numpy(), ratings[ITEM].to_numpy()), pa.int32()),
+        USER: ratings[USER].cast(pa.int32()),
+        ITEM: ratings[ITEM].cast(pa.int32()),
         RATING: ratings[RATING],
         TIMESTAMP: ratings[TIMESTAMP],
         SPLIT: ratings[SPLIT],
@@ -245,9 +230,9 @@ def _rows(
     return pa.table(columns)
 
 
-def _aligned(ids: pd.Series, state: pd.DataFrame, key: str) -> pd.DataFrame:
-    """State in the order of `ids`: an entity without training rows has count 0, total 0 and last -1."""
-    whole = state.set_index(key).reindex(ids)
+def _by_code(state: pd.DataFrame, key: str, n: int) -> pd.DataFrame:
+    """State in the order of the codes: an entity without training rows has count 0, total 0 and last -1."""
+    whole = state.set_index(key).reindex(range(n))
     return whole.fillna({"last": -1}).fillna(0).astype(np.int64)
 
 
@@ -259,7 +244,7 @@ def _entity_table(encoded: pd.DataFrame, state: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pandas(table, schema, preserve_index=False).replace_schema_metadata()
 
 
-def _by_genre(ids: pd.Series, state: pd.DataFrame, value: str, n_genres: int) -> pa.FixedSizeListArray:
-    dense = np.zeros((len(ids), n_genres), dtype=np.int64)
-    dense[np.searchsorted(ids.to_numpy(), state[USER].to_numpy()), state["genre"].to_numpy()] = state[value].to_numpy()
+def _by_genre(state: pd.DataFrame, value: str, n: int, n_genres: int) -> pa.FixedSizeListArray:
+    dense = np.zeros((n, n_genres), dtype=np.int64)
+    dense[state[USER].to_numpy(), state["genre"].to_numpy()] = state[value].to_numpy()
     return pa.FixedSizeListArray.from_arrays(pa.array(dense.ravel()), n_genres)

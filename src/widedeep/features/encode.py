@@ -6,46 +6,61 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from widedeep.columns import GENRES, TITLE, USER, YEAR
 from widedeep.features.spec import Field
 
 
 def grown(earlier: Sequence[Any], values: Iterable[Any]) -> list[Any]:
-    """A vocabulary with what it lacks of `values` at its end, sorted, so that what it has keeps its index."""
+    """Append the `values` that a vocabulary lacks, sorted. What it has keeps its index."""
     return [*earlier, *sorted(set(values) - set(earlier))]
 
 
-def encode_ids(ids: pd.Series, vocabulary: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-    """Index of each id in the vocabulary, from 1; 0 for an id that is not in it. Shape (n,)."""
-    order = np.argsort(vocabulary)
-    place = order[np.searchsorted(vocabulary, ids.to_numpy(), sorter=order).clip(max=len(vocabulary) - 1)]
-    return np.where(vocabulary[place] == ids.to_numpy(), place + 1, 0).astype(np.int32)
+def index_codes(
+    ids: pa.Array, trained: NDArray[np.int64], earlier: Sequence[str] = ()
+) -> tuple[NDArray[np.int32], int]:
+    """Give each code its index in the embeddings: 0 if it is unseen, else 1 + its place among the codes that are
+    `trained` on, in their order.
+
+    The ids of an `earlier` vocabulary keep their indices 1, 2, ..., whatever their codes are now; new ones come after
+    them. `ids` has the id behind each code, in the order of the codes.
+
+    Returns the indices, and how many ids have one (those that these data lack among them).
+    """
+    index = pc.fill_null(pc.index_in(ids, pa.array(earlier, pa.string())), -1).to_numpy().astype(np.int32) + 1
+    new = np.unique(trained)
+    new = new[index[new] == 0]
+    index[new] = len(earlier) + np.arange(1, len(new) + 1)
+    return index, len(earlier) + len(new)
 
 
 def encode_entities(
     table: pd.DataFrame,
     key: str,
-    vocabulary: npt.NDArray[np.int64],
+    index: NDArray[np.int32],
+    trained: int,
     crossed: set[str],
     buckets: int,
     earlier: Mapping[str, Field] | None = None,
 ) -> tuple[pd.DataFrame, list[Field]]:
-    """Encode an entity table: ids and text to indices, genres to lists of indices, numbers to float32.
+    """Encode an entity table: codes and text to indices, genres to lists of indices, numbers to float32.
 
-    A number whose name is in `crossed` gets a second field with suffix "_bucket": which of `buckets` quantile ranges
-    of the entities of `vocabulary`, the ids that were trained on, it is in. The year is only bucketed.
+    `index` and `trained` are those of `index_codes`. A number whose name is in `crossed` gets a second field with
+    suffix "_bucket": in which of `buckets` ranges it lies. The ranges are quantiles of the entities with an index. The
+    year is only bucketed.
 
-    Of `earlier` fields, by name, the vocabularies grow, the ranges stay, and there are no others.
-    Returns the encoded table, one row per entity in the order of `table`, and its fields.
+    The vocabularies of `earlier` fields, by name, grow; their ranges stay; no other fields are made.
+    Returns the encoded table, one row per entity in the order of the codes, and its fields.
     """
     name: Literal["user", "item"] = "user" if key == USER else "item"
-    encoded = pd.DataFrame({key: table[key], f"{name}_index": encode_ids(table[key], vocabulary)})
-    fields = [Field(key, name, "category", f"ratings.{key}", len(vocabulary) + 1)]
+    encoded = pd.DataFrame({f"{name}_index": index})
+    fields = [Field(f"{name}_id", name, "category", f"ratings.{name}_id", trained + 1)]
     known = {} if earlier is None else earlier
-    seen = table[key].isin(vocabulary).to_numpy()
+    seen = index > 0
 
     def values_of(field: str) -> tuple[str, ...]:
         return (known[field].values or ()) if field in known else ()
@@ -86,7 +101,7 @@ def encode_entities(
     return encoded, fields
 
 
-def _quantiles(numbers: npt.NDArray[np.float64], buckets: int) -> tuple[float, ...]:
+def _quantiles(numbers: NDArray[np.float64], buckets: int) -> tuple[float, ...]:
     """The bounds between quantile ranges of about equal size, each once."""
     quantiles = np.nanquantile(numbers, np.linspace(0, 1, buckets + 1)[1:-1], method="higher")
     return tuple(np.unique(quantiles).tolist())

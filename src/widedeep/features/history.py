@@ -28,13 +28,13 @@ FOLD = "fold"
 def history(
     ratings: ir.Table, item_genres: ir.Table, mean: float, damping: Damping, kind: Kind, recent: tuple[int, ...]
 ) -> ir.Table:
-    """History of every row of `ratings`, which has the columns row, user_id, item_id, rating, timestamp (and fold).
+    """History of every row of `ratings`, which has the columns row, user, item, rating, timestamp (and fold).
 
-    `item_genres` has a row per (item_id, genre). With kind "point_in_time" a row sees the ratings strictly before its
+    `item_genres` has a row per (item, genre). With kind "point_in_time" a row sees the ratings strictly before its
     own second; with "out_of_fold" the ratings of the other folds. Recency is seconds since the last visible rating, -1
     where there is none.
 
-    Returns a table with row, user_id, item_id, timestamp, split, `history_columns` but those of `nearby`, and the row's
+    Returns a table with row, user, item, timestamp, split, `history_columns` but those of `nearby`, and the row's
     own `item_residual` (r - mu), `user_residual` (r - mu - b_i) and `genre_residual` (r - mu - b_i - b_u), in units of
     1 / `UNIT`.
     """
@@ -71,7 +71,7 @@ def history(
 def nearby(ratings: ir.Table, before: ir.Table, recent: tuple[int, ...], damping: Damping) -> ir.Table:
     """Row and user_nearby_k_mean of every row of `ratings`, over the training ratings, whose history is `before`.
 
-    Ratings of one second are in the order of item_id. Where the others lie in time says nothing of a row, so those
+    Ratings of one second are in the order of item. Where the others lie in time says nothing of a row, so those
     outside training neither count nor take a place.
     """
     table = ratings.left_join(before.select(ROW, "user_residual"), ROW)
@@ -89,7 +89,7 @@ def nearby(ratings: ir.Table, before: ir.Table, recent: tuple[int, ...], damping
 
 
 def user_state(rows: ir.Table) -> ir.Table:
-    """What the training rows leave behind of each user: user_id, count, total of residuals, last timestamp."""
+    """What the training rows leave behind of each user: user, count, total of residuals, last timestamp."""
     rows = rows.filter(rows[SPLIT] == TRAIN)
     return rows.group_by(USER).aggregate(
         count=rows.count(), total=rows.user_residual.sum().cast("int64"), last=rows[TIMESTAMP].max()
@@ -97,7 +97,7 @@ def user_state(rows: ir.Table) -> ir.Table:
 
 
 def item_state(rows: ir.Table) -> ir.Table:
-    """What the training rows leave behind of each item: item_id, count, total of residuals, last timestamp."""
+    """What the training rows leave behind of each item: item, count, total of residuals, last timestamp."""
     rows = rows.filter(rows[SPLIT] == TRAIN)
     return rows.group_by(ITEM).aggregate(
         count=rows.count(), total=rows.item_residual.sum().cast("int64"), last=rows[TIMESTAMP].max()
@@ -105,7 +105,7 @@ def item_state(rows: ir.Table) -> ir.Table:
 
 
 def user_genre_state(rows: ir.Table, item_genres: ir.Table) -> ir.Table:
-    """What the training rows leave behind of each user and genre: user_id, genre, count, total of residuals."""
+    """What the training rows leave behind of each user and genre: user, genre, count, total of residuals."""
     rows = rows.filter(rows[SPLIT] == TRAIN).select(USER, ITEM, "genre_residual").join(item_genres, ITEM)
     return rows.group_by([USER, "genre"]).aggregate(count=rows.count(), total=rows.genre_residual.sum().cast("int64"))
 

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from widedeep.columns import GENRES, ITEM, TEST, TITLE, TRAIN, YEAR
+from widedeep.columns import GENRES, ITEM_ID, TEST, TITLE, TRAIN, YEAR
 from widedeep.evaluation.evaluate import Recommended, relevant_from
 from widedeep.evaluation.ranking import PAD
 from widedeep.features.store import Features, Rows
@@ -31,7 +31,7 @@ class Item(NamedTuple):
 class Example(NamedTuple):
     """A user: the best rated of the `n_train` training ratings, and the model's list as of the cut-off."""
 
-    user_id: int
+    user_id: int | str
     n_train: int
     n_test: int
     n_relevant: int
@@ -59,8 +59,8 @@ def choose(features: Features, users: Tensor, params: EvaluateParams) -> list[in
 def examples(
     features: Features, model: Model, recommended: Recommended, items: pd.DataFrame, params: EvaluateParams
 ) -> list[Example]:
-    """`items` is the canonical table. A missing title becomes "item 123"."""
-    titles = items.set_index(ITEM).reindex(features.items.ids.numpy())
+    """Collect what the report shows of some users. `items` is the canonical table. A missing title becomes "item 123"."""
+    titles = items.assign(**{ITEM_ID: features.items.ids})
     threshold = relevant_from(features, params)
     found = []
     for place in choose(features, recommended.users, params):
@@ -73,7 +73,7 @@ def examples(
         predicted = model(inputs).rating.expand(1, len(top))[0].clamp(*features.spec.rating_scale).tolist()
         found.append(
             Example(
-                user_id=int(features.users.ids[user]),
+                user_id=features.users.ids[user],
                 n_train=len(train),
                 n_test=len(test),
                 n_relevant=sum(rating >= threshold for rating in test.values()),
@@ -88,16 +88,16 @@ def examples(
 
 
 def _of_user(rows: Rows, user: Tensor) -> Mapping[int, float]:
-    """Rating of each item that the user rated, by the item's position."""
+    """Rating of each item that the user rated, by the item's code."""
     own = rows.user == user
     return dict(zip(rows.item[own].tolist(), rows.rating[own].tolist(), strict=True))
 
 
-def _item(titles: pd.DataFrame, position: int, rating: float | None, predicted: float | None = None) -> Item:
-    row = titles.iloc[position]
+def _item(titles: pd.DataFrame, code: int, rating: float | None, predicted: float | None = None) -> Item:
+    row = titles.iloc[code]
     title, year, genres = (row.get(column) for column in (TITLE, YEAR, GENRES))
     return Item(
-        title=title if isinstance(title, str) and title.strip() else f"item {titles.index[position]}",
+        title=title if isinstance(title, str) and title.strip() else f"item {row[ITEM_ID]}",
         year="" if year is None or pd.isna(year) else str(int(year)),
         genres=", ".join(genres) if isinstance(genres, list | tuple | np.ndarray) else "",
         rating=rating,

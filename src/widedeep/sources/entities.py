@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from unicodedata import category
 
 import pandas as pd
 
-from widedeep.columns import GENRES, ITEM, TITLE, USER, YEAR
+from widedeep.columns import GENRES, ITEM_ID, TITLE, USER_ID, YEAR
 from widedeep.errors import UserError
 from widedeep.sources.source import Entities
 
@@ -21,6 +22,7 @@ Columns = Mapping[str, Sequence[T]]  # by name, one value per row
 _YEAR_AT_END = re.compile(
     r"(?P<title>.*\S)\s*\((?P<year>(?:18|19|20)\d\d)(?:[-–](?:\d{4})?)?\s*\)(?:\s*\(V\))?", re.DOTALL
 )
+ID_RULE = "text that is not empty and has no space or control character at its start or end"
 _NO_GENRE = {"", "(no genres listed)", "unknown"}
 
 
@@ -50,10 +52,17 @@ class TextTable:
                 ) from None
         return values
 
-    def ids(self, column: str) -> list[int]:
-        """A column of ids. Raises `UserError` for one that is not an integer or stands there twice."""
-        ids = self.parse(column, integer, "an integer")
-        first: dict[int, int] = {}
+    def integer_ids(self, column: str) -> list[str]:
+        """Read a column of ids that are integers. `UserError`: one is not, or stands there twice."""
+        return self._unique(column, self.parse(column, lambda text: str(integer(text)), "an integer"))
+
+    def ids(self, column: str) -> list[str]:
+        """Read a column of ids that may be any text. `UserError`: one is empty, has a space or a control character at
+        its start or end, or stands there twice."""
+        return self._unique(column, self.parse(column, any_id, f"an id: {ID_RULE}"))
+
+    def _unique(self, column: str, ids: list[str]) -> list[str]:
+        first: dict[str, int] = {}
         for line, value in zip(self.lines, ids, strict=True):
             if first.setdefault(value, line) != line:
                 raise UserError(
@@ -106,8 +115,9 @@ def _text(path: Path, encoding: str) -> Iterator[str]:
         with path.open("rb") as file:
             for line in file:
                 number += 1
+                text = line.decode(encoding)
                 # Spreadsheets start a UTF-8 file with a byte-order mark.
-                yield line.decode(encoding).removeprefix("\ufeff")
+                yield text.removeprefix("\ufeff") if number == 1 else text
     except FileNotFoundError:
         raise UserError(f"{path} is missing. Run the download stage again: dvc repro -f download.") from None
     except UnicodeDecodeError as error:
@@ -154,6 +164,13 @@ def integer(text: str) -> int:
     return int(text)
 
 
+def any_id(text: str) -> str:
+    """The text itself. ValueError: it breaks `ID_RULE`."""
+    if not text or any(character.isspace() or category(character) == "Cc" for character in (text[0], text[-1])):
+        raise ValueError(text)
+    return text
+
+
 def number(text: str, missing: Iterable[str] = ("",)) -> float:
     """A finite number; NaN for "nan" and for what stands for a missing one."""
     value = math.nan if text in missing else float(text)
@@ -177,7 +194,7 @@ def split_genres(text: str, separator: str = "|") -> list[str]:
 
 
 def item_entities(
-    ids: Sequence[int],
+    ids: Sequence[str],
     titles: Sequence[str | None],
     years: Sequence[int | None],
     genres: Sequence[list[str]],
@@ -187,7 +204,7 @@ def item_entities(
 ) -> Entities:
     """Items as `Entities`, from one value per item in each argument."""
     columns = {
-        ITEM: pd.Series(ids, dtype="int64"),
+        ITEM_ID: pd.Series(ids, dtype=object),
         TITLE: pd.Series(titles, dtype=object),
         YEAR: pd.Series(years, dtype="Int64"),
         GENRES: pd.Series(genres, dtype=object),
@@ -195,9 +212,9 @@ def item_entities(
     return _entities(columns, numeric or {}, categorical or {}, imputed_from or {})
 
 
-def user_entities(ids: Sequence[int], numeric: Columns[float], categorical: Columns[str | None]) -> Entities:
+def user_entities(ids: Sequence[str], numeric: Columns[float], categorical: Columns[str | None]) -> Entities:
     """Users as `Entities`, from one value per user in each argument."""
-    return _entities({USER: pd.Series(ids, dtype="int64")}, numeric, categorical, {})
+    return _entities({USER_ID: pd.Series(ids, dtype=object)}, numeric, categorical, {})
 
 
 def _entities(
@@ -208,5 +225,4 @@ def _entities(
 ) -> Entities:
     more = {name: pd.Series(values, dtype="float64") for name, values in numeric.items()}
     more |= {name: pd.Series(values, dtype=object) for name, values in categorical.items()}
-    table = pd.DataFrame({**columns, **more}).sort_values(next(iter(columns)), ignore_index=True)
-    return Entities(table, tuple(numeric), tuple(categorical), imputed_from)
+    return Entities(pd.DataFrame({**columns, **more}), tuple(numeric), tuple(categorical), imputed_from)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from widedeep.columns import ITEM, RATING, TIMESTAMP, USER
+from widedeep.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
 from widedeep.errors import UserError
 from widedeep.sources.entities import (
     TextTable,
@@ -30,7 +30,7 @@ from widedeep.sources.source import Entities, RatingsFile, Source
 WHOLE_STARS = (1.0, 5.0)
 HALF_STARS = (0.5, 5.0)
 
-_FIELDS = {USER: 0, ITEM: 1, RATING: 2, TIMESTAMP: 3}
+_FIELDS = {USER_ID: 0, ITEM_ID: 1, RATING: 2, TIMESTAMP: 3}
 _FOLDS = ("u1", "u2", "u3", "u4", "u5", "ua", "ub")
 
 # The codes of users.dat, from the README of ml-1m.
@@ -75,7 +75,7 @@ class MovieLens100K(MovieLens):
 
     def items(self, raw: Path) -> Entities:
         genres = read_plain(raw / "u.genre", "|", ("genre", "position"), "latin-1").columns["genre"]
-        columns = (ITEM, "title", "release_date", "video_release_date", "url", *genres)
+        columns = (ITEM_ID, "title", "release_date", "video_release_date", "url", *genres)
         table = read_plain(raw / "u.item", "|", columns, "latin-1")
         flags = zip(
             *(table.parse(genre, {"0": False, "1": True}.__getitem__, "0 or 1") for genre in genres), strict=True
@@ -83,13 +83,13 @@ class MovieLens100K(MovieLens):
         # Movie 267 is named "unknown" for want of a title.
         titles = ["" if title == "unknown" else title for title in table.columns["title"]]
         names = [[g for g, flag in zip(genres, row, strict=True) if flag and g != "unknown"] for row in flags]
-        return _items(table, ITEM, titles, names)
+        return _items(table, ITEM_ID, titles, names)
 
     def users(self, raw: Path) -> Entities:
-        table = read_plain(raw / "u.user", "|", (USER, "age", "gender", "occupation", "zip"), "latin-1")
+        table = read_plain(raw / "u.user", "|", (USER_ID, "age", "gender", "occupation", "zip"), "latin-1")
         age = table.parse("age", number, "a number of years")
         categorical = {name: table.columns[name] for name in ("gender", "occupation")}
-        return user_entities(table.ids(USER), {"age": age}, categorical)
+        return user_entities(table.integer_ids(USER_ID), {"age": age}, categorical)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,18 +102,18 @@ class MovieLensDat(MovieLens):
         return RatingsFile("ratings.dat", "::", 4, _FIELDS)
 
     def items(self, raw: Path) -> Entities:
-        table = read_plain(raw / "movies.dat", "::", (ITEM, "title", "genres"), self.encoding)
-        return _items(table, ITEM, table.columns["title"], [split_genres(text) for text in table.columns["genres"]])
+        table = read_plain(raw / "movies.dat", "::", (ITEM_ID, "title", "genres"), self.encoding)
+        return _items(table, ITEM_ID, table.columns["title"], [split_genres(text) for text in table.columns["genres"]])
 
     def users(self, raw: Path) -> Entities | None:
         if "users.dat" not in self.files:
             return None
-        table = read_plain(raw / "users.dat", "::", (USER, "gender", "age", "occupation", "zip"), self.encoding)
+        table = read_plain(raw / "users.dat", "::", (USER_ID, "gender", "age", "occupation", "zip"), self.encoding)
         age = table.parse("age", _AGES.__getitem__, f"one of {', '.join(_AGES)}")
         occupations = dict(enumerate(_OCCUPATIONS))
         occupation = table.parse("occupation", lambda code: occupations[integer(code)], "a code from 0 to 20")
         return user_entities(
-            table.ids(USER), {}, {"gender": table.columns["gender"], "age": age, "occupation": occupation}
+            table.integer_ids(USER_ID), {}, {"gender": table.columns["gender"], "age": age, "occupation": occupation}
         )
 
 
@@ -135,7 +135,9 @@ def _tab_separated(name: str) -> RatingsFile:
 
 def _items(table: TextTable, id_column: str, titles: list[str], genres: list[list[str]]) -> Entities:
     split = [split_title(title) for title in titles]
-    return item_entities(table.ids(id_column), [title for title, _ in split], [year for _, year in split], genres)
+    return item_entities(
+        table.integer_ids(id_column), [title for title, _ in split], [year for _, year in split], genres
+    )
 
 
 def _csv_release(name: str, md5: str | None) -> MovieLensCsv:

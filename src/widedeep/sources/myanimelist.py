@@ -12,7 +12,7 @@ from pathlib import Path
 
 import requests
 
-from widedeep.columns import ITEM, RATING, USER
+from widedeep.columns import ITEM_ID, RATING, USER_ID
 from widedeep.errors import UserError
 from widedeep.sources.entities import integer, item_entities, number, read_csv, split_genres, user_entities
 from widedeep.sources.fetch import CACHE, unpack
@@ -37,7 +37,7 @@ class MyAnimeList(Source):
             "users-score-2023.csv",
             ",",
             5,
-            {USER: 0, ITEM: 2, RATING: -1},
+            {USER_ID: 0, ITEM_ID: 2, RATING: -1},
             header="user_id,Username,anime_id,Anime Title,rating",
             at_least=True,
         )
@@ -52,7 +52,7 @@ class MyAnimeList(Source):
         categorical = {name: [_or_none(value) for value in text[column]] for name, column in _CATEGORICAL.items()}
         dates = zip(text["Premiered"], text["Aired"], strict=True)
         return item_entities(
-            table.ids("anime_id"),
+            table.integer_ids("anime_id"),
             [name.strip() or None for name in text["Name"]],
             [first_year(premiered) or first_year(aired) for premiered, aired in dates],
             [split_genres("" if value in _MISSING else value, ", ") for value in text["Genres"]],
@@ -76,7 +76,7 @@ class MyAnimeList(Source):
             "gender": [_or_none(value) for value in table.columns["Gender"]],
             "country": [_or_none(value.rpartition(",")[2].strip()) for value in table.columns["Location"]],
         }
-        return user_entities(table.ids("Mal ID"), numeric, categorical)
+        return user_entities(table.integer_ids("Mal ID"), numeric, categorical)
 
 
 def first_year(text: str) -> int | None:

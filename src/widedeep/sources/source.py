@@ -32,9 +32,9 @@ class RatingsFile:
 
 @dataclass(frozen=True)
 class Entities:
-    """Rows that describe items or users, one per id, sorted by id.
+    """Rows that describe items or users, one per id, in the order of their file.
 
-    `table` has the id column (int64), for items title (str or None), year (Int64, nullable) and genres (list of str),
+    `table` has the id column (str), for items title (str or None), year (Int64, nullable) and genres (list of str),
     and the columns named by `numeric` (float64, NaN where missing) and `categorical` (str or None where missing).
     `imputed_from` names, for numeric columns whose missing values another one foretells, that other column; the
     entries are applied in their order.
@@ -52,7 +52,8 @@ class Source(ABC):
 
     name: the value of `download.dataset`. files: what must lie in the raw folder, the ratings first, which
     `GIVEN_FILES` may replace; optional_files: what may. rating_scale: lowest and highest rating, None where the user
-    must give it. items_complete: whether an item that is rated but not listed by `items` is an error.
+    must give it. items_complete: whether an item that is rated but not listed by `items` is an error. integer_ids:
+    whether ids are integers by the publisher's rules, so that another one is an error.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Source(ABC):
     optional_files: tuple[str, ...] = ()
     rating_scale: tuple[float, float] | None
     items_complete: bool
+    integer_ids: bool = True
 
     @abstractmethod
     def fetch(self, folder: Path) -> None:

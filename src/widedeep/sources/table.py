@@ -1,4 +1,4 @@
-"""csv: data of your own, as UTF-8 text with header lines and integer ids.
+"""csv: data of your own, as UTF-8 text with header lines. An id is any text, and stays as it is.
 
 ratings.csv        user_id,item_id,rating or user_id,item_id,rating,timestamp (seconds since 1970, UTC)
 items.csv          optional: item_id,title, then year, genres (joined by "|") and any further columns
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from widedeep.columns import GENRES, ITEM, RATING, SPLIT, TIMESTAMP, TITLE, USER, YEAR
+from widedeep.columns import GENRES, ITEM, ITEM_ID, RATING, SPLIT, TIMESTAMP, TITLE, USER, USER_ID, YEAR
 from widedeep.errors import UserError
 from widedeep.sources.entities import (
     TextTable,
@@ -27,8 +27,8 @@ from widedeep.sources.entities import (
 )
 from widedeep.sources.source import GIVEN, GIVEN_FILES, Entities, RatingsFile, Source
 
-_FIELDS = (USER, ITEM, RATING, TIMESTAMP)
-_RESERVED = (*_FIELDS, SPLIT, TITLE, YEAR, GENRES)
+_FIELDS = (USER_ID, ITEM_ID, RATING, TIMESTAMP)
+_RESERVED = (*_FIELDS, USER, ITEM, SPLIT, TITLE, YEAR, GENRES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +47,9 @@ class CsvTables(Source):
         path = raw / "items.csv"
         if not path.exists():
             return item_entities([], [], [], [])
-        table = read_csv(path, (ITEM, TITLE))
-        numeric, categorical = _further(table, known=(ITEM, TITLE, YEAR, GENRES))
-        ids = table.ids(ITEM)
+        table = read_csv(path, (ITEM_ID, TITLE))
+        numeric, categorical = _further(table, known=(ITEM_ID, TITLE, YEAR, GENRES))
+        ids = table.ids(ITEM_ID)
         nothing = [""] * len(ids)
         years = table.parse(YEAR, _year, "a whole number or empty") if YEAR in table.columns else [None] * len(ids)
         return item_entities(
@@ -65,8 +65,8 @@ class CsvTables(Source):
         path = raw / "users.csv"
         if not path.exists():
             return None
-        table = read_csv(path, (USER,))
-        return user_entities(table.ids(USER), *_further(table, known=(USER,)))
+        table = read_csv(path, (USER_ID,))
+        return user_entities(table.ids(USER_ID), *_further(table, known=(USER_ID,)))
 
 
 def given_fold(raw: Path) -> tuple[RatingsFile, RatingsFile]:
@@ -127,4 +127,5 @@ CSV = CsvTables(
     optional_files=("items.csv", "users.csv"),
     rating_scale=None,
     items_complete=True,
+    integer_ids=False,
 )

@@ -1,53 +1,50 @@
-"""The whole of preprocessing: from a raw folder to the three canonical tables and what happened on the way."""
+"""The whole of preprocessing: from a raw folder to the canonical tables, and counts of what happened on the way."""
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import ibis
+import ibis.expr.types as ir
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from widedeep.columns import ITEM, RATING, RATINGS_SCHEMA, SPLIT, SPLITS, TEST, TIMESTAMP, TRAIN, USER, VALIDATION
+from widedeep.columns import (
+    ITEM,
+    ITEM_ID,
+    RATING,
+    RATINGS_SCHEMA,
+    SPLIT,
+    SPLITS,
+    TEST,
+    TIMESTAMP,
+    TRAIN,
+    USER,
+    USER_ID,
+    VALIDATION,
+)
 from widedeep.errors import UserError
 from widedeep.params import PreprocessParams
 from widedeep.sources.source import GIVEN, GIVEN_FILES, RatingsFile, Source
 from widedeep.sources.table import given_fold
 from widedeep.tables import splits
 from widedeep.tables.entities import Fitted, complete, impute_and_scale
+from widedeep.tables.files import About, Tables, external
+from widedeep.tables.ids import encode_ids, number_ids
 from widedeep.tables.ratings import FILE, latest_of_duplicates, read_ratings, with_enough_ratings
-
-
-@dataclass(frozen=True)
-class Tables:
-    """The canonical tables of a data set.
-
-    ratings: `RATINGS_SCHEMA`, ordered by (timestamp, user_id, item_id).
-    items: item_id, title, year (Int64), genres (list of str), numeric columns (float64 in [0, 1]) and categorical
-    ones (str or None), ordered by item_id. users: user_id and such columns, ordered by user_id.
-    split: how the ratings were split. rating_scale: lowest and highest rating. report: counts of rows, by what became
-    of them, for the reports. fitted: imputation and scaling of the numeric columns, per table.
-    """
-
-    ratings: pa.Table
-    items: pd.DataFrame
-    users: pd.DataFrame
-    split: str
-    rating_scale: tuple[float, float]
-    report: Mapping[str, Any]
-    fitted: Mapping[str, Any]
 
 
 def build_tables(
     source: Source, raw: Path, params: PreprocessParams, scaling: Mapping[str, Fitted] | None = None
-) -> Tables:
-    """Read, check, deduplicate, filter and split the ratings of `source` in the folder `raw`; complete its entities,
-    whose numeric columns are imputed and scaled by the training rows, or as an earlier `scaling` (`Tables.fitted`) has
-    it.
+) -> tuple[Tables, dict[str, Any]]:
+    """Read, check, deduplicate, filter and split the ratings of `source` in the folder `raw`; give users and items
+    their codes; complete their tables, whose numeric columns are imputed and scaled by the training rows, or as an
+    earlier `scaling` (`About.fitted`) has it.
+
+    Returns the tables, and counts of rows by what became of them, for the reports.
 
     Raises
     ------
@@ -71,15 +68,22 @@ def build_tables(
         timed = TIMESTAMP in source.ratings(raw).fields
         params = params.model_copy(update={"split": "temporal" if timed else "random"})
     layouts = _layouts(source, raw, params)
-    listed = items.table[ITEM].tolist() if source.items_complete and len(items.table) else None
+    listed = {ITEM: items.table[ITEM_ID].tolist(), USER: [] if users is None else users.table[USER_ID].tolist()}
+    known_items = listed[ITEM] if source.items_complete and listed[ITEM] else None
 
     con = ibis.duckdb.connect()
-    rows, counts = read_ratings(con, raw, layouts, scale, listed, params.on_bad_rows)
+    rows, counts = read_ratings(con, raw, layouts, scale, source.integer_ids, known_items, params.on_bad_rows)
+    rows, numbers = number_ids(con, rows)
     unique = con.create_table("latest", latest_of_duplicates(rows))
+    con.drop_table("checked")
     kept = with_enough_ratings(con, unique, params.min_ratings_per_user, params.min_ratings_per_item)
-    counts.duplicates = counts.read - sum(counts.bad_rows.values()) - int(unique.count().execute())
-    ratings = _split(con, kept, params)
-    counts.filtered = int(unique.count().execute()) - ratings.num_rows
+    unique_rows = int(unique.count().execute())
+    counts.duplicates = counts.read - sum(counts.bad_rows.values()) - unique_rows
+    ids = {}
+    for key in (USER, ITEM):
+        kept, ids[key] = encode_ids(kept, numbers[key], key, listed[key])
+    ratings = _split(con.create_table("coded", kept), ids[USER], params)
+    counts.filtered = unique_rows - ratings.num_rows
 
     training = ratings.filter(pc.equal(ratings[SPLIT], TRAIN))
     parts = _by_split(ratings)
@@ -90,22 +94,24 @@ def build_tables(
         )
     tables, fitted = {}, {}
     for name, key, entities in (("items", ITEM, items), ("users", USER, users)):
-        whole = complete(entities, key, ratings[key].unique().to_numpy())
-        tables[name], fitted[name] = impute_and_scale(
-            whole, key, training[key].unique().to_numpy(), None if scaling is None else scaling[name]
-        )
+        seen = np.zeros(len(ids[key]), dtype=bool)
+        seen[training[key].to_numpy()] = True
+        whole = complete(entities, key, ids[key])
+        tables[name], fitted[name] = impute_and_scale(whole, seen, None if scaling is None else scaling[name])
+    rated = {key: pc.unique(ratings[key]) for key in (USER, ITEM)}
     report = {
         "rows": asdict(counts),
         "ratings": {"kept": ratings.num_rows} | parts,
-        "test_sha256": _digest(ratings, TEST),
-        "users": {"rated": len(ratings[USER].unique()), "listed": len(tables["users"])},
+        "test_sha256": _digest(ratings, ids, TEST),
+        "users": {"rated": len(rated[USER]), "listed": len(ids[USER])},
         "items": {
-            "rated": len(ratings[ITEM].unique()),
-            "listed": len(tables["items"]),
-            "rated_but_not_listed": len(np.setdiff1d(ratings[ITEM].unique().to_numpy(), items.table[ITEM].to_numpy())),
+            "rated": len(rated[ITEM]),
+            "listed": len(ids[ITEM]),
+            "rated_but_not_listed": len(set(ids[ITEM].take(rated[ITEM]).to_pylist()) - set(listed[ITEM])),
         },
     }
-    return Tables(ratings, tables["items"], tables["users"], params.split, scale, report, fitted)
+    about = About(source.name, scale, params.split, fitted)
+    return Tables(ratings, tables["items"], tables["users"], ids[ITEM], ids[USER], about), report
 
 
 def _layouts(source: Source, raw: Path, params: PreprocessParams) -> list[RatingsFile]:
@@ -125,13 +131,13 @@ def _given(raw: Path) -> bool:
     return all((raw / name).exists() for name in GIVEN_FILES)
 
 
-def _split(con: ibis.BaseBackend, ratings: Any, params: PreprocessParams) -> pa.Table:
+def _split(ratings: ir.Table, user_ids: pa.Array, params: PreprocessParams) -> pa.Table:
     order = [TIMESTAMP, USER, ITEM]
     if params.split == "temporal":
         split = splits.temporal(ratings, params.validation_fraction, params.test_fraction)
         table = ratings.mutate(split=split).order_by(order).to_pyarrow()
     elif params.split == "leave_last_out":
-        split = splits.leave_last_out(ratings, params.validation_fraction > 0)
+        split = splits.leave_last_out(ratings, params.validation_fraction > 0, user_ids)
         table = ratings.mutate(split=split).order_by(order).to_pyarrow()
     else:
         table = ratings.order_by(order).to_pyarrow()
@@ -143,12 +149,19 @@ def _split(con: ibis.BaseBackend, ratings: Any, params: PreprocessParams) -> pa.
     return table.select(RATINGS_SCHEMA.names).cast(RATINGS_SCHEMA)
 
 
-def _digest(ratings: pa.Table, split: str) -> str:
-    """SHA-256 of the rows of a split, column by column, in the order of the table: the same rows, the same digest."""
-    rows, digest = ratings.filter(pc.equal(ratings[SPLIT], split)), hashlib.sha256()
-    for name in (USER, ITEM, RATING, TIMESTAMP):
-        values = pc.fill_null(rows[name], 0).to_numpy()  # without timestamps all are null
-        digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
+def _digest(ratings: pa.Table, ids: Mapping[str, pa.Array], split: str) -> str:
+    """SHA-256 of the rows of a split with their ids, column by column, in the order of the table: the same rows, the
+    same digest, whatever their codes are. Ids that are not all integers count as lines of UTF-8 text."""
+    rows, digest = ratings.filter(pc.equal(ratings[SPLIT], split)).combine_chunks(), hashlib.sha256()
+    users, items = (external(ids[key].take(rows[key].combine_chunks())) for key in (USER, ITEM))
+    for column in (users, items, rows[RATING], rows[TIMESTAMP]):
+        if pa.types.is_string(column.type):
+            text = column.cast(pa.large_string())
+            lines = pa.LargeListArray.from_arrays(pa.array([0, len(text)], pa.int64()), text)
+            digest.update(pc.binary_join(lines, "\n")[0].as_buffer())
+        else:
+            values = pc.fill_null(column, 0).to_numpy()  # without timestamps all are null
+            digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Items and users: every id that is listed or rated has a row; numbers are imputed and scaled by training rows."""
+"""Items and users: each code has a row; numbers are imputed and scaled by training rows."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,24 +8,28 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from widedeep.columns import GENRES, ITEM, USER, YEAR
+from widedeep.columns import GENRES
 from widedeep.sources.source import Entities
+from widedeep.tables.ids import KEYS
 
 DECIMALS = 6  # of scaled values: hides the last bits, in which processors differ
 
 
-def complete(entities: Entities | None, key: str, rated: npt.NDArray[np.int64]) -> Entities:
-    """Add a row with only its id for every rated id that is not listed; sorted by id.
+def complete(entities: Entities | None, key: str, ids: pa.Array) -> Entities:
+    """Bring the rows into the order of the codes: a row for each of `ids`, also where no file lists it.
 
-    An item's missing genres become an empty list, every other missing value stays missing.
+    The column of the id gives way to `key` with the code. An item's missing genres become an empty list, every other
+    missing value stays missing.
     """
-    listed = pd.DataFrame({key: pd.Series(dtype="int64")}) if entities is None else entities.table
-    ids = pd.DataFrame({key: np.union1d(listed[key].to_numpy(dtype=np.int64), rated)})
-    table = ids.merge(listed, on=key, how="left", validate="one_to_one")
+    codes = pd.DataFrame({key: np.arange(len(ids))})
+    if entities is None:
+        return Entities(codes)
+    name = KEYS[key]
+    known = pd.DataFrame({name: pd.Series(ids.to_pylist(), dtype=object)})
+    table = known.merge(entities.table, on=name, how="left", validate="one_to_one")
     if GENRES in table:
         table[GENRES] = [genres if isinstance(genres, list) else [] for genres in table[GENRES]]
-    if entities is None:
-        return Entities(table)
+    table = pd.concat([codes, table.drop(columns=name)], axis=1)
     return Entities(table, entities.numeric, entities.categorical, entities.imputed_from)
 
 
@@ -33,10 +37,10 @@ Fitted = Mapping[str, Mapping[str, Any]]  # imputation and scaling by column
 
 
 def impute_and_scale(
-    entities: Entities, key: str, training_ids: npt.NDArray[np.int64], earlier: Fitted | None = None
+    entities: Entities, seen: npt.NDArray[np.bool_], earlier: Fitted | None = None
 ) -> tuple[pd.DataFrame, Fitted]:
-    """Fill and scale the numeric columns to [0, 1] by what the entities of the training rows show, each counted once,
-    or as fitted `earlier`.
+    """Fill and scale the numeric columns to [0, 1] by what the entities of the training rows (`seen`) show, each
+    counted once, or as fitted `earlier`.
 
     A column of `imputed_from` is first filled by a least-squares line on the other column; what is still missing is
     filled by the mean; then (value - min) / (max - min), clipped to [0, 1]; a constant column becomes 0.
@@ -44,7 +48,7 @@ def impute_and_scale(
     Returns the table and, per column, the fitted numbers (for the reader and for new entities).
     """
     table = entities.table.copy()
-    fitted = _fitted(entities, table[key].isin(training_ids).to_numpy()) if earlier is None else earlier
+    fitted = _fitted(entities, seen) if earlier is None else earlier
     for column in entities.numeric:
         numbers = fitted.get(column, {})
         if "from" in numbers:
@@ -88,18 +92,6 @@ def _fitted(entities: Entities, seen: npt.NDArray[np.bool_]) -> Fitted:
             known = values[seen].fillna(mean)
             fitted[column] |= {"mean": mean, "min": _round(known.min()), "max": _round(known.max())}
     return fitted
-
-
-def to_arrow(table: pd.DataFrame) -> pa.Table:
-    """Items or users as an Arrow table whose types do not depend on which values are missing."""
-    types = {USER: pa.int64(), ITEM: pa.int64(), YEAR: pa.int64(), GENRES: pa.list_(pa.string())}
-    schema = pa.schema(
-        [
-            (name, types.get(name, pa.float64() if pd.api.types.is_float_dtype(dtype) else pa.string()))
-            for name, dtype in table.dtypes.items()
-        ]
-    )
-    return pa.Table.from_pandas(table, schema, preserve_index=False).replace_schema_metadata()
 
 
 def _round(value: float) -> float:

@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from widedeep.columns import ITEM, RATING, TIMESTAMP, USER
+from widedeep.columns import ITEM, ITEM_ID, RATING, TIMESTAMP, USER, USER_ID
 from widedeep.errors import UserError
 from widedeep.sources.source import RatingsFile
 
@@ -16,11 +16,14 @@ LINE = "line"
 FILE = "file"  # position of the ratings file in the list given to `read_ratings`
 SHOWN = 5  # bad rows named in an error
 SHOWN_TEXT = 120  # characters of each
-BLOCK = 2**24  # characters read at once
+BLOCK = 2**24  # bytes read at once
 
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
+SPACE_AROUND = r"^[\s\p{Z}\p{Cc}]|[\s\p{Z}\p{Cc}]$"
+
 WRONG_FIELD_COUNT = "wrong_field_count"
+NOT_UTF8 = "not_utf8"
 UNKNOWN_ITEM = "unknown_item"
 
 
@@ -39,14 +42,17 @@ def read_ratings(
     folder: Path,
     layouts: Iterable[RatingsFile],
     rating_scale: tuple[float, float],
-    known_items: Iterable[int] | None,
+    integer_ids: bool,
+    known_items: Iterable[str] | None,
     on_bad_rows: str,
 ) -> tuple[ir.Table, Counts]:
-    """Read ratings files of one data set into a table of user_id, item_id, rating, timestamp, file and line.
+    """Read ratings files of one data set into a table of user_id, item_id (text), rating, timestamp, file and line.
 
-    Every line but the header must have the declared number of fields, integer ids, a rating inside `rating_scale`
+    Every line but the header must have the declared number of fields, two ids, a rating inside `rating_scale`
     (inclusive) and, where the layout has one, an integer timestamp in seconds; its item must be in `known_items`
-    unless that is None. Bad rows are an error, or dropped and counted by reason if `on_bad_rows` is "drop".
+    unless that is None. With `integer_ids` an id must be an integer and comes as such ("7" for "007"); else it is any
+    text of UTF-8 and stays as it is, but it must not be empty, start with a quote, or have a space or a control
+    character at its start or end. Bad rows are an error, or dropped and counted by reason if `on_bad_rows` is "drop".
 
     Raises
     ------
@@ -55,12 +61,14 @@ def read_ratings(
         reason and text of the first bad rows are shown.
     """
     layouts = list(layouts)
-    parsed = [_parse(con, folder / layout.name, layout, position) for position, layout in enumerate(layouts)]
+    parsed = [
+        _parse(con, folder / layout.name, layout, position, integer_ids) for position, layout in enumerate(layouts)
+    ]
     table = parsed[0].union(*parsed[1:]) if len(parsed) > 1 else parsed[0]
-    reason = _reason(table, layouts[0], rating_scale)
+    reason = _reason(table, layouts[0], rating_scale, integer_ids)
     if known_items is not None:
-        items = ibis.memtable({ITEM: sorted(known_items)}, schema={ITEM: "int64"}).mutate(listed=True)
-        table = table.left_join(items, ITEM).drop(f"{ITEM}_right")
+        items = ibis.memtable({ITEM_ID: sorted(known_items)}, schema={ITEM_ID: "string"}).mutate(listed=True)
+        table = table.left_join(items, ITEM_ID).drop(f"{ITEM_ID}_right")
         reason = reason.fill_null(ibis.ifelse(table.listed.isnull(), UNKNOWN_ITEM, ibis.null("string")))
     table = table.mutate(reason=reason)
     # Of good rows, which are many, the text is not needed any more.
@@ -82,7 +90,7 @@ def read_ratings(
     good = checked.filter(checked.reason.isnull())
     if sum(counts.bad_rows.values()) == counts.read:
         raise UserError(f"{folder / layouts[0].name} has no good row: {counts.bad_rows}.")
-    return good.select(USER, ITEM, RATING, TIMESTAMP, FILE, LINE), counts
+    return good.select(USER_ID, ITEM_ID, RATING, TIMESTAMP, FILE, LINE), counts
 
 
 def latest_of_duplicates(ratings: ir.Table) -> ir.Table:
@@ -110,7 +118,7 @@ def with_enough_ratings(con: ibis.BaseBackend, ratings: ir.Table, per_user: int,
     return ratings
 
 
-def _parse(con: ibis.BaseBackend, path: Path, layout: RatingsFile, position: int) -> ir.Table:
+def _parse(con: ibis.BaseBackend, path: Path, layout: RatingsFile, position: int, integer_ids: bool) -> ir.Table:
     """One row per line after the header; fields that do not parse are null."""
     if not path.exists():
         raise UserError(f"{path} is missing. Run `dvc repro -f download`, or name another download.source.")
@@ -124,7 +132,7 @@ def _parse(con: ibis.BaseBackend, path: Path, layout: RatingsFile, position: int
     lines = lines.filter(lines.line <= lines.filter(lines.text != "")[LINE].max().as_scalar())
     if layout.header is not None:
         first = lines.filter(lines.line == 1).text.execute().tolist() or [""]
-        _check_header(path, first[0].removeprefix("ï»¿"), layout)
+        _check_header(path, first[0].removeprefix("\ufeff"), layout)
         lines = lines.filter(lines.line > 1)
     lines = lines.mutate(parts=lines.text.split(layout.separator))
 
@@ -139,9 +147,10 @@ def _parse(con: ibis.BaseBackend, path: Path, layout: RatingsFile, position: int
     return lines.select(
         LINE,
         "text",
+        "utf8",
         n_fields=lines.parts.length(),
         **{FILE: ibis.literal(position)},
-        **{USER: integer(USER), ITEM: integer(ITEM)},
+        **{name: integer(name).cast("string") if integer_ids else part(name) for name in (USER_ID, ITEM_ID)},
         # A bare cast would read "4_0" as 40, and "nan".
         **{RATING: _matching(part(RATING), NUMBER).try_cast("float64")},
         **{TIMESTAMP: integer(TIMESTAMP) if TIMESTAMP in layout.fields else ibis.null("int64")},
@@ -153,18 +162,27 @@ def _matching(text: ir.StringValue, pattern: str) -> ir.StringValue:
 
 
 def _lines(path: Path) -> pa.RecordBatchReader:
-    """Number, from 1, and text of each line, whatever bytes it holds: latin-1 accepts all, and numbers are ASCII."""
+    """Number, from 1, text of each line, and whether it was UTF-8: what was not shows as U+FFFD."""
 
     def batches() -> Iterator[pa.RecordBatch]:
         number = 1
-        with path.open(encoding="latin-1", newline="\n") as file:
-            while lines := file.readlines(BLOCK):
-                texts = [line.rstrip("\r\n") for line in lines]
-                yield pa.record_batch([pa.array(range(number, number + len(texts))), pa.array(texts)], schema=schema)
-                number += len(texts)
+        with path.open("rb") as file:
+            while lines := [line.rstrip(b"\r\n") for line in file.readlines(BLOCK)]:
+                texts, valid = _decoded(lines)
+                numbers = pa.array(range(number, number + len(lines)))
+                yield pa.record_batch([numbers, texts, valid], schema=schema)
+                number += len(lines)
 
-    schema = pa.schema([(LINE, pa.int64()), ("text", pa.string())])
+    schema = pa.schema([(LINE, pa.int64()), ("text", pa.string()), ("utf8", pa.bool_())])
     return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def _decoded(lines: list[bytes]) -> tuple[pa.Array, pa.Array]:
+    try:
+        return pa.array(lines, pa.binary()).cast(pa.string()), pa.array([True]).take(pa.array([0] * len(lines)))
+    except pa.ArrowInvalid:  # some line is not UTF-8
+        texts = [line.decode("utf-8", errors="replace") for line in lines]
+        return pa.array(texts), pa.array([line == text.encode() for line, text in zip(lines, texts, strict=True)])
 
 
 def _check_header(path: Path, found: str, layout: RatingsFile) -> None:
@@ -177,13 +195,21 @@ def _check_header(path: Path, found: str, layout: RatingsFile) -> None:
     raise UserError(f"{path}, line 1: the header must be '{layout.header}'. Got '{found[:200]}' instead. {detail}")
 
 
-def _reason(table: ir.Table, layout: RatingsFile, scale: tuple[float, float]) -> ir.StringValue:
+def _reason(table: ir.Table, layout: RatingsFile, scale: tuple[float, float], integer_ids: bool) -> ir.StringValue:
     width = table.n_fields >= layout.width if layout.at_least else table.n_fields == layout.width
     rating = table[RATING]
-    cases = [
-        (~width, WRONG_FIELD_COUNT),
-        (table[USER].isnull(), "user_id_not_an_integer"),
-        (table[ITEM].isnull(), "item_id_not_an_integer"),
+    cases = [(~width, WRONG_FIELD_COUNT)]
+    if integer_ids:
+        cases += [(table[name].isnull(), f"{name}_not_an_integer") for name in (USER_ID, ITEM_ID)]
+    else:
+        cases.append((~table.utf8, NOT_UTF8))
+        for name in (USER_ID, ITEM_ID):
+            cases += [
+                (table[name] == "", f"{name}_empty"),
+                (table[name].re_search(SPACE_AROUND), f"{name}_with_space_around"),
+                (table[name].startswith('"'), f"{name}_in_quotes"),
+            ]
+    cases += [
         (rating.isnull() | rating.isinf(), "rating_not_a_number"),
         (~rating.between(*scale), "rating_out_of_scale"),
     ]
@@ -200,8 +226,9 @@ def _describe(
     rules: Mapping[str, str] = {
         WRONG_FIELD_COUNT: f"a line must have {layout.width} fields{' or more' if layout.at_least else ''} "
         f"between {separator}",
-        "user_id_not_an_integer": "the user id must be an integer",
-        "item_id_not_an_integer": "the item id must be an integer",
+        NOT_UTF8: "the line must be UTF-8 text",
+        **_id_rules(USER_ID, "user"),
+        **_id_rules(ITEM_ID, "item"),
         "rating_not_a_number": "the rating must be a finite number",
         "rating_out_of_scale": f"the rating must lie in [{scale[0]:g}, {scale[1]:g}]",
         "timestamp_not_an_integer": "the timestamp must be an integer of seconds since 1970, 0 or more",
@@ -218,3 +245,12 @@ def _describe(
         "Mend the file, or set preprocess.on_bad_rows: drop in params.yaml to leave such rows out and count them."
     )
     return "\n".join(lines)
+
+
+def _id_rules(name: str, entity: str) -> dict[str, str]:
+    return {
+        f"{name}_not_an_integer": f"the {entity} id must be an integer",
+        f"{name}_empty": f"the {entity} id must not be empty",
+        f"{name}_with_space_around": f"the {entity} id must have no space or control character at its start or end",
+        f"{name}_in_quotes": f"the {entity} id must stand without quotes",
+    }

@@ -6,6 +6,7 @@ import ibis
 import ibis.expr.types as ir
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from widedeep.columns import ITEM, TEST, TIMESTAMP, TRAIN, USER, VALIDATION
 from widedeep.errors import UserError
@@ -52,10 +53,11 @@ def temporal(ratings: ir.Table, validation_fraction: float, test_fraction: float
     )
 
 
-def leave_last_out(ratings: ir.Table, validation: bool) -> ir.StringValue:
+def leave_last_out(ratings: ir.Table, validation: bool, user_ids: pa.Array) -> ir.StringValue:
     """Per user: the latest rating tests, the one before it validates (if `validation`), the others train.
 
-    Of ratings with the same second the one with the highest item_id is the latest.
+    Of ratings with the same second the one with the highest code of the item is the latest. `user_ids` names a user in
+    an error.
 
     Raises
     ------
@@ -71,8 +73,9 @@ def leave_last_out(ratings: ir.Table, validation: bool) -> ir.StringValue:
     by_user = ratings.group_by(USER).aggregate(n=ratings.count())
     short = by_user.filter(by_user.n < needed).order_by(USER).execute()
     if len(short):
+        user = user_ids[short[USER].iloc[0]].as_py()
         raise UserError(
-            f"preprocess.split: leave_last_out needs at least {needed} ratings per user. User {short[USER].iloc[0]} "
+            f"preprocess.split: leave_last_out needs at least {needed} ratings per user. User {user} "
             f"has {short['n'].iloc[0]}; in all {len(short)} users have too few. "
             f"Set preprocess.min_ratings_per_user to {needed}."
         )

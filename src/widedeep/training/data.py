@@ -10,11 +10,10 @@ from pytorch_lightning.utilities import CombinedLoader
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from widedeep.columns import TRAIN, VALIDATION
-from widedeep.features.store import FROZEN, ONLINE, Features, Rows
+from widedeep.features.rows import Rows
+from widedeep.features.tensors import FeatureSet
 from widedeep.params import TrainParams
-
-RATING, RANKING = "rating", "ranking"  # the parts of a training batch
+from widedeep.training.tasks import tasks_of
 
 
 class Sliced(Dataset[Any]):
@@ -72,64 +71,31 @@ class Slices(Sampler[Tensor]):
         yield from torch.split(order.to(self.device), [*sizes, len(order) - sum(sizes)])
 
 
-class RatingData(pl.LightningDataModule):
-    """Training and validation rows of a features folder; put on the trainer's device once, in `setup`.
+class TrainingData(pl.LightningDataModule):
+    """Training and validation rows, put on the trainer's device once, in `setup`.
 
-    A training batch has, by objective, a part "rating", rows, and a part "ranking": positive rows where negatives are
-    drawn for each, else users. With both, the shorter part begins again until the longer one ends.
-
-    Validation rows come as the frozen model will meet them and, in a temporal split, also as the online one will; for
-    a ranking come the users who have a positive among them.
+    A training batch has a part for each task, by its name. With several, the shorter one begins again until the longer
+    one ends. `validated` says for each validation loader which task it is of, and what is validated.
     """
 
-    def __init__(self, features: Features, params: TrainParams) -> None:
+    def __init__(self, features: FeatureSet, params: TrainParams) -> None:
         super().__init__()
         self.features, self.params = features, params
+        self.tasks = tasks_of(params, features)
+        self.validated = [(task, name) for task in self.tasks for name in task.validation(features)]
 
     def setup(self, stage: str) -> None:
         assert self.trainer is not None
         self.device = self.trainer.strategy.root_device
         self.features = self.features.to(self.device)
 
-    def positives(self, split: str) -> Rows:
-        """The rows of a split that a ranking must put first."""
-        return self.positive(self.features.splits[split])
-
-    def positive(self, rows: Rows) -> Rows:
-        least = self.params.ranking.positive_rating
-        return rows if least is None else rows[rows.rating >= least]
-
     def train_dataloader(self) -> CombinedLoader:
-        params = self.params
-        parts: dict[str, DataLoader[Any]] = {}
-        if params.objective != "ranking":
-            parts[RATING] = self._loader(self.features.splits[TRAIN], params.batch_size, params.seed)
-        if params.objective != "rating":
-            positives = self.positives(TRAIN)
-            if params.ranking.negatives:
-                parts[RANKING] = self._loader(positives, params.batch_size, params.seed)
-            else:
-                parts[RANKING] = self._loader(positives.user.unique(), params.ranking.user_batch_size, params.seed)
-        return CombinedLoader(parts, "max_size_cycle")
-
-    def validation_parts(self) -> dict[str, Rows | Tensor]:
-        """What is validated, by the name of its knowledge or task."""
-        rows = self.features.splits[VALIDATION]
-        parts: dict[str, Rows | Tensor] = {}
-        if len(rows) and self.params.objective != "ranking":
-            parts[FROZEN] = self.features.frozen(rows)
-            if self.features.spec.online:
-                parts[ONLINE] = rows
-        if self.params.objective != "rating" and len(users := self.positives(VALIDATION).user.unique()):
-            parts[RANKING] = users
-        return parts
+        loaders = {task.name: self._loader(*task.batches(self.features), self.params.seed) for task in self.tasks}
+        return CombinedLoader(loaders, "max_size_cycle")
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
-        sizes = {RANKING: self.params.ranking.user_batch_size}
-        return [
-            self._loader(part, sizes.get(name, 8 * self.params.batch_size), None)
-            for name, part in self.validation_parts().items()
-        ]
+        parts = [part for task in self.tasks for part in task.validation(self.features).values()]
+        return [self._loader(part, max(len(part), 1), None) for part in parts]
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return batch  # it is there

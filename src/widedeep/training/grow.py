@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from widedeep.columns import GENRES, ITEM, TRAIN, USER
+from widedeep.columns import GENRES, ITEM_ID, TRAIN, USER_ID
 from widedeep.errors import UserError
 from widedeep.features.spec import Cross, Spec
 from widedeep.features.store import ID, WHOLE_TRAIN, Entities, Features
@@ -53,8 +53,8 @@ def grow(earlier: Model, vocabulary: Vocabulary, features: Features, about: Arch
     model = build(features.spec, earlier.about if about is None else about)
     before, after = _Sizes.of(vocabulary.spec), _Sizes.of(features.spec)
     sides = {
-        USER: _Side.of(features.users, before.fields[USER]),
-        ITEM: _Side.of(features.items, before.fields[ITEM]),
+        USER_ID: _Side.of(features.users, before.fields[USER_ID]),
+        ITEM_ID: _Side.of(features.items, before.fields[ITEM_ID]),
     }
     old_modules, old_state, state = dict(earlier.named_modules()), earlier.state_dict(), model.state_dict()
     for name, value in old_state.items():
@@ -78,7 +78,7 @@ def _check_grown(vocabulary: Vocabulary, features: Features) -> None:
     for ids, entities in ((vocabulary.user_ids, features.users), (vocabulary.item_ids, features.items)):
         index = entities.categories[:, ID].numpy()
         known = (index > 0) & (index <= len(ids))
-        same &= np.array_equal(ids[index[known] - 1], entities.ids.numpy()[known])
+        same &= [ids[place - 1] for place in index[known]] == [str(identity) for identity in entities.ids[known]]
     if not same:
         raise UserError(
             "train.warm_start_from: the features have not grown from the vocabulary of this model, which has changed "
@@ -196,7 +196,7 @@ Part = str | tuple[str, ...]  # a field, or the fields of a cross
 def _tables(module: nn.Module, spec: Spec) -> Iterator[tuple[str, list[tuple[Part, int]]]]:
     """The tables of a module by their name in it: which fields and crosses lie in each, and from which row on."""
     if isinstance(module, Embeddings):
-        entity = USER if module.entity == "user" else ITEM
+        entity = USER_ID if module.entity == "user" else ITEM_ID
         own = [field.name for field in spec.of_kind("category") if f"{field.entity}_id" == entity]
         yield "categories", list(zip(own, module.starts.tolist(), strict=True))
         if module.bag is not None:
@@ -206,12 +206,12 @@ def _tables(module: nn.Module, spec: Spec) -> Iterator[tuple[str, list[tuple[Par
         yield "table", [*module.start.items(), *crosses]
     elif isinstance(module, Factors):
         if module.rated is not None:
-            yield "rated", [(ITEM, 0)]
+            yield "rated", [(ITEM_ID, 0)]
         if module.raters is not None:
-            yield "raters", [(USER, 0)]
+            yield "raters", [(USER_ID, 0)]
     elif isinstance(module, IdEmbeddings):
-        yield "user", [(USER, 0)]
-        yield "item", [(ITEM, 0)]
+        yield "user", [(USER_ID, 0)]
+        yield "item", [(ITEM_ID, 0)]
     elif isinstance(module, GenreDense):
         yield "genres", [(GENRES, 0)]
 

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from widedeep.features.ragged import Ragged
+
 
 def bpr(positive: Tensor, negative: Tensor) -> Tensor:
     """Bayesian personalised ranking (Rendle et al. 2009, arXiv 1205.2618): mean of -log sigmoid(positive - negative).
@@ -37,17 +39,15 @@ def full_softmax(scores: Tensor, user: Tensor, item: Tensor) -> Tensor:
     return (scores.logsumexp(1)[user] - scores[user, item]).mean()
 
 
-def ndcg(scores: Tensor, user: Tensor, item: Tensor, k: int) -> Tensor:
-    """NDCG at k of each user with binary gains, (U,) in [0, 1]: the measure of `evaluation.ranking`, for validation.
+def ndcg(lists: Tensor, relevant: Ragged) -> Tensor:
+    """NDCG of each user's list with binary gains, (U,) in [0, 1]: the measure of the evaluation, for validation.
 
-    scores : (U, I) float, -inf for items that are no candidates. user, item : (P,) int64, the relevant items as rows
-    and columns of `scores`; every user has one. NaN where a score of the user is NaN: training that diverged.
+    lists : (U, k) int64 items, best first, -1 where a list is shorter. relevant : the relevant items of each user, at
+    least one.
     """
-    relevant = torch.zeros_like(scores).index_put((user, item), scores.new_ones(()))
-    k = min(k, scores.shape[1])
+    users = torch.arange(len(lists), device=lists.device)[:, None]
+    hits = relevant.place(users.expand_as(lists), lists) >= 0
     # On the CPU first: on a GPU there is no deterministic cumulative sum of floats.
-    discount = torch.arange(2, k + 2).log2().reciprocal()
-    ideal = discount.cumsum(0).to(scores.device)[relevant.sum(1).long().clamp(max=k) - 1]
-    hits = relevant.gather(1, scores.topk(k).indices)
-    gain = (hits * discount.to(scores.device)).sum(1)
-    return torch.where(scores.isnan().any(1), torch.nan, gain / ideal)
+    discount = torch.arange(2, lists.shape[1] + 2).log2().reciprocal()
+    ideal = discount.cumsum(0).to(lists.device)[relevant.count.clamp(max=lists.shape[1]) - 1]
+    return (hits * discount.to(lists.device)).sum(1) / ideal

@@ -1,0 +1,136 @@
+"""The canonical tables as files: the one place that knows what lies in data/interim and how."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import ArrayLike
+
+from widedeep.columns import GENRES, ITEM, USER, YEAR
+from widedeep.files import read_json, write_json
+
+CODE = "code"
+ID = "id"
+
+_RATINGS = "ratings.parquet"
+_ITEMS = "items.parquet"
+_USERS = "users.parquet"
+_ITEM_IDS = "item_ids.parquet"
+_USER_IDS = "user_ids.parquet"
+_ABOUT = "tables.json"
+
+# An integer in its only form: without a plus sign, leading zeros or "-0". Those that int64 cannot hold stay text.
+_INTEGER = "^(0|-?[1-9][0-9]{0,18})$"
+
+
+@dataclass(frozen=True)
+class About:
+    """What the tables were made from and how.
+
+    rating_scale: lowest and highest rating. split: how the ratings were split. fitted: imputation and scaling of the
+    numeric columns, by table and column.
+    """
+
+    dataset: str
+    rating_scale: tuple[float, float]
+    split: str
+    fitted: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The canonical tables of a data set. Users and items have codes 0, 1, 2, ..., and a row each in this order.
+
+    ratings: `RATINGS_SCHEMA`, ordered by (timestamp, user, item).
+    items: item (the code), title, year (Int64), genres (list of str), numeric columns (float64 in [0, 1]) and
+    categorical ones (str or None). users: user (the code) and such columns.
+    user_ids, item_ids: the id behind each code, as its owner wrote it (string).
+    """
+
+    ratings: pa.Table
+    items: pd.DataFrame
+    users: pd.DataFrame
+    item_ids: pa.Array
+    user_ids: pa.Array
+    about: About
+
+    def save(self, folder: Path) -> None:
+        """Write the tables into an existing folder."""
+        pq.write_table(self.ratings, folder / _RATINGS)
+        for name, entities in ((_ITEMS, self.items), (_USERS, self.users)):
+            pq.write_table(to_arrow(entities), folder / name)
+        for name, ids in ((_ITEM_IDS, self.item_ids), (_USER_IDS, self.user_ids)):
+            pq.write_table(pa.table({CODE: pa.array(range(len(ids)), pa.int64()), ID: ids}), folder / name)
+        write_json(folder / _ABOUT, asdict(self.about))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote. To read a part of it, use the functions below."""
+        return cls(
+            load_ratings(folder),
+            load_items(folder),
+            pd.read_parquet(folder / _USERS),
+            load_item_ids(folder),
+            load_user_ids(folder),
+            load_about(folder),
+        )
+
+
+def load_ratings(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read the ratings, or some of their columns."""
+    return pq.read_table(folder / _RATINGS, columns=None if columns is None else list(columns))
+
+
+def load_items(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / _ITEMS)
+
+
+def load_item_ids(folder: Path) -> pa.Array:
+    """Read the id behind each code of an item."""
+    return pq.read_table(folder / _ITEM_IDS, columns=[ID])[ID].combine_chunks()
+
+
+def load_user_ids(folder: Path) -> pa.Array:
+    """Read the id behind each code of a user."""
+    return pq.read_table(folder / _USER_IDS, columns=[ID])[ID].combine_chunks()
+
+
+def load_about(folder: Path) -> About:
+    about = read_json(folder / _ABOUT)
+    return About(**about | {"rating_scale": tuple(about["rating_scale"])})
+
+
+def external(ids: pa.Array, codes: ArrayLike | None = None) -> pa.Array:
+    """Look up the ids behind `codes`, or behind all codes in their order.
+
+    The result is int64 if each of `ids` is an integer in its only form ("7", not "007"), else string. So every id can
+    be read back as it was.
+    """
+    known = _integers(ids)
+    return known if codes is None else known.take(pa.array(codes, pa.int64()))
+
+
+def _integers(ids: pa.Array) -> pa.Array:
+    if not pc.all(pc.match_substring_regex(ids, _INTEGER)).as_py():
+        return ids
+    try:
+        return ids.cast(pa.int64())
+    except pa.ArrowInvalid:  # beyond int64
+        return ids
+
+
+def to_arrow(table: pd.DataFrame) -> pa.Table:
+    """Turn items or users into an Arrow table whose types do not depend on which values are missing."""
+    types = {USER: pa.int64(), ITEM: pa.int64(), YEAR: pa.int64(), GENRES: pa.list_(pa.string())}
+    schema = pa.schema(
+        [
+            (name, types.get(name, pa.float64() if pd.api.types.is_float_dtype(dtype) else pa.string()))
+            for name, dtype in table.dtypes.items()
+        ]
+    )
+    return pa.Table.from_pandas(table, schema, preserve_index=False).replace_schema_metadata()

@@ -1,0 +1,232 @@
+"""What a model is trained for: to predict ratings, to order a catalogue, or both on shared embeddings.
+
+A task brings its batches, its loss, its validation metric and what its head may read. Shapes: B rows or users of a
+batch, I items of the catalogue, P positives.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, MeanSquaredError
+
+from widedeep.columns import TRAIN, VALIDATION
+from widedeep.errors import UserError
+from widedeep.features.assemble import as_of_state, ask, by_new_users, grid, listed
+from widedeep.features.ragged import Ragged
+from widedeep.features.rows import Rows
+from widedeep.features.tensors import FROZEN, ONLINE, FeatureSet
+from widedeep.models.model import Model
+from widedeep.params import TrainParams
+from widedeep.scoring import predict, rank
+from widedeep.training.losses import bpr, full_softmax, ndcg, sampled_softmax
+from widedeep.training.negatives import Negatives
+
+TRAIN_RMSE = "train_rmse"
+TRAIN_RANKING_LOSS = "train_ranking_loss"
+VALIDATION_RMSE = "validation_rmse"  # over all validation rows under every knowledge
+VALIDATION_NDCG = "validation_ndcg_at_10"
+VALIDATION_METRICS = (VALIDATION_RMSE, VALIDATION_NDCG)
+PLACES = 10
+
+RATING, RANKING = "rating", "ranking"
+
+Log = Callable[..., None]  # of the LightningModule
+
+
+class Task(Protocol):
+    """A task, whose metrics are modules, so that Lightning collects them over batches and processes."""
+
+    name: str
+
+    def batches(self, features: FeatureSet) -> tuple[Rows | Tensor, int]:
+        """What is trained on, and how much of it in a step."""
+
+    def learnt(self, features: FeatureSet) -> Rows:
+        """The rows that are learnt from."""
+
+    def setup(self, features: FeatureSet) -> None:
+        """Look at the features on the device where the training runs."""
+
+    def loss(self, features: FeatureSet, members: Sequence[Model], batch: Any, log: Log) -> Tensor:
+        """Sum over the members of the loss of a batch, each with its own."""
+
+    def validation(self, features: FeatureSet) -> dict[str, Rows | Tensor]:
+        """What is validated, by the name of its knowledge or task; nothing without validation rows."""
+
+    def validate(self, features: FeatureSet, model: Model, name: str, batch: Any) -> None:
+        """Count a part of what is validated."""
+
+    def validated(self, log: Log) -> Tensor | float:
+        """Log what was counted; what early stopping is to lower."""
+
+
+class RatingTask(nn.Module):
+    """Squared error of the rating. Validation measures the RMSE of what the frozen model will meet and, in a temporal
+    split, also of what the online one will."""
+
+    name = RATING
+
+    def __init__(self, params: TrainParams, features: FeatureSet) -> None:
+        super().__init__()
+        self.params = params
+        self.train_rmse = MeanSquaredError(squared=False)
+        self.validation_rmse = MeanSquaredError(squared=False)
+        self.by_knowledge = nn.ModuleDict({name: MeanSquaredError(squared=False) for name in self.validation(features)})
+
+    def learnt(self, features: FeatureSet) -> Rows:
+        return features.splits[TRAIN]
+
+    def batches(self, features: FeatureSet) -> tuple[Rows | Tensor, int]:
+        return self.learnt(features), self.params.batch_size
+
+    def setup(self, features: FeatureSet) -> None:
+        pass
+
+    def loss(self, features: FeatureSet, members: Sequence[Model], rows: Rows, log: Log) -> Tensor:
+        hidden_user, hidden_item = (_drawn(rows.rating, self.params.rating.unseen_rate) for _ in range(2))
+        new = _drawn(rows.rating, self.params.rating.new_user_rate)
+        seen = rows if new is None else by_new_users(features.spec, rows, new)
+        hidden_user = new if hidden_user is None else hidden_user if new is None else hidden_user | new
+        inputs = listed(features, seen, members[0].reads, hidden_user, hidden_item)
+        outputs = [member(inputs) for member in members]
+        mean = torch.stack([output.rating.detach() for output in outputs]).mean(0)
+        self.train_rmse(mean, rows.rating)
+        log(TRAIN_RMSE, self.train_rmse, on_step=False, on_epoch=True, batch_size=len(rows))
+        losses = [nn.functional.mse_loss(output.rating, rows.rating) + output.penalty for output in outputs]
+        return torch.stack(losses).sum()
+
+    def validation(self, features: FeatureSet) -> dict[str, Rows | Tensor]:
+        rows = features.splits[VALIDATION]
+        if not len(rows):
+            return {}
+        return {FROZEN: features.frozen(rows)} | ({ONLINE: rows} if features.spec.online else {})
+
+    def validate(self, features: FeatureSet, model: Model, name: str, rows: Rows) -> None:
+        predicted = predict({name: model}, features, rows, clip=False)[name]
+        for metric in (self.validation_rmse, self.by_knowledge[name]):
+            metric(predicted, rows.rating)
+
+    def validated(self, log: Log) -> Tensor | float:
+        if not self.validation_rmse.update_called:
+            return 0.0
+        log(VALIDATION_RMSE, self.validation_rmse, prog_bar=True)
+        for name, metric in self.by_knowledge.items():
+            log(f"validation_{name}_rmse", metric)
+        error: Tensor = self.validation_rmse.compute()
+        return error
+
+
+class RankingTask(nn.Module):
+    """A positive costs its loss against negatives of the same user, or against the whole catalogue.
+
+    Its inputs have no history, which would tell the rated items apart. Validation measures NDCG at 10 over the users who
+    have a positive among the validation rows.
+    """
+
+    name = RANKING
+
+    def __init__(self, params: TrainParams) -> None:
+        super().__init__()
+        self.params = params
+        self.train_loss = MeanMetric(nan_strategy="disable")  # a loss that diverged must be seen
+        self.validation_ndcg = MeanMetric(nan_strategy="disable")
+        self.negatives: Negatives | None = None
+
+    def positive(self, rows: Rows) -> Rows:
+        """The rows that a ranking must put first."""
+        least = self.params.ranking.positive_rating
+        return rows if least is None else rows[rows.rating >= least]
+
+    def learnt(self, features: FeatureSet) -> Rows:
+        return self.positive(features.splits[TRAIN])
+
+    def batches(self, features: FeatureSet) -> tuple[Rows | Tensor, int]:
+        positives = self.learnt(features)
+        if self.params.ranking.negatives:
+            return positives, self.params.batch_size
+        return positives.user.unique(), self.params.ranking.user_batch_size
+
+    def setup(self, features: FeatureSet) -> None:
+        rows, users, items = features.known(), len(features.users), len(features.items)
+        self.liked, self.relevant = (
+            Ragged.of(some.user, some.item, some.rating, some.timestamp, users)
+            for some in (self.positive(rows), self.positive(features.splits[VALIDATION]))
+        )
+        self.catalogue = torch.arange(items, device=rows.user.device)
+        if not self.params.ranking.negatives:
+            return
+        self.negatives = Negatives(rows.user, rows.item, users, items)
+        if not self.negatives.has_negative[self.positive(features.splits[TRAIN]).user].any():
+            raise UserError(
+                "train.ranking.negatives must be 0 where every user with a positive has rated all items of the "
+                f"catalogue ({items:,}): there is no negative to draw. Got {self.params.ranking.negatives} instead. "
+                "Set it to 0 with train.ranking.loss: softmax, or train.objective to rating."
+            )
+
+    def loss(self, features: FeatureSet, members: Sequence[Model], batch: Rows | Tensor, log: Log) -> Tensor:
+        log(TRAIN_RANKING_LOSS, self.train_loss, on_step=False, on_epoch=True, batch_size=len(batch))
+        reads = members[0].reads
+        if isinstance(batch, Rows):
+            assert self.negatives is not None
+            batch = batch[self.negatives.has_negative[batch.user]]
+            if not len(batch):
+                # Every weight gets a gradient, of 0: other processes wait for it.
+                weights = [weight for member in members for weight in member.parameters()]
+                return torch.stack([0 * weight.sum() for weight in weights]).sum()
+            items = torch.cat(
+                [batch.item[:, None], self.negatives.sample(batch.user, self.params.ranking.negatives)], 1
+            )
+            asked = ask(features, batch.user[:, None], items, batch.timestamp[:, None], with_history=False)
+            loss = bpr if self.params.ranking.loss == "bpr" else sampled_softmax
+            inputs = listed(features, asked, reads)
+            outputs = [member(inputs) for member in members]
+            scores = [output.ranking.view(items.shape) for output in outputs]
+            losses = [loss(score[:, 0], score[:, 1:]) for score in scores]
+        else:
+            liked = self.liked.lists(batch)
+            first = liked.timestamp[liked.start[:-1]]
+            inputs = grid(features, batch, self.catalogue, first, reads)
+            outputs = [member(inputs) for member in members]
+            losses = [full_softmax(output.ranking, liked.owner, liked.other) for output in outputs]
+        total = torch.stack([loss + output.penalty for loss, output in zip(losses, outputs, strict=True)]).sum()
+        self.train_loss(torch.stack(losses).detach().mean(), len(batch))
+        return total
+
+    def validation(self, features: FeatureSet) -> dict[str, Rows | Tensor]:
+        users = self.positive(features.splits[VALIDATION]).user.unique()
+        return {RANKING: users} if len(users) else {}
+
+    def validate(self, features: FeatureSet, model: Model, name: str, users: Tensor) -> None:
+        relevant = self.relevant.lists(users)
+        first = relevant.timestamp[relevant.start[:-1]]
+        try:
+            lists = rank({name: model}, features, users, first, PLACES)[name].items
+        except ValueError:  # a score is NaN: the training diverged, and its end says so
+            self.validation_ndcg(users.new_full((1,), torch.nan, dtype=torch.float32))
+            return
+        self.validation_ndcg(ndcg(lists, relevant))
+
+    def validated(self, log: Log) -> Tensor | float:
+        if not self.validation_ndcg.update_called:
+            return 0.0
+        log(VALIDATION_NDCG, self.validation_ndcg, prog_bar=True)
+        gain: Tensor = self.validation_ndcg.compute()
+        return -gain
+
+
+def tasks_of(params: TrainParams, features: FeatureSet) -> list[RatingTask | RankingTask]:
+    """The tasks of `train.objective`, the rating first."""
+    tasks: list[RatingTask | RankingTask] = []
+    if params.objective != "ranking":
+        tasks.append(RatingTask(params, features))
+    if params.objective != "rating":
+        tasks.append(RankingTask(params))
+    return tasks
+
+
+def _drawn(rows: Tensor, rate: float) -> Tensor | None:
+    """Rows whose user (or item) is shown as unseen, drawn with a probability (as in DropoutNet, Volkovs et al. 2017):
+    without it a model leans on ids, or on histories, which new users and items do not have."""
+    return torch.rand(len(rows), device=rows.device) < rate if rate else None
