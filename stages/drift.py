@@ -4,12 +4,10 @@ import argparse
 from contextlib import ExitStack
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from widedeep.columns import TIMESTAMP
 from widedeep.drift.data import data_drift, describe
 from widedeep.errors import exit_on_user_error
-from widedeep.features.spec import Spec
+from widedeep.features.files import FeatureTables
 from widedeep.files import replacing, write_json
 from widedeep.params import load_params
 
@@ -22,13 +20,13 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     with exit_on_user_error():
         windows = load_params(args.params).drift.windows
-        spec = Spec.load(args.features / "features.json")
-        rows, users, items = (pq.read_table(args.features / f"{name}.parquet") for name in ("rows", "users", "items"))
-        if rows[TIMESTAMP].null_count:
+        tables = FeatureTables.load(args.features)
+        spec = tables.spec
+        if tables.rows[TIMESTAMP].null_count:
             print(f"{spec.dataset} has no timestamps: a window per split instead of drift.windows: {windows}")
         if not spec.online:
             print("histories are left out: only in a temporal split do rows outside training have their own")
-        drift = data_drift(rows, users, items, spec, windows)
+        drift = data_drift(tables, windows)
         print(describe(drift))
         with ExitStack() as outputs:  # renamed together, after all are written
             for name, table in (("drift", drift.features), ("drift_windows", drift.windows)):

@@ -5,13 +5,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
+from widedeep.features.store import Features
+from widedeep.models.weights import ABOUT, WEIGHTS, load_model
 
 from widedeep.columns import TEST, TRAIN, VALIDATION
 from widedeep.errors import exit_on_user_error
 from widedeep.evaluation.evaluate import evaluate, list_length
-from widedeep.features.store import Features
 from widedeep.files import read_json, replacing, write_json
-from widedeep.models.weights import ABOUT, WEIGHTS, load_model
 from widedeep.params import load_params
 from widedeep.report.report import Sources, headline, render_report
 from widedeep.report.summary import render_summary

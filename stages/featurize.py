@@ -3,12 +3,10 @@
 import argparse
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from widedeep.errors import exit_on_user_error
 from widedeep.features.build import build_features
 from widedeep.features.vocabulary import Vocabulary
-from widedeep.files import replacing, write_json
+from widedeep.files import replacing
 from widedeep.params import load_params
 from widedeep.tables.files import Tables
 from widedeep.warm_start import earlier_model
@@ -33,9 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"crosses left out, since {features.spec.dataset} lacks one of their fields: {crosses}")
         with replacing(args.out) as out:
             out.mkdir()
-            for name in ("rows", "users", "items"):
-                pq.write_table(getattr(features, name), out / f"{name}.parquet")
-            write_json(out / "features.json", features.spec.as_dict())
+            features.save(out)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ import pandas as pd
 
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import exit_on_user_error
-from widedeep.features.store import Features
+from widedeep.features.files import FeatureTables
+from widedeep.features.tensors import feature_set
 from widedeep.files import replacing
-from widedeep.models.weights import WEIGHTS, save_model
+from widedeep.models.bundle import Bundle
+from widedeep.models.files import WEIGHTS
 from widedeep.params import load_params
 from widedeep.tracking import Tracker, sha256
 from widedeep.training.callbacks import CURVES
@@ -29,8 +31,9 @@ def main() -> None:
     args = parser.parse_args()
 
     recipe = load_params(args.params).recipe
-    features = Features.load(args.features, TRAIN, VALIDATION)
-    vocabulary, start, inputs = features.vocabulary(), None, [sha256(args.features)]
+    features = feature_set(FeatureTables.load(args.features), TRAIN, VALIDATION)
+    data_sha256 = sha256(args.features)
+    vocabulary, start, inputs = features.vocabulary(), None, [data_sha256]
     if recipe.train.warm_start_from is not None:
         with earlier_model(recipe.train.warm_start_from, Path(args.params), args.out) as folder:
             start, vocabulary, features = warm_start(folder, recipe, features)
@@ -45,7 +48,16 @@ def main() -> None:
         # All columns, empty where the objective has none: `dvc plots` draws nothing at all where one is missing.
         pd.DataFrame(trained.curves, columns=["epoch", *CURVES]).to_csv(curves, index=False)
         out.mkdir()
-        save_model(out, trained.model, vocabulary, recipe.architecture, trained.epoch, trained.validation)
+        Bundle(
+            model=trained.model,
+            architecture=recipe.architecture,
+            context=features.context(),
+            names=features.names,
+            vocabulary=vocabulary,
+            data_sha256=data_sha256,
+            best_epoch=trained.epoch,
+            validation=trained.validation,
+        ).save(out)
     tracker.finish(args.out / WEIGHTS)
     shutil.rmtree(checkpoints, ignore_errors=True)  # a model without epochs has none
 

@@ -32,20 +32,21 @@ class Lists(NamedTuple):
 
 
 @torch.no_grad()
-def predict(models: Mapping[str, Model], context: Context, rows: Queries, size: int = ROWS) -> dict[str, Tensor]:
-    """Predict the rating of each row by each model, clipped to the rating scale: name -> (N,) float32.
+def predict(models: Mapping[str, Model], context: Context, rows: Queries, clip: bool = True) -> dict[str, Tensor]:
+    """Predict the rating of each row by each model, clipped to the rating scale unless `clip` is false: name -> (N,)
+    float32.
 
     A model knows of a row what the row says: its history, and how many interactions it may see.
     """
-    low, high = context.spec.rating_scale
     predicted: dict[str, list[Tensor]] = {name: [rows.timestamp.new_zeros(0).float()] for name in models}
-    for part in rows.parts(size):
+    for part in rows.parts(ROWS):
         looks: dict[Reads, Inputs] = {}
         for name, model in models.items():
             if model.reads not in looks:
                 looks[model.reads] = listed(context, part, model.reads)
-            predicted[name].append(model(looks[model.reads]).rating.float().clamp(low, high))
-    return {name: torch.cat(parts) for name, parts in predicted.items()}
+            predicted[name].append(model(looks[model.reads]).rating.float())
+    whole = {name: torch.cat(parts) for name, parts in predicted.items()}
+    return {name: values.clamp(*context.spec.rating_scale) if clip else values for name, values in whole.items()}
 
 
 @torch.no_grad()
@@ -114,9 +115,7 @@ def top_items(scores: Tensor, exclude: Ragged, k: int) -> Lists:
     items = items.sort(dim=1).values
     best, order = scores.gather(1, items).sort(dim=1, descending=True, stable=True)
     items = items.gather(1, order).masked_fill(best == -torch.inf, PAD)
-    return Lists(
-        functional.pad(items, (0, k - kept), value=PAD), functional.pad(best, (0, k - kept), value=-torch.inf)
-    )
+    return Lists(functional.pad(items, (0, k - kept), value=PAD), functional.pad(best, (0, k - kept), value=-torch.inf))
 
 
 def _resolve_border(scores: Tensor, border: Tensor, k: int) -> Tensor:
@@ -125,4 +124,3 @@ def _resolve_border(scores: Tensor, border: Tensor, k: int) -> Tensor:
     first = torch.arange(n_items, 0, -1, dtype=torch.int32, device=scores.device)
     key = torch.where(scores > border, n_items + 1, torch.where(scores == border, first, 0))
     return key.topk(k).indices
-

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from safetensors import SafetensorError
 
 from widedeep.errors import UserError
-from widedeep.features.vocabulary import IDS
+from widedeep.models.files import read_about
 from widedeep.revisions import WORKSPACE, fetch
 
 
@@ -33,11 +33,11 @@ def earlier_model(source: str, params: Path, model: Path) -> Iterator[Path]:
             )
         if not folder.is_dir():
             folder = fetch(source, model, Path(temporary, "model"))
-        if not (folder / IDS).exists():
-            raise UserError(
-                f"train.warm_start_from: {source} holds no model that can grow: {IDS} is missing. "
-                "Name a folder or a commit with a model that the train stage wrote."
-            )
+        try:
+            read_about(folder)
+        except UserError as error:
+            text = str(error).replace(str(folder), source)
+            raise UserError(f"train.warm_start_from: {text}") from None
         try:
             yield folder
         except (FileNotFoundError, JSONDecodeError, SafetensorError) as error:

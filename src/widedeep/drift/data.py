@@ -19,6 +19,7 @@ from scipy.sparse import csr_array
 from widedeep.columns import RATING, SPLIT, SPLITS, TIMESTAMP, TRAIN
 from widedeep.drift.distribution import jensen_shannon, population_stability_index, psi_by_chance, quantile_codes
 from widedeep.drift.windows import Window, cut
+from widedeep.features.files import FeatureTables
 from widedeep.features.spec import Spec
 
 LABEL = "label"
@@ -49,17 +50,12 @@ class DataDrift:
     metrics: dict[str, Any]
 
 
-def data_drift(
-    rows: pa.Table, users: pa.Table, items: pa.Table, spec: Spec, windows: Literal["month", "quarter"] | int
-) -> DataDrift:
+def data_drift(tables: FeatureTables, windows: Literal["month", "quarter"] | int) -> DataDrift:
     """Compare each window, and the rows outside training together, with the training rows.
 
     Where rows outside training have no history of their own (`spec.online` is False), histories are left out.
-
-    Parameters
-    ----------
-    rows, users, items : tables of a features folder, see `widedeep.features.build.FeatureTables`
     """
+    rows, users, items, spec = tables.rows, tables.users, tables.items, tables.spec
     split = pc.index_in(rows[SPLIT], pa.array(SPLITS)).to_numpy().astype(np.int64)
     training = split == SPLITS.index(TRAIN)
     timestamp = None if rows[TIMESTAMP].null_count else rows[TIMESTAMP].to_numpy()

@@ -1,7 +1,7 @@
 """The whole of featurizing: from the canonical tables to integer indices and the few numbers of each row."""
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import ibis
@@ -10,10 +10,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from widedeep.columns import GENRES, ITEM, ITEM_ID, RATING, SPLIT, TIMESTAMP, TRAIN, USER, USER_ID
+from widedeep.columns import GENRES, ITEM, ITEM_ID, RATING, SPLIT, TIMESTAMP, TITLE, TRAIN, USER, USER_ID
 from widedeep.errors import UserError
 from widedeep.features import history
 from widedeep.features.encode import encode_entities, index_codes
+from widedeep.features.files import FeatureTables
 from widedeep.features.spec import (
     OPTIONAL_FIELDS,
     UNIT,
@@ -31,21 +32,6 @@ from widedeep.params import FeaturizeParams
 from widedeep.tables.files import Tables
 
 _RESERVED = (USER, ITEM, "user_index", "item_index")
-
-
-@dataclass(frozen=True)
-class FeatureTables:
-    """What the featurize stage writes.
-
-    rows, in the order of the ratings: user and item (int32 codes), rating, timestamp, split and `history_columns` (null
-    where a row's history is only that of the training cut-off). users and items, in the order of the codes: the id
-    (string), the index (0 unseen), encoded columns and, as history_*, what the training rows leave behind of each.
-    """
-
-    rows: pa.Table
-    users: pa.Table
-    items: pa.Table
-    spec: Spec
 
 
 def build_features(tables: Tables, params: FeaturizeParams, earlier: Vocabulary | None = None) -> FeatureTables:
@@ -124,7 +110,7 @@ def build_features(tables: Tables, params: FeaturizeParams, earlier: Vocabulary 
     return FeatureTables(
         rows=_rows(ratings, known, history_columns(kind, recent)),
         users=users.add_column(0, USER_ID, tables.user_ids),
-        items=items.add_column(0, ITEM_ID, tables.item_ids),
+        items=items.add_column(0, ITEM_ID, tables.item_ids).add_column(1, TITLE, _titles(tables.items)),
         spec=spec,
     )
 
@@ -165,11 +151,11 @@ def _user_table(
     n_genres = next(field.cardinality or 0 for field in fields if field.name == GENRES)
     by_genre = history.user_genre_state(before, item_genres).to_pandas()
     for value in ("count", "total"):
-        table = table.append_column(f"history_genre_{value}", _by_genre(by_genre, value, n, n_genres))
-    for size in recent:
-        state = _by_code(history.user_recent_state(before, size).to_pandas(), USER, n)
-        for value in ("count", "total"):
-            table = table.append_column(f"history_recent_{size}_{value}", pa.array(state[value].to_numpy()))
+        table = table.append_column(f"history_genre_{value}", _wide(by_genre, "genre", value, n, n_genres))
+    places = max(recent, default=0)
+    moments = history.user_moments(before, places).to_pandas() if places else pd.DataFrame(columns=[USER, "place"])
+    for value in ("count", "total"):
+        table = table.append_column(f"history_moment_{value}", _wide(moments, "place", value, n, places))
     return table
 
 
@@ -205,6 +191,11 @@ def _crosses(fields: list[Field], params: FeaturizeParams) -> tuple[tuple[Cross,
             raise UserError(f"featurize.crosses: {list(names)} has two fields with several values; one is the most.")
         crosses.append(cross_of(found, params.hash_buckets))
     return tuple(crosses), tuple(left_out)
+
+
+def _titles(items: pd.DataFrame) -> pa.Array:
+    titles = items[TITLE] if TITLE in items else [None] * len(items)
+    return pa.array([title if isinstance(title, str) else None for title in titles], pa.string())
 
 
 def _history_field(name: str) -> Field:
@@ -244,7 +235,9 @@ def _entity_table(encoded: pd.DataFrame, state: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pandas(table, schema, preserve_index=False).replace_schema_metadata()
 
 
-def _by_genre(state: pd.DataFrame, value: str, n: int, n_genres: int) -> pa.FixedSizeListArray:
-    dense = np.zeros((n, n_genres), dtype=np.int64)
-    dense[state[USER].to_numpy(), state["genre"].to_numpy()] = state[value].to_numpy()
-    return pa.FixedSizeListArray.from_arrays(pa.array(dense.ravel()), n_genres)
+def _wide(state: pd.DataFrame, slot: str, value: str, n: int, width: int) -> pa.FixedSizeListArray:
+    """A list of `width` values for each of n users, 0 where `state` has no row."""
+    dense = np.zeros((n, width), dtype=np.int64)
+    if len(state):
+        dense[state[USER].to_numpy(), state[slot].to_numpy()] = state[value].to_numpy()
+    return pa.FixedSizeListArray.from_arrays(pa.array(dense.ravel()), width)

@@ -110,14 +110,12 @@ def user_genre_state(rows: ir.Table, item_genres: ir.Table) -> ir.Table:
     return rows.group_by([USER, "genre"]).aggregate(count=rows.count(), total=rows.genre_residual.sum().cast("int64"))
 
 
-def user_recent_state(rows: ir.Table, size: int) -> ir.Table:
-    """Count and total of residuals of each user in the last `size` seconds in which the user rated in training."""
+def user_moments(rows: ir.Table, most: int) -> ir.Table:
+    """The last seconds in which each user rated in training, at most `most`: user, place (0 is the latest), count and
+    total of the residuals."""
     moments = _moments(rows.filter(rows[SPLIT] == TRAIN))
     place = ibis.row_number().over(group_by=USER, order_by=ibis.desc(TIMESTAMP))
-    last = moments.mutate(place=place).filter(lambda t: t.place < size)
-    return last.group_by(USER).aggregate(
-        count=last["count"].sum().cast("int64"), total=last["total"].sum().cast("int64")
-    )
+    return moments.mutate(place=place).filter(lambda t: t.place < most).select(USER, "place", "count", "total")
 
 
 def _visible(

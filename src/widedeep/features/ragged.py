@@ -1,6 +1,6 @@
 """Lists of different lengths side by side: who rated what, compressed by row."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Self
 
@@ -107,8 +107,13 @@ class Ragged:
 
     def appended(self, owner: Tensor, other: Tensor, rating: Tensor, timestamp: Tensor) -> Self:
         """The lists with further interactions (B,), all later than those that the lists have. Copies everything."""
-        parts = (self.owner, owner), (self.other, other), (self.rating, rating), (self.timestamp, timestamp)
-        return type(self).of(*(torch.cat(part) for part in parts), n=len(self))
+        old, new = (self.owner, self.other, self.rating, self.timestamp), (owner, other, rating, timestamp)
+        owner, other, rating, timestamp = (torch.cat(pair) for pair in zip(old, new, strict=True))
+        return type(self).of(owner, other, rating, timestamp, len(self))
+
+    def extended(self, n: int) -> Self:
+        """With n more owners, whose lists are empty."""
+        return replace(self, start=torch.cat([self.start, self.start[-1:].expand(n)]))
 
     def to(self, device: torch.device | str) -> Self:
         return type(self)(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})

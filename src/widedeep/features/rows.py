@@ -1,8 +1,8 @@
 """Pairs that a model is asked about, and ratings that it learns from or is judged on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -29,8 +29,7 @@ class Queries:
         return len(self.user)
 
     def __getitem__(self, index: Tensor | slice) -> Self:
-        parts = {field.name: getattr(self, field.name) for field in fields(self)}
-        return type(self)(**{name: None if value is None else value[index] for name, value in parts.items()})
+        return self._each(lambda values: values[index])
 
     def parts(self, size: int) -> Iterator[Self]:
         """The pairs in order, at most `size` at a time."""
@@ -38,8 +37,11 @@ class Queries:
             yield self[start : start + size]
 
     def to(self, device: torch.device | str) -> Self:
-        parts = {field.name: getattr(self, field.name) for field in fields(self)}
-        return type(self)(**{name: None if value is None else value.to(device) for name, value in parts.items()})
+        return self._each(lambda values: values.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        return type(self)(**{name: None if column is None else change(column) for name, column in columns.items()})
 
 
 @dataclass(frozen=True)

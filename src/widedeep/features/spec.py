@@ -114,6 +114,10 @@ class Spec:
     def of_kind(self, kind: str) -> tuple[Field, ...]:
         return tuple(field for field in self.fields if field.kind == kind)
 
+    def cardinality(self, name: str) -> int:
+        """How many indices the field `name` has, 0 among them; 0 if it has none, or is not there."""
+        return next((field.cardinality or 0 for field in self.fields if field.name == name), 0)
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -1,6 +1,6 @@
 """Feature tables as tensors, for training and answering, and back."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from widedeep.columns import GENRES, ITEM, ITEM_ID, RATING, SPLIT, TIMESTAMP, TITLE, TRAIN, USER, USER_ID
-from widedeep.features.assemble import history, history_numbers
+from widedeep.features.assemble import as_of_state, history, history_numbers
 from widedeep.features.context import Context
 from widedeep.features.entities import Entities
 from widedeep.features.files import FeatureTables
@@ -18,6 +18,9 @@ from widedeep.features.ragged import Ragged
 from widedeep.features.rows import Rows
 from widedeep.features.spec import Spec
 from widedeep.features.state import BY_USER, State, Sums
+from widedeep.features.vocabulary import Vocabulary
+
+SUMS = tuple(field.name for field in fields(Sums))
 
 
 class Names(NamedTuple):
@@ -50,6 +53,18 @@ class FeatureSet(Context):
         whole = None if self.whole_train is None else self.whole_train.to(device)
         return replace(moved, splits={name: rows.to(device) for name, rows in self.splits.items()}, whole_train=whole)
 
+    def frozen(self, rows: Rows) -> Rows:
+        """Rows outside training with the history as of the training cut-off; only a temporal split has another."""
+        return as_of_state(self, rows) if self.spec.online else rows
+
+    def vocabulary(self, earlier: Vocabulary | None = None) -> Vocabulary:
+        """What a model that is trained on these features knows by index. `earlier`: the vocabulary that they have grown
+        from, with ids that these data may lack."""
+        until = int(self.known().timestamp.max()) if self.spec.online else None
+        users = _by_index(self.users.index, self.names.user_ids, [] if earlier is None else earlier.user_ids)
+        items = _by_index(self.items.index, self.names.item_ids, [] if earlier is None else earlier.item_ids)
+        return Vocabulary(self.spec, users, items, until)
+
     def context(self) -> Context:
         """What is left of training alone: a model that is deployed once knows no more."""
         rows = self.known()
@@ -60,6 +75,14 @@ class FeatureSet(Context):
             by_item=Ragged.of(rows.item, rows.user, *columns, n=len(self.items)),
         )
         return Context(self.spec, self.users, self.items, state)
+
+
+def _by_index(index: Tensor, ids: pa.Array, earlier: list[str]) -> list[str]:
+    """The ids behind the indices 1, 2, ...; those of `earlier` may be of no entity any more."""
+    known = [*earlier, *[""] * (int(index.max()) - len(earlier))]
+    for code in (index > 0).nonzero()[:, 0].tolist():
+        known[int(index[code]) - 1] = ids[code].as_py()
+    return known
 
 
 def feature_set(tables: FeatureTables, *splits: str) -> FeatureSet:
@@ -97,9 +120,9 @@ def _context(tables: FeatureTables, interactions: pa.Table) -> tuple[Context, Na
     state = State(
         _sums(users),
         _sums(items),
-        *(_matrix(users[f"history_{name}"]) for name in BY_USER),
-        Ragged.of(user, item, *columns, n=len(users)),
-        Ragged.of(item, user, *columns, n=len(items)),
+        **{name: _matrix(users[f"history_{name}"]) for name in BY_USER},
+        by_user=Ragged.of(user, item, *columns, n=len(users)),
+        by_item=Ragged.of(item, user, *columns, n=len(items)),
     )
     names = Names(*(column.combine_chunks() for column in (users[USER_ID], items[ITEM_ID], items[TITLE])))
     return Context(spec, _entities(users, spec, "user"), _entities(items, spec, "item"), state), names
@@ -142,12 +165,14 @@ def _columns(spec: Spec, entities: Entities, sums: Sums, entity: str) -> dict[st
     if _fields(spec, entity, "bag"):
         known = entities.bag > 0
         ends = np.append(0, known.sum(1).cumsum(0).numpy())
-        found[GENRES] = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(entities.bag[known].int().numpy()))
-    return found | {f"history_{name}": pa.array(part.numpy()) for name, part in sums._asdict().items()}
+        found[GENRES] = pa.ListArray.from_arrays(
+            pa.array(ends, pa.int32()), pa.array(entities.bag[known].int().numpy())
+        )
+    return found | {f"history_{name}": pa.array(getattr(sums, name).numpy()) for name in SUMS}
 
 
 def _sums(table: pa.Table) -> Sums:
-    return Sums(*(_int64(table[f"history_{name}"]) for name in Sums._fields))
+    return Sums(*(_int64(table[f"history_{name}"]) for name in SUMS))
 
 
 def _lists(matrix: Tensor) -> pa.FixedSizeListArray:

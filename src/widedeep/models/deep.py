@@ -23,14 +23,17 @@ class Embeddings(nn.Module):
 
     def __init__(self, spec: Spec, entity: str, size: int, deviation: float, uncertain: bool = False) -> None:
         super().__init__()
-        self.entity = entity
         fields = [field for field in spec.fields if field.entity == entity]
-        categories = torch.tensor([int(field.cardinality or 0) for field in fields if field.kind == "category"])
-        bags = [int(field.cardinality or 0) for field in fields if field.kind == "bag"]
+        named = {field.name: int(field.cardinality or 0) for field in fields if field.kind == "category"}
+        bags = {field.name: int(field.cardinality or 0) for field in fields if field.kind == "bag"}
+        categories = torch.tensor([*named.values()])
         self.starts: Tensor
         self.register_buffer("starts", categories.cumsum(0) - categories, persistent=False)
-        self.categories = Table(int(categories.sum()), size, uncertain=uncertain, starts=self.starts.tolist())
-        self.bag = Table(bags[0], size, padding_idx=0, uncertain=uncertain) if bags else None
+        parts = zip(named, self.starts.tolist(), strict=True)
+        self.categories = Table(int(categories.sum()), size, uncertain=uncertain, parts=parts)
+        self.bag: Table | None = None
+        for name, cardinality in bags.items():
+            self.bag = Table(cardinality, size, padding_idx=0, uncertain=uncertain, parts=[(name, 0)])
         self.fields = len(categories) + len(bags)
         for table in (self.categories, self.bag):
             if table is not None:
@@ -48,9 +51,9 @@ class Embeddings(nn.Module):
         return torch.cat([vectors, (self.bag(side.bag).sum(1) / slots)[:, None]], 1)
 
 
-def vectors(cardinality: int, size: int, deviation: float, uncertain: bool = False) -> Table:
-    """A vector per index, of which that of 0 is 0 and stays so."""
-    table = Table(cardinality, size, padding_idx=0, uncertain=uncertain)
+def vectors(spec: Spec, name: str, size: int, deviation: float, uncertain: bool = False) -> Table:
+    """A vector for each index of the field `name`; that of index 0 is 0 and stays so."""
+    table = Table(spec.cardinality(name), size, padding_idx=0, uncertain=uncertain, parts=[(name, 0)])
     nn.init.normal_(table.weight, std=deviation)
     with torch.no_grad():
         table.weight[0] = 0

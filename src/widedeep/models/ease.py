@@ -80,7 +80,9 @@ class Ease(Model):
         rated, pairs = inputs.users.interactions, inputs.pairs
         assert rated is not None
         score = self._score(inputs)
-        linked = rated.rating.new_zeros(len(rated)).index_add(0, rated.owner, self._chosen(rated) * self.linked[rated.other])
+        linked = rated.rating.new_zeros(len(rated)).index_add(
+            0, rated.owner, self._chosen(rated) * self.linked[rated.other]
+        )
         popularity = self.popularity[inputs.items.categories[:, 0]]
         ranking = torch.where(pairs.of_users(linked) > 0, score, pairs.of_items(popularity))
         return Output(self.line[0] + self.line[1] * score, ranking, score.new_zeros(()))

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from widedeep.columns import ITEM_ID, USER_ID
 from widedeep.features.inputs import Inputs
 from widedeep.features.ragged import Ragged
 from widedeep.features.spec import Spec
@@ -35,9 +36,8 @@ class Factors(nn.Module):
         super().__init__()
         size, deviation, uncertain = config.factors, config.embedding_deviation, config.noise_variance > 0
         self.user, self.item = (Embeddings(spec, entity, size, deviation, uncertain) for entity in ("user", "item"))
-        cardinality = {field.name: int(field.cardinality or 0) for field in spec.of_kind("category")}
-        self.rated = vectors(cardinality["item_id"], size, deviation, uncertain) if config.user_items else None
-        self.raters = vectors(cardinality["user_id"], size, deviation, uncertain) if config.item_users else None
+        self.rated = vectors(spec, ITEM_ID, size, deviation, uncertain) if config.user_items else None
+        self.raters = vectors(spec, USER_ID, size, deviation, uncertain) if config.item_users else None
         halves = torch.arange(size) < size // 2
         start = torch.stack([halves.float(), RANKING_SCALE * ~halves])
         self.heads = nn.Parameter(start) if heads > 1 else None

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from widedeep.columns import GENRES
 from widedeep.features.inputs import Inputs
 from widedeep.features.spec import Spec
 from widedeep.models.deep import vectors
@@ -17,8 +18,7 @@ class GenreDense(Dense):
 
     def __init__(self, spec: Spec, config: DenseConfig) -> None:
         super().__init__(spec, config)
-        genres = sum(int(field.cardinality or 0) for field in spec.of_kind("bag"))
-        self.genres = vectors(genres, config.embedding_size, config.embedding_deviation)
+        self.genres = vectors(spec, GENRES, config.embedding_size, config.embedding_deviation)
 
     def of_item(self, inputs: Inputs, item: Tensor) -> Tensor:
         bag = inputs.items.bag

@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from widedeep.columns import ITEM_ID, USER_ID
 from widedeep.features.inputs import Inputs
 from widedeep.features.spec import Spec
+from widedeep.models.table import Table
 
 
 class IdEmbeddings(nn.Module):
@@ -12,8 +14,7 @@ class IdEmbeddings(nn.Module):
 
     def __init__(self, spec: Spec, size: int, deviation: float) -> None:
         super().__init__()
-        cardinality = {field.name: int(field.cardinality or 0) for field in spec.of_kind("category")}
-        self.user, self.item = (nn.Embedding(cardinality[name], size) for name in ("user_id", "item_id"))
+        self.user, self.item = (Table(spec.cardinality(name), size, parts=[(name, 0)]) for name in (USER_ID, ITEM_ID))
         for table in (self.user, self.item):
             nn.init.normal_(table.weight, std=deviation) if deviation else nn.init.zeros_(table.weight)
             with torch.no_grad():

@@ -1,17 +1,21 @@
 """Weights by index, as points or as normal distributions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+Part = str | tuple[str, ...]  # a field, or the fields of a cross
 START_DEVIATION = 0.1
 TINY = 1e-12  # a variance that float32 can still tell from 0
 
 
 class Table(nn.Embedding):
-    """Rows of weights, of one or more fields that lie one behind the other; row `padding_idx` is 0 and stays so.
+    """Rows of weights of one or more fields, or crosses of fields, that lie one behind the other.
+
+    `parts` names each by its field, or by the fields of its cross, with its first row: so a table can grow with its
+    vocabularies. Row `padding_idx` is 0 and stays so.
 
     With `uncertain`, each weight has a normal distribution, its posterior, of which mean and deviation are learnt
     (variational Bayes: Blundell et al. 2015, arXiv 1505.05424). In training a look-up draws from it, apart for every
@@ -25,10 +29,10 @@ class Table(nn.Embedding):
         size: int,
         padding_idx: int | None = None,
         uncertain: bool = False,
-        starts: Iterable[int] = (0,),  # of the fields
+        parts: Iterable[tuple[Part, int]] = (),
     ) -> None:
         super().__init__(rows, size, padding_idx=padding_idx)
-        self.fields: Sequence[tuple[int, int]] = list(pairwise([*starts, rows]))
+        self.parts = tuple(parts)
         self.log_deviation = nn.Parameter(torch.full((rows, size), START_DEVIATION).log()) if uncertain else None
 
     def forward(self, index: Tensor) -> Tensor:  # (...) -> (..., size)
@@ -54,7 +58,7 @@ class Table(nn.Embedding):
         total = self.weight.new_zeros(())
         if self.log_deviation is None:
             return total
-        for start, stop in self.fields:
+        for start, stop in pairwise([*(start for _, start in self.parts), len(self.weight)]):
             mean, log_deviation = self.weight[start:stop], self.log_deviation[start:stop]
             prior = (mean.square() + (2 * log_deviation).exp()).mean(0) + TINY
             total = total + (stop - start) / 2 * prior.log().sum() - log_deviation.sum()

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from widedeep.features.inputs import Inputs
 from widedeep.features.spec import Cross, Spec
 from widedeep.models.numbers import Numbers
-from widedeep.models.table import Table
+from widedeep.models.table import Part, Table
 
 
 class Wide(nn.Module):
@@ -35,8 +35,9 @@ class Wide(nn.Module):
         for cross in spec.crosses:
             self.cross_start.append(start)
             start += cross.cardinality
-        starts = [*self.start.values(), *self.cross_start]
-        self.table = Table(start, heads, padding_idx=0, uncertain=uncertain, starts=starts)
+        crosses = zip((cross.fields for cross in spec.crosses), self.cross_start, strict=True)
+        parts: list[tuple[Part, int]] = [*self.start.items(), *crosses]
+        self.table = Table(start, heads, padding_idx=0, uncertain=uncertain, parts=parts)
         self.numbers = numbers.linear(heads)
         nn.init.zeros_(self.table.weight)
         nn.init.zeros_(self.numbers.weight)

@@ -7,14 +7,13 @@ from typing import Any, cast
 import pytorch_lightning as pl
 from torch import Tensor
 
-from widedeep.training.module import (
+from widedeep.training.module import VALIDATION_LOSS, TrainingModule
+from widedeep.training.tasks import (
     TRAIN_RANKING_LOSS,
     TRAIN_RMSE,
-    VALIDATION_LOSS,
     VALIDATION_METRICS,
     VALIDATION_NDCG,
     VALIDATION_RMSE,
-    RatingModule,
 )
 
 CURVES = (
@@ -44,7 +43,7 @@ class BestWeights(pl.Callback):
             self.loss = self.loss if loss is None else float(loss)
             self.epoch = trainer.current_epoch
             self.validation = measured(trainer, VALIDATION_METRICS)
-            weights = cast(RatingModule, module).model.state_dict()
+            weights = cast(TrainingModule, module).model.state_dict()
             self.weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
 
     def state_dict(self) -> dict[str, Any]:

@@ -16,20 +16,20 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.utilities import rank_zero_only
-from torch import Tensor
 
 import widedeep
-from widedeep.columns import TRAIN
 from widedeep.errors import UserError
-from widedeep.features.store import Features
+from widedeep.features.tensors import FeatureSet
 from widedeep.models.build import build
-from widedeep.models.model import Ensemble, Model
+from widedeep.models.model import Model
 from widedeep.models.popularity import least_squares
 from widedeep.models.registry import WideDeepConfig
 from widedeep.params import Recipe
+from widedeep.scoring import predict
 from widedeep.training.callbacks import CURVES, BestWeights, Curves, Row
-from widedeep.training.data import RatingData
-from widedeep.training.module import VALIDATION_LOSS, VALIDATION_METRICS, RatingModule
+from widedeep.training.data import TrainingData
+from widedeep.training.module import VALIDATION_LOSS, TrainingModule
+from widedeep.training.tasks import VALIDATION_METRICS
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Fit:
 
 
 def fit(
-    features: Features,
+    features: FeatureSet,
     recipe: Recipe,
     checkpoints: Path,
     on_epoch: Callable[[Row], None] = lambda row: None,
@@ -79,8 +79,8 @@ def fit(
     _quiet()
     torch.manual_seed(params.seed)
     model = build(features.spec, recipe.architecture) if start is None else start
-    data = RatingData(features, params)
-    if params.objective != "rating" and not len(data.positives(TRAIN)):
+    data = TrainingData(features, params)
+    if not all(len(task.learnt(features)) for task in data.tasks):
         raise UserError(
             f"train.ranking.positive_rating: no training row is rated at least {params.ranking.positive_rating}, so there is nothing "
             "to rank. Lower it, or set it to null."
@@ -88,12 +88,15 @@ def fit(
 
     if start is None:
         model.fit(features)
+    by_gradient = any(parameter.requires_grad for parameter in model.parameters())
+    if model.ranks_only and not by_gradient:
+        _set_line(model, features)
     best, curves = BestWeights(), Curves(on_epoch)
     resume = ModelCheckpoint(
         checkpoints, filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True
     )
     callbacks: list[Callback] = [best, curves, resume]
-    if data.validation_parts():
+    if data.validated:
         callbacks.append(EarlyStopping(VALIDATION_LOSS, patience=params.patience, check_finite=True))
     if sys.stderr.isatty():
         callbacks.append(TQDMProgressBar())
@@ -120,9 +123,9 @@ def fit(
             f"train.accelerator: {params.accelerator} with train.devices: {params.devices} cannot be had on this "
             f"machine ({error}). Set train.accelerator to auto and train.devices to 1."
         ) from None
-    module = RatingModule(model, data, recipe)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        [*measured] = trainer.validate(module, datamodule=data, verbose=False) if data.validation_parts() else []
+    module = TrainingModule(model, data, recipe)
+    if not by_gradient:
+        [*measured] = trainer.validate(module, datamodule=data, verbose=False) if data.validated else []
         row = {"epoch": 0.0} | {name: value for part in measured for name, value in part.items() if name in CURVES}
         on_epoch(row)
         return Fit(model.cpu().eval(), [row], 0, {name: row[name] for name in VALIDATION_METRICS if name in row})
@@ -134,19 +137,16 @@ def fit(
         )
     model.load_state_dict(best.weights)
     model = model.cpu().eval()
-    if isinstance(model, Ensemble) and model.ranks_only:
-        model.line.copy_(_line(model, features))
+    if model.ranks_only:
+        _set_line(model, features)
     return Fit(model, curves.rows, best.epoch, best.validation)
 
 
-@torch.no_grad()
-def _line(model: Model, features: Features) -> Tensor:
-    """Intercept and slope that make a rating of a ranking score, on the training rows."""
+def _set_line(model: Model, features: FeatureSet) -> None:
+    """Set the line that makes a rating of a score, by least squares on the training rows."""
     rows = features.known()
-    scores = [
-        model(features.listed(part.user, part.item, part.timestamp, model.reads)).ranking for part in rows.parts(2**16)
-    ]
-    return least_squares(torch.cat(scores), rows.rating)
+    score = predict({"score": model}, features, rows, clip=False)["score"]
+    model.get_buffer("line").copy_(least_squares(score, rows.rating))
 
 
 def is_first_process() -> bool:

@@ -1,6 +1,6 @@
 """Warm start: an earlier model with room for the users, items and values that came after it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -8,26 +8,24 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
 
-from widedeep.columns import GENRES, ITEM_ID, TRAIN, USER_ID
+from widedeep.columns import ITEM_ID, TRAIN, USER_ID
 from widedeep.errors import UserError
+from widedeep.features.entities import INDEX, Entities
 from widedeep.features.spec import Cross, Spec
-from widedeep.features.store import ID, WHOLE_TRAIN, Entities, Features
+from widedeep.features.tensors import FeatureSet
 from widedeep.features.vocabulary import Vocabulary
 from widedeep.models.build import build
-from widedeep.models.deep import Embeddings
-from widedeep.models.factors import Factors
-from widedeep.models.genre_dense import GenreDense
-from widedeep.models.ids import IdEmbeddings
+from widedeep.models.bundle import Bundle
 from widedeep.models.model import Ensemble, Model
 from widedeep.models.registry import Architecture
-from widedeep.models.weights import load_model
-from widedeep.models.wide import Wide
+from widedeep.models.table import Part, Table
 from widedeep.params import Recipe
 
 
-def grow(earlier: Model, vocabulary: Vocabulary, features: Features, about: Architecture | None = None) -> Model:
+def grow(earlier: Model, vocabulary: Vocabulary, features: FeatureSet, about: Architecture | None = None) -> Model:
     """The `earlier` model of `vocabulary`, with tables for the vocabularies of `features`, which have grown from it
     (see `build_features`). What it knew is as it was, so its predictions for that do not change.
 
@@ -56,29 +54,31 @@ def grow(earlier: Model, vocabulary: Vocabulary, features: Features, about: Arch
         USER_ID: _Side.of(features.users, before.fields[USER_ID]),
         ITEM_ID: _Side.of(features.items, before.fields[ITEM_ID]),
     }
-    old_modules, old_state, state = dict(earlier.named_modules()), earlier.state_dict(), model.state_dict()
+    old_state, state = earlier.state_dict(), model.state_dict()
     for name, value in old_state.items():
         if name in state and state[name].shape == value.shape:
             state[name] = value.clone()
-    for path, module in model.named_modules():
-        for table, parts in _tables(module, features.spec):
-            name = f"{path}.{table}.weight"
-            old = dict(_tables(old_modules[path], vocabulary.spec))[table]
-            state[name] = _grown(old_state[name], dict(old), state[name], parts, before, after, sides)
+    old_tables, tables = _tables(earlier), _tables(model)
+    for path, table in tables.items():
+        name, old_starts = f"{path}.weight", dict(old_tables[path].parts)
+        state[name] = _grown(old_state[name], old_starts, state[name], table.parts, before, after, sides)
     model.load_state_dict(state)
     return model.eval()
 
 
-def _check_grown(vocabulary: Vocabulary, features: Features) -> None:
+def _tables(model: Model) -> dict[str, Table]:
+    return {path: module for path, module in model.named_modules() if isinstance(module, Table)}
+
+
+def _check_grown(vocabulary: Vocabulary, features: FeatureSet) -> None:
     """The name of an earlier model may mean another one by now (a branch moves, a folder is written again)."""
     before, after = vocabulary.spec, features.spec
     same = (before.mean, before.scaling) == (after.mean, after.scaling)
     sizes = {field.name: field.cardinality or 0 for field in after.fields}
     same &= all((field.cardinality or 0) <= sizes.get(field.name, -1) for field in before.fields)
-    for ids, entities in ((vocabulary.user_ids, features.users), (vocabulary.item_ids, features.items)):
-        index = entities.categories[:, ID].numpy()
-        known = (index > 0) & (index <= len(ids))
-        same &= [ids[place - 1] for place in index[known]] == [str(identity) for identity in entities.ids[known]]
+    grown = features.vocabulary(vocabulary)
+    same &= grown.user_ids[: len(vocabulary.user_ids)] == vocabulary.user_ids
+    same &= grown.item_ids[: len(vocabulary.item_ids)] == vocabulary.item_ids
     if not same:
         raise UserError(
             "train.warm_start_from: the features have not grown from the vocabulary of this model, which has changed "
@@ -87,8 +87,8 @@ def _check_grown(vocabulary: Vocabulary, features: Features) -> None:
         )
 
 
-def warm_start(folder: Path, recipe: Recipe, features: Features) -> tuple[Model, Vocabulary, Features]:
-    """The model that `save_model` wrote into a folder, grown to `features`, its vocabulary, and the features with the
+def warm_start(folder: Path, recipe: Recipe, features: FeatureSet) -> tuple[Model, Vocabulary, FeatureSet]:
+    """The model of a bundle, grown to `features`, its vocabulary, and the features with the
     rows to train it on.
 
     Raises
@@ -96,9 +96,8 @@ def warm_start(folder: Path, recipe: Recipe, features: Features) -> tuple[Model,
     UserError
         As `grow` and `new_rows`; the architecture that `recipe` asks for is another; the split is not temporal.
     """
-    vocabulary = Vocabulary.load(folder)
-    params = recipe.train
-    earlier, about = load_model(folder, vocabulary.spec)
+    params, bundle = recipe.train, Bundle.load(folder)
+    vocabulary, about = bundle.vocabulary, bundle.architecture
     before_and_now = {f"train.{name}": (getattr(about, name), getattr(params, name)) for name in ("model", "objective")}
     for name, now in recipe.config:
         if name not in _FREE:
@@ -114,12 +113,12 @@ def warm_start(folder: Path, recipe: Recipe, features: Features) -> tuple[Model,
             "train.warm_start_from: the earlier model was trained on ratings of all times, so none are new. It needs "
             "preprocess.split: temporal, before and now."
         )
-    model = grow(earlier, vocabulary, features, recipe.architecture)
+    model = grow(bundle.model, vocabulary, features, recipe.architecture)
     rows = new_rows(features, vocabulary.trained_until, params.replay, params.seed)
     return model, features.vocabulary(vocabulary), rows
 
 
-def new_rows(features: Features, since: int, replay: float, seed: int) -> Features:
+def new_rows(features: FeatureSet, since: int, replay: float, seed: int) -> FeatureSet:
     """The features with only those training rows that are later than the second `since`, and a share `replay` in
     [0, 1] of the others, drawn with `seed`, in order of time. Histories and interactions still hold all.
 
@@ -139,7 +138,7 @@ def new_rows(features: Features, since: int, replay: float, seed: int) -> Featur
     past = (~fresh).nonzero()[:, 0]
     order = torch.randperm(len(past), generator=torch.Generator().manual_seed(seed))
     fresh[past[order[: round(replay * len(past))]]] = True
-    return replace(features, splits=features.splits | {TRAIN: rows[fresh], WHOLE_TRAIN: rows})
+    return replace(features, splits=features.splits | {TRAIN: rows[fresh]}, whole_train=rows)
 
 
 class _Sizes(NamedTuple):
@@ -167,11 +166,11 @@ class _Side(NamedTuple):
 
     @classmethod
     def of(cls, entities: Entities, cardinality: int) -> "_Side":
-        index = entities.categories[:, ID]
+        index = entities.index
         columns = [entities.numbers]
-        columns += [nn.functional.one_hot(values) for values in entities.categories.T[ID + 1 :]]
+        columns += [functional.one_hot(values) for values in entities.categories.T[INDEX + 1 :]]
         if entities.bag.shape[1]:
-            shares = nn.functional.one_hot(entities.bag).sum(1)[:, 1:]
+            shares = functional.one_hot(entities.bag).sum(1)[:, 1:]
             columns.append(shares / shares.sum(1, keepdim=True).clamp(min=1))
         side = torch.cat([column.double() for column in columns], 1).numpy()
         known, new = (index > 0) & (index < cardinality), index >= cardinality
@@ -190,37 +189,13 @@ _FREE = (
     *("dropout", "wide_l2", "factors_l2", "noise_variance"),
     *("wide_optimizer", "wide_learning_rate", "wide_weight_decay", "wide_l1"),
 )
-Part = str | tuple[str, ...]  # a field, or the fields of a cross
-
-
-def _tables(module: nn.Module, spec: Spec) -> Iterator[tuple[str, list[tuple[Part, int]]]]:
-    """The tables of a module by their name in it: which fields and crosses lie in each, and from which row on."""
-    if isinstance(module, Embeddings):
-        entity = USER_ID if module.entity == "user" else ITEM_ID
-        own = [field.name for field in spec.of_kind("category") if f"{field.entity}_id" == entity]
-        yield "categories", list(zip(own, module.starts.tolist(), strict=True))
-        if module.bag is not None:
-            yield "bag", [(GENRES, 0)]
-    elif isinstance(module, Wide):
-        crosses = zip((cross.fields for cross in module.crosses), module.cross_start, strict=True)
-        yield "table", [*module.start.items(), *crosses]
-    elif isinstance(module, Factors):
-        if module.rated is not None:
-            yield "rated", [(ITEM_ID, 0)]
-        if module.raters is not None:
-            yield "raters", [(USER_ID, 0)]
-    elif isinstance(module, IdEmbeddings):
-        yield "user", [(USER_ID, 0)]
-        yield "item", [(ITEM_ID, 0)]
-    elif isinstance(module, GenreDense):
-        yield "genres", [(GENRES, 0)]
 
 
 def _grown(
     old: Tensor,
     old_starts: Mapping[Part, int],
     new: Tensor,
-    parts: list[tuple[Part, int]],
+    parts: Sequence[tuple[Part, int]],
     before: _Sizes,
     after: _Sizes,
     sides: Mapping[str, _Side],

@@ -67,9 +67,7 @@ class TrainingModule(pl.LightningModule):
         members = cast(Ensemble, self.model).each()
         loss = torch.zeros((), device=self.device)
         for task in self.data.tasks:
-            loss = loss + self.weights[task.name] * task.loss(
-                self.data.features, members, batch[task.name], self.log
-            )
+            loss = loss + self.weights[task.name] * task.loss(self.data.features, members, batch[task.name], self.log)
         if self.wide.noise_variance:
             loss = loss + self.divergence_weight * torch.stack([table.divergence() for table in self.tables]).sum()
         found = self.optimizers()

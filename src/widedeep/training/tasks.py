@@ -4,19 +4,19 @@ A task brings its batches, its loss, its validation metric and what its head may
 batch, I items of the catalogue, P positives.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, MeanSquaredError
 
-from widedeep.columns import TRAIN, VALIDATION
+from widedeep.columns import FROZEN, ONLINE, TRAIN, VALIDATION
 from widedeep.errors import UserError
-from widedeep.features.assemble import as_of_state, ask, by_new_users, grid, listed
+from widedeep.features.assemble import ask, by_new_users, grid, listed
 from widedeep.features.ragged import Ragged
 from widedeep.features.rows import Rows
-from widedeep.features.tensors import FROZEN, ONLINE, FeatureSet
+from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
 from widedeep.params import TrainParams
 from widedeep.scoring import predict, rank
@@ -52,7 +52,7 @@ class Task(Protocol):
     def loss(self, features: FeatureSet, members: Sequence[Model], batch: Any, log: Log) -> Tensor:
         """Sum over the members of the loss of a batch, each with its own."""
 
-    def validation(self, features: FeatureSet) -> dict[str, Rows | Tensor]:
+    def validation(self, features: FeatureSet) -> Mapping[str, Rows | Tensor]:
         """What is validated, by the name of its knowledge or task; nothing without validation rows."""
 
     def validate(self, features: FeatureSet, model: Model, name: str, batch: Any) -> None:
@@ -97,7 +97,7 @@ class RatingTask(nn.Module):
         losses = [nn.functional.mse_loss(output.rating, rows.rating) + output.penalty for output in outputs]
         return torch.stack(losses).sum()
 
-    def validation(self, features: FeatureSet) -> dict[str, Rows | Tensor]:
+    def validation(self, features: FeatureSet) -> Mapping[str, Rows | Tensor]:
         rows = features.splits[VALIDATION]
         if not len(rows):
             return {}
@@ -194,7 +194,7 @@ class RankingTask(nn.Module):
         self.train_loss(torch.stack(losses).detach().mean(), len(batch))
         return total
 
-    def validation(self, features: FeatureSet) -> dict[str, Rows | Tensor]:
+    def validation(self, features: FeatureSet) -> Mapping[str, Rows | Tensor]:
         users = self.positive(features.splits[VALIDATION]).user.unique()
         return {RANKING: users} if len(users) else {}
 
