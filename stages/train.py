@@ -8,8 +8,7 @@ import pandas as pd
 
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import exit_on_user_error
-from widedeep.features.files import FeatureTables
-from widedeep.features.tensors import feature_set
+from widedeep.features.tensors import load_features
 from widedeep.files import replacing
 from widedeep.models.bundle import Bundle
 from widedeep.models.files import WEIGHTS
@@ -31,7 +30,7 @@ def main() -> None:
     args = parser.parse_args()
 
     recipe = load_params(args.params).recipe
-    features = feature_set(FeatureTables.load(args.features), TRAIN, VALIDATION)
+    features = load_features(args.features, TRAIN, VALIDATION)
     data_sha256 = sha256(args.features)
     vocabulary, start, inputs = features.vocabulary(), None, [data_sha256]
     if recipe.train.warm_start_from is not None:

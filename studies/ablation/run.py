@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 import yaml
 from numpy.typing import NDArray
 
@@ -24,49 +23,43 @@ from studies.tuning.presets import FAMILIES, load_preset, preset_file
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import UserError, exit_on_user_error
 from widedeep.evaluation.bootstrap import Bootstrap, verdict
-from widedeep.features.log import Sets
-from widedeep.features.store import Features
+from widedeep.features.ragged import Ragged
+from widedeep.features.tensors import FeatureSet, load_features
 from widedeep.files import replacing
 from widedeep.models.model import Model
 from widedeep.params import Params, Recipe, TrainParams, changed, load_params, merged, nested
+from widedeep.scoring import predict, rank
 from widedeep.sections import read_yaml
-from widedeep.training.data import RatingData
 from widedeep.training.fit import fit
 from widedeep.training.losses import ndcg
+from widedeep.training.tasks import RankingTask
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = 10
 
 
-@torch.no_grad()
-def squared_errors(features: Features, model: Model) -> NDArray[np.float64]:
+def squared_errors(features: FeatureSet, model: Model) -> NDArray[np.float64]:
     """Sums of squared errors and numbers of rows of each user of the validation rows, frozen: (2, U)."""
     rows = features.frozen(features.splits[VALIDATION])
-    low, high = features.spec.rating_scale
-    parts = [model(features.inputs(part, model.reads)).rating.clamp(low, high) for part in rows.parts(2**14)]
-    error = (torch.cat(parts) - rows.rating).double().square().numpy()
+    predicted = predict({"model": model}, features, rows)["model"]
+    error = (predicted - rows.rating).double().square().numpy()
     user = np.unique(rows.user.numpy(), return_inverse=True)[1]
     return np.stack([np.bincount(user, error), np.bincount(user)])
 
 
-@torch.no_grad()
-def ndcgs(features: Features, model: Model, params: TrainParams) -> NDArray[np.float64]:
+def ndcgs(features: FeatureSet, model: Model, params: TrainParams) -> NDArray[np.float64]:
     """NDCG at 10 of each user with a positive validation row, and 1: (2, U)."""
-    users, rated = len(features.users), features.splits[TRAIN]
-    positives = RatingData(features, params).positives(VALIDATION)
-    relevant = Sets(positives.user, positives.item, positives.timestamp, users)
-    known = Sets(rated.user, rated.item, rated.timestamp, users)
-    catalogue = torch.arange(len(features.items))
-    found = []
-    for some in positives.user.unique().split(256):
-        inputs = features.grid(some, catalogue, relevant.first[some], model.reads, model.ranks_with_history)
-        scores = model(inputs).ranking.index_put(known.of(some), torch.tensor(-torch.inf))
-        found.append(ndcg(scores, *relevant.of(some), PLACES))
-    values = torch.cat(found).double().numpy()
+    positives = RankingTask(params).positive(features.splits[VALIDATION])
+    user = positives.user.unique()
+    columns = positives.item, positives.rating, positives.timestamp
+    relevant = Ragged.of(positives.user, *columns, n=len(features.users)).lists(user)
+    first = relevant.timestamp[relevant.start[:-1]]
+    lists = rank({"model": model}, features, user, first, PLACES)["model"].items
+    values = ndcg(lists, relevant).double().numpy()
     return np.stack([values, np.ones_like(values)])
 
 
-def measured(features: Features, recipe: Recipe, seeds: int) -> tuple[NDArray[np.float64], float, float]:
+def measured(features: FeatureSet, recipe: Recipe, seeds: int) -> tuple[NDArray[np.float64], float, float]:
     """Sums by user of each seed (seeds, 2, U), seconds of training per seed, and best epoch on average."""
     sums, seconds, epochs = [], 0.0, 0
     for seed in range(seeds):
@@ -88,9 +81,7 @@ def statistic(sums: NDArray[np.float64], bootstrap: Bootstrap, rating: bool) -> 
     return values
 
 
-def ablate(
-    features: Features, preset: Params, variants: Mapping[str, Mapping[str, Any]], seeds: int
-) -> pd.DataFrame:
+def ablate(features: FeatureSet, preset: Params, variants: Mapping[str, Mapping[str, Any]], seeds: int) -> pd.DataFrame:
     """A row per variant, the preset first: its value, the difference to the preset with its interval, the verdict.
 
     variants: by name, values by the name of the parameter, as in `dvc exp run -S`.
@@ -144,7 +135,7 @@ def main(arguments: list[str] | None = None) -> None:
         changes = merged(preset, nested({"train.objective": options.objective} | overrides))
         params = changed(load_params(ROOT / "params.yaml"), changes, "preset and --set")
         variants = read_yaml(Path(__file__).with_name("variants.yaml"))
-        features = Features.load(options.features, TRAIN, VALIDATION)
+        features = load_features(options.features, TRAIN, VALIDATION)
         if not len(features.splits[VALIDATION]):
             raise UserError(f"{options.features} has no validation rows. Set preprocess.validation_fraction above 0.")
         table = ablate(features, params, variants[options.objective], options.seeds)

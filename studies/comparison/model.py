@@ -6,12 +6,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from widedeep.columns import TEST, TRAIN, USER_ID, VALIDATION
+from widedeep.columns import FROZEN, TEST, TRAIN, USER_ID, VALIDATION
 from widedeep.errors import UserError, exit_on_user_error
 from widedeep.evaluation.curves import DECIMALS
 from widedeep.evaluation.evaluate import UNRANKED, evaluate, knowledges, list_length
 from widedeep.evaluation.rating import SQUARED_ERROR, N
-from widedeep.features.store import FROZEN, Features
+from widedeep.features.tensors import load_features
 from widedeep.files import replacing, write_json
 from widedeep.models.registry import ENTRIES
 from widedeep.params import Params, changed, load_params, merged
@@ -30,12 +30,12 @@ def main(arguments: list[str] | None = None) -> None:
 
     with exit_on_user_error():
         params = with_model(load_params(args.params), args.changes, args.model)
-        known = Features.load(args.features, TRAIN, VALIDATION)
+        known = load_features(args.features, TRAIN, VALIDATION)
         with TemporaryDirectory(prefix="widedeep-") as checkpoints:
             start = time.perf_counter()
             trained = fit(known, params.recipe, Path(checkpoints))
             seconds = time.perf_counter() - start
-        features = Features.load(args.features, TRAIN, VALIDATION, TEST)
+        features = load_features(args.features, TRAIN, VALIDATION, TEST)
         per_user = evaluate(features, trained.model, params.recipe.architecture, params.evaluate).per_user
         per_user = per_user.dropna(axis=1, how="all")  # rankings, where no user has a relevant item
         kept = [USER_ID, N, *(f"{knowledge}_{SQUARED_ERROR}" for knowledge in knowledges(features))]

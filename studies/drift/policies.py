@@ -19,7 +19,7 @@ from studies.drift.stream import Moment, Stream, moment, seen_by
 from widedeep.columns import TEST
 from widedeep.evaluation.evaluate import evaluate
 from widedeep.evaluation.rating import per_user_errors
-from widedeep.features.store import Features
+from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
 from widedeep.models.registry import Architecture
 from widedeep.params import EvaluateParams, Params, Recipe, changed, checked
@@ -123,7 +123,7 @@ class Trained(NamedTuple):
     seconds: float
 
 
-def trained(features: Features, recipe: Recipe, start: Model | None = None) -> Trained:
+def trained(features: FeatureSet, recipe: Recipe, start: Model | None = None) -> Trained:
     """A model, the number of epochs after which it was best (without validation: all), and the seconds it took."""
     with TemporaryDirectory(prefix="widedeep-") as checkpoints:
         begin = time.perf_counter()
@@ -145,7 +145,7 @@ def warmed(model: Model, before: Moment, after: Moment, since: int, recipe: Reci
 def judged(
     window: int,
     policy: str,
-    features: Features,
+    features: FeatureSet,
     model: Model,
     seconds: float,
     about: Architecture,

@@ -13,9 +13,8 @@ from river import optim, reco
 
 from studies.drift.policies import Judged
 from studies.drift.stream import Stream
-from widedeep.columns import ITEM, RATING, TIMESTAMP, USER
+from widedeep.columns import ITEM, ONLINE, RATING, TIMESTAMP, USER
 from widedeep.evaluation.rating import ABSOLUTE_ERROR, SQUARED_ERROR, per_user_errors
-from widedeep.features.store import ONLINE
 from widedeep.tables.files import external
 
 RIVER = "river"

@@ -1,24 +1,22 @@
 """The time line of a data set, cut into an initial part and windows, and the features as of the start of a window."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from widedeep.columns import SPLIT, TEST, TIMESTAMP, TRAIN, VALIDATION
 from widedeep.errors import UserError
-from widedeep.features.build import FeatureTables, build_features
+from widedeep.features.build import build_features
+from widedeep.features.entities import Entities
 from widedeep.features.spec import Spec
-from widedeep.features.store import Entities, Features
+from widedeep.features.tensors import FeatureSet, feature_set
 from widedeep.features.vocabulary import Vocabulary
-from widedeep.files import write_json
 from widedeep.params import FeaturizeParams
 from widedeep.tables.files import Tables
 
@@ -85,11 +83,11 @@ class Moment:
     these and all later ratings as test rows. window: (M,) int64, the number of each of these rows' window."""
 
     vocabulary: Vocabulary
-    training: Features
-    features: Features
+    training: FeatureSet
+    features: FeatureSet
     window: Tensor
 
-    def rows(self, window: int) -> Features:
+    def rows(self, window: int) -> FeatureSet:
         """The same with no other test rows than those of the window."""
         test = self.features.splits[TEST][self.window == window]
         return replace(self.features, splits=self.features.splits | {TEST: test})
@@ -99,14 +97,13 @@ def moment(
     stream: Stream,
     start: int,
     params: FeaturizeParams,
-    folder: Path,
     earlier: Vocabulary | None = None,
     validation: float = 0,
 ) -> Moment:
     """The features at the second `start`: all ratings before it train, all others test.
 
     `earlier`: the vocabulary that grows; None: a new one of these training rows. `validation`: the last such share of
-    the training rows validates instead. `folder` is new.
+    the training rows validates instead.
     """
     ratings = stream.tables.ratings
     timestamp = ratings[TIMESTAMP].to_numpy()
@@ -116,21 +113,14 @@ def moment(
         split[timestamp >= start] = TEST
     ratings = ratings.set_column(ratings.column_names.index(SPLIT), SPLIT, pa.array(split, pa.string()))
     tables = replace(stream.tables, ratings=ratings, about=replace(stream.tables.about, split="temporal"))
-    _write(build_features(tables, params, earlier), folder)
-    features = Features.load(folder, TRAIN, TEST)
+    built = build_features(tables, params, earlier)
+    features = feature_set(built, TRAIN, TEST)
     window = torch.from_numpy(stream.window(features.splits[TEST].timestamp.numpy()))
-    training = Features.load(folder, TRAIN, VALIDATION)
+    training = feature_set(built, TRAIN, VALIDATION)
     return Moment(training.vocabulary(), training, features, window)
 
 
-def _write(tables: FeatureTables, folder: Path) -> None:
-    folder.mkdir()
-    for name in ("rows", "users", "items"):
-        pq.write_table(getattr(tables, name), folder / f"{name}.parquet")
-    write_json(folder / "features.json", tables.spec.as_dict())
-
-
-def seen_by(features: Features, spec: Spec) -> Features:
+def seen_by(features: FeatureSet, spec: Spec) -> FeatureSet:
     """The features as a model of the earlier `spec` sees them, whose vocabularies have grown since: what is new to it
     is unseen, index 0. Histories stay as they are."""
     return replace(features, users=_hidden(features.users, spec, "user"), items=_hidden(features.items, spec, "item"))

@@ -10,7 +10,7 @@ from widedeep.compare.compare import DECIMALS, estimates
 from widedeep.compare.noise import SECTIONS
 from widedeep.errors import UserError, exit_on_user_error
 from widedeep.evaluation.evaluate import evaluate
-from widedeep.features.store import Features
+from widedeep.features.tensors import load_features
 from widedeep.files import replacing, write_json
 from widedeep.params import Params, load_params
 from widedeep.training.fit import fit
@@ -44,8 +44,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def measure(folder: Path, params: Params, seeds: int) -> dict[str, list[float]]:
     """The value of each metric of the model, by flat name, for train.seed and the seeds - 1 that follow it."""
-    known = Features.load(folder, TRAIN, VALIDATION)
-    features = Features.load(folder, TRAIN, VALIDATION, TEST)
+    known = load_features(folder, TRAIN, VALIDATION)
+    features = load_features(folder, TRAIN, VALIDATION, TEST)
     quick = params.evaluate.model_copy(update={"bootstrap_replicates": 1})  # intervals are not asked for
     values: dict[str, list[float]] = {}
     for run in range(seeds):

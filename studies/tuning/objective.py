@@ -16,12 +16,13 @@ from studies.tuning.space import POSITIVE, Space, draw
 from widedeep.columns import VALIDATION
 from widedeep.errors import UserError
 from widedeep.evaluation.evaluate import relevant_from
-from widedeep.features.store import Features
+from widedeep.features.tensors import FeatureSet
 from widedeep.params import Params, changed, nested
 from widedeep.training.callbacks import Row
-from widedeep.training.data import RANKING, RatingData
+from widedeep.training.data import TrainingData
 from widedeep.training.fit import fit
 from widedeep.training.module import VALIDATION_NDCG, VALIDATION_RMSE
+from widedeep.training.tasks import RANKING
 
 # What a trial keeps beside its loss.
 VALUES, EPOCH, MEASURED, REASON = "values", "epoch", "validation", "pruned"
@@ -31,7 +32,7 @@ VALUES, EPOCH, MEASURED, REASON = "values", "epoch", "validation", "pruned"
 class Objective:
     """The validation loss of a training, as early stopping has it: RMSE (rating), -NDCG (ranking) or their sum."""
 
-    features: Features
+    features: FeatureSet
     params: Params
     space: Space
 
@@ -73,7 +74,7 @@ def _prune(trial: optuna.Trial, reason: str) -> NoReturn:
     raise optuna.TrialPruned(reason)
 
 
-def judged(features: Features, params: Params, space: Space) -> Features:
+def judged(features: FeatureSet, params: Params, space: Space) -> FeatureSet:
     """The features, with the same validation rows to rank for every trial, where trials differ in what is a positive:
     those that are relevant to the evaluation, rated so high that all trials agree."""
     if POSITIVE not in space or params.train.objective != "ranking":
@@ -84,7 +85,7 @@ def judged(features: Features, params: Params, space: Space) -> Features:
     return replace(features, splits=features.splits | {VALIDATION: relevant})
 
 
-def check(features: Features, params: Params) -> None:
+def check(features: FeatureSet, params: Params) -> None:
     """Refuse what no search can measure: several processes, or features without a validation row to judge by."""
     train = params.train
     if (train.devices, train.nodes) != (1, 1):
@@ -92,7 +93,7 @@ def check(features: Features, params: Params) -> None:
             "train.devices and train.nodes must be 1 in a search, which trains in its own process. "
             f"Got {train.devices} and {train.nodes} instead."
         )
-    parts = RatingData(features, train).validation_parts()
+    parts = [name for _, name in TrainingData(features, train).validated]
     if not parts or (train.objective != "rating" and RANKING not in parts):
         raise UserError(
             "The features have no validation row to judge by. Set preprocess.validation_fraction above 0, and "

@@ -32,7 +32,7 @@ from studies.tuning.space import POSITIVE, Space, load_space, starts, values_of
 from widedeep import tracking
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import UserError, exit_on_user_error
-from widedeep.features.store import Features
+from widedeep.features.tensors import load_features
 from widedeep.models.registry import ENTRIES
 from widedeep.params import Params, Sections, dotted, load_params, merged, nested
 
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
         if options.model:
             params = with_model(params, MODELS, options.model)
         space = load_space(options.space, params)
-        features = judged(Features.load(options.features, TRAIN, VALIDATION), params, space)
+        features = judged(load_features(options.features, TRAIN, VALIDATION), params, space)
         check(features, params)
         # The features tell what they were made of; params.yaml may have been edited since.
         family = "temporal" if features.spec.history == "point_in_time" else "random"
@@ -90,10 +90,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
     parser.add_argument("--features", type=Path, default=Path("data/features"), help="default: %(default)s")
+    parser.add_argument("--model", choices=list(ENTRIES), metavar="MODEL", help="search for one of models.yaml")
     parser.add_argument(
-        "--model", choices=list(ENTRIES), metavar="MODEL", help="search for one of models.yaml"
+        "--space", type=Path, metavar="FILE", help="what to search; default: as in the registry of models"
     )
-    parser.add_argument("--space", type=Path, metavar="FILE", help="what to search; default: as in the registry of models")
     parser.add_argument("--store", type=Path, default=Path("tuning.db"), help="SQLite file; default: %(default)s")
     parser.add_argument("--trials", type=_count, default=50, help="in all, earlier ones too; default: %(default)s")
     parser.add_argument("--timeout", type=_count, metavar="MINUTES", help="start no trial after so long")

@@ -1,6 +1,7 @@
 """Feature tables as tensors, for training and answering, and back."""
 
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -93,6 +94,11 @@ def feature_set(tables: FeatureTables, *splits: str) -> FeatureSet:
     context, names = _context(tables, visible)
     parts = {split: _rows(context, table, split) for split, table in rows.items()}
     return FeatureSet(context.spec, context.users, context.items, context.state, names, parts)
+
+
+def load_features(folder: str | Path, *splits: str) -> FeatureSet:
+    """Read the `feature_set` of a folder that the featurize stage wrote."""
+    return feature_set(FeatureTables.load(folder), *splits)
 
 
 def context_of(tables: FeatureTables) -> tuple[Context, Names]:
