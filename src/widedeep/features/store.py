@@ -46,10 +46,10 @@ class Entities:
     def by_index(self, earlier: Sequence[str]) -> list[str]:
         """List the ids behind the indices 1, 2, .... Those of the `earlier` ids may be of no entity any more."""
         index = self.categories[:, ID].cpu().numpy()
-        ids = np.full(max(index.max(initial=0), len(earlier)), "", dtype=object)
-        ids[: len(earlier)] = earlier
-        ids[index[index > 0] - 1] = [str(identity) for identity in self.ids[index > 0]]
-        return ids.tolist()
+        ids = [*earlier, *[""] * (int(index.max(initial=0)) - len(earlier))]
+        for place in np.flatnonzero(index):
+            ids[index[place] - 1] = str(self.ids[place])
+        return ids
 
     def to(self, device: torch.device | str) -> Self:
         tensors = {name: value.to(device) for name, value in vars(self).items() if name != "ids"}
