@@ -17,6 +17,7 @@ from widedeep.features.build import FeatureTables, build_features
 from widedeep.features.store import Features
 from widedeep.files import write_json
 from widedeep.params import FeaturizeParams, TrainParams, load_params
+from widedeep.tables.files import About, Tables
 
 DEFAULTS: dict[str, Any] = {
     "crosses": (("user_id", "genres"),),
@@ -124,15 +125,10 @@ def featurize(ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame) -
     """Features of the small data set, with other tables or params where given."""
 
     def build(split: str = "temporal", **changes: Any) -> FeatureTables:
-        tables = {
-            name: changes.pop(name, table) for name, table in (("ratings", ratings), ("items", items), ("users", users))
-        }
-        arrow = pa.Table.from_pandas(tables["ratings"], RATINGS_SCHEMA, preserve_index=False)
+        tables = {"ratings": ratings, "items": items, "users": users}
+        given = [changes.pop(name, table) for name, table in tables.items()]
         earlier = changes.pop("earlier", None)
-        params = FeaturizeParams(**(DEFAULTS | changes))
-        return build_features(
-            arrow, tables["items"], tables["users"], "csv", split, (0.5, 5.0), params, earlier=earlier
-        )
+        return build_features(coded(*given, split=split), FeaturizeParams(**(DEFAULTS | changes)), earlier)
 
     return build
 
@@ -161,6 +157,20 @@ def load(
         return Features.load(written(tables, tmp_path_factory.mktemp(split)), *SPLITS)
 
     return of
+
+
+def coded(ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame, split: str = "temporal") -> Tables:
+    """The canonical tables of frames that name users and items by id. All are listed, in the order of their ids."""
+    ids = {"user": users["user_id"], "item": items["item_id"]}
+    codes = {key: pd.Series(range(len(listed)), index=listed) for key, listed in ids.items()}
+    rows = ratings.assign(**{key: code[ratings[f"{key}_id"]].to_numpy() for key, code in codes.items()})
+    return Tables(
+        pa.Table.from_pandas(rows[RATINGS_SCHEMA.names], RATINGS_SCHEMA, preserve_index=False),
+        items.rename(columns={"item_id": "item"}).assign(item=range(len(items))),
+        users.rename(columns={"user_id": "user"}).assign(user=range(len(users))),
+        *(pa.array(map(str, ids[key]), pa.string()) for key in ("item", "user")),
+        About("csv", (0.5, 5.0), split, {}),
+    )
 
 
 def written(tables: FeatureTables, folder: Path) -> Path:

@@ -18,9 +18,9 @@ from studies.drift.results import RMSE, estimated, results, sums_by_user
 from studies.drift.run import of_dataset
 from studies.drift.stream import Stream, cut
 from tests.conftest import ROOT, Project
-from tests.small_data import DEFAULTS, train_params
+from tests.small_data import DEFAULTS, coded, train_params
 from tests.test_dvc_yaml import closure, code_files
-from widedeep.columns import RATING, RATINGS_SCHEMA, TIMESTAMP
+from widedeep.columns import RATING, TIMESTAMP
 from widedeep.errors import UserError
 from widedeep.evaluation.bootstrap import Bootstrap
 from widedeep.params import FeaturizeParams, Params, load_params
@@ -34,8 +34,12 @@ WINDOWS = 3
 @pytest.fixture(scope="module")
 def stream(rated: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame) -> Stream:
     """User 4 and item 5 are new in a window."""
-    ratings = pa.Table.from_pandas(rated, RATINGS_SCHEMA, preserve_index=False)
-    return Stream.of(ratings, items, users, "csv", (0.5, 5.0), 0.5, WINDOWS)
+    return Stream.of(coded(rated, items, users), 0.5, WINDOWS)
+
+
+def changed(stream: Stream, ratings: pa.Table, **changes: Any) -> Stream:
+    """The stream with other ratings."""
+    return replace(stream, tables=replace(stream.tables, ratings=ratings), **changes)
 
 
 @pytest.fixture(scope="module")
@@ -88,24 +92,22 @@ def test_too_few_moments_for_the_windows_are_an_error(timestamp: list[int]) -> N
 
 
 def test_windows_part_the_time_line_and_the_initial_part_is_what_is_before(stream: Stream) -> None:
-    timestamp = stream.ratings[TIMESTAMP].to_numpy()
+    timestamp = stream.tables.ratings[TIMESTAMP].to_numpy()
     window = stream.window(timestamp)
     assert (np.diff(window) >= 0).all()
     assert set(window) == {0, 1, 2, 3}
     assert (timestamp[window == 0] < stream.starts[0]).all()
     assert timestamp[window == 2].min() == stream.starts[1]
     before = stream.initial_part(0.5, 2)
-    assert before.ratings.num_rows == (window == 0).sum()
+    assert before.tables.ratings.num_rows == (window == 0).sum()
     assert before.starts[-1] < stream.starts[0]
 
 
 def test_without_timestamps_there_is_no_time_line(stream: Stream) -> None:
-    place = stream.ratings.column_names.index(TIMESTAMP)
-    nothing = pa.nulls(stream.ratings.num_rows, pa.int64())
+    place = stream.tables.ratings.column_names.index(TIMESTAMP)
+    nothing = pa.nulls(stream.tables.ratings.num_rows, pa.int64())
     with pytest.raises(UserError, match="csv has no timestamps"):
-        Stream.of(
-            stream.ratings.set_column(place, TIMESTAMP, nothing), stream.items, stream.users, "csv", (0.5, 5.0), 0.5, 2
-        )
+        Stream.of(changed(stream, stream.tables.ratings.set_column(place, TIMESTAMP, nothing)).tables, 0.5, 2)
 
 
 def test_all_policies_have_the_same_model_in_the_first_window_and_others_later(done: list[Judged | Scored]) -> None:
@@ -117,7 +119,7 @@ def test_all_policies_have_the_same_model_in_the_first_window_and_others_later(d
 
 
 def test_each_rating_of_a_window_is_scored_by_every_policy(done: list[Judged | Scored], stream: Stream) -> None:
-    window = stream.window(stream.ratings[TIMESTAMP].to_numpy())
+    window = stream.window(stream.tables.ratings[TIMESTAMP].to_numpy())
     for number in range(1, WINDOWS + 1):
         for policy in (STALE, RETRAIN, WARM_START):
             assert per_user(done, policy, number)["n"].sum() == (window == number).sum()
@@ -137,10 +139,10 @@ def test_nothing_of_a_window_is_known_before_it_is_scored(
     run: Run, done: list[Judged | Scored], stream: Stream
 ) -> None:
     """Other ratings in the last window change nothing before it, and in it only what is scored there."""
-    last = stream.window(stream.ratings[TIMESTAMP].to_numpy()) == WINDOWS
-    rating = np.where(last, 5.5 - stream.ratings[RATING].to_numpy(), stream.ratings[RATING].to_numpy())
-    place = stream.ratings.column_names.index(RATING)
-    other = run(replace(stream, ratings=stream.ratings.set_column(place, RATING, pa.array(rating, pa.float32()))))
+    last = stream.window(stream.tables.ratings[TIMESTAMP].to_numpy()) == WINDOWS
+    rating = np.where(last, 5.5 - stream.tables.ratings[RATING].to_numpy(), stream.tables.ratings[RATING].to_numpy())
+    place = stream.tables.ratings.column_names.index(RATING)
+    other = run(changed(stream, stream.tables.ratings.set_column(place, RATING, pa.array(rating, pa.float32()))))
     for window in range(1, WINDOWS):
         for policy in (STALE, RETRAIN, WARM_START):
             pd.testing.assert_frame_equal(per_user(other, policy, window), per_user(done, policy, window))
@@ -158,10 +160,10 @@ def test_only_training_costs_seconds(done: list[Judged | Scored]) -> None:
 def test_river_predicts_before_it_learns_and_is_clipped(stream: Stream) -> None:
     judged = list(one_pass(stream))
     assert [one.window for one in judged] == [0, 1, 2, 3]
-    assert sum(one.per_user["n"].sum() for one in judged) == stream.ratings.num_rows
+    assert sum(one.per_user["n"].sum() for one in judged) == stream.tables.ratings.num_rows
     # Of one rating nothing is known: the prediction is a mean of nothing, 0, which is clipped to 0.5.
-    (first,) = one_pass(replace(stream, ratings=stream.ratings[:1], starts=stream.starts[:0]))
-    rating = stream.ratings[RATING][0].as_py()
+    (first,) = one_pass(changed(stream, stream.tables.ratings[:1], starts=stream.starts[:0]))
+    rating = stream.tables.ratings[RATING][0].as_py()
     assert first.per_user["online_squared_error"].tolist() == pytest.approx([(rating - 0.5) ** 2])
 
 

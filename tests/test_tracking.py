@@ -8,16 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from stages import evaluate, train
 from tests.conftest import FAST
-from tests.small_data import written
+from tests.small_data import coded, written
 from widedeep.features.build import FeatureTables
 from widedeep.files import write_json
-from widedeep.tables.entities import to_arrow
 from widedeep.tracking import EXPERIMENT, FEATURES_HASH, MODEL_HASH, Tracker, log_metrics, sha256
 
 # In a folder that cannot be, no store at all, and a server that is not there (port 9 is that of "discard").
@@ -26,7 +24,8 @@ BROKEN = ["sqlite:///params.yaml/x.db", "no-such-scheme://somewhere", "http://12
 
 @pytest.fixture
 def run(
-    root: Path, featurize: Callable[..., FeatureTables], items: pd.DataFrame, tmp_path: Path,
+    root: Path, featurize: Callable[..., FeatureTables], ratings: pd.DataFrame, items: pd.DataFrame,
+    users: pd.DataFrame, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[str], Path]:  # fmt: skip
     """Run train and evaluate on the small data set with this tracking store; the folder of their outputs."""
@@ -38,8 +37,7 @@ def run(
     for folder in ("features", "tables"):
         (tmp_path / folder).mkdir()
     written(featurize(), tmp_path / "features")
-    pq.write_table(to_arrow(items), tmp_path / "tables" / "items.parquet")
-    write_json(tmp_path / "tables" / "tables.json", {"split": "temporal"})
+    coded(ratings, items, users).save(tmp_path / "tables")
     rows = {"read": 240, "bad_rows": {}, "duplicates": 0, "filtered": 0}
     splits = {"kept": 240, "train": 144, "validation": 48, "test": 48}
     entities = {"rated": 1, "listed": 1}

@@ -38,7 +38,7 @@ def test_the_vocabularies_of_a_commit_grow(session_project: Project, warm: Proje
     before, after = (Vocabulary.load(project.path / "models") for project in (session_project, warm))
     for known, grown in ((before.user_ids, after.user_ids), (before.item_ids, after.item_ids)):
         assert len(grown) > len(known)
-        assert grown[: len(known)].tolist() == known.tolist()
+        assert grown[: len(known)] == known
     assert after.spec.mean == before.spec.mean
     assert before.trained_until is not None
     assert after.trained_until is not None

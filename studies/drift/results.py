@@ -56,12 +56,12 @@ def results(stream: Stream, judged: Sequence[Judged], bootstrap: Bootstrap) -> R
     whole = sums[(sums["policy"] == RIVER) & (sums["metric"] == RMSE)]
     sums = sums[sums["window"] > 0]
     seconds = pd.Series({(one.window, one.policy): one.seconds for one in judged if one.window})
-    rows = []
+    dataset, rows = stream.tables.about.dataset, []
     for (window, metric), part in sums.groupby(["window", "metric"], sort=False):
         found = estimated(part, metric, bootstrap)
         for policy, value in found.values.items():
             row = {
-                "dataset": stream.tables.about.dataset,
+                "dataset": dataset,
                 "window": window,
                 **_bounds(stream, window),
                 "policy": policy,

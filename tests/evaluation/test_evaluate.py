@@ -141,7 +141,7 @@ def test_lists_hold_every_item_but_those_of_training_best_first(
     for place, user in enumerate(users.tolist()):
         listed = items[place][items[place] >= 0]
         seen = set(rated.loc[rated["user_id"] == int(features.users.ids[user]), "item_id"])
-        assert sorted(features.items.ids[listed].tolist()) == sorted(set(features.items.ids.tolist()) - seen)
+        assert sorted(features.items.ids[listed.numpy()].tolist()) == sorted(set(features.items.ids.tolist()) - seen)
         owner, asked = torch.full_like(listed, user), asked_at[place].expand(len(listed))
         inputs = features.listed(owner, listed, asked, judged.model.reads)
         if judged.model.ranks_with_history:

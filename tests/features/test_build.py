@@ -15,7 +15,7 @@ Featurize = Callable[..., FeatureTables]
 
 def index_of(tables: FeatureTables, entity: str, column: str) -> dict[int, Any]:
     table = getattr(tables, f"{entity}s").to_pandas()
-    return dict(zip(table[f"{entity}_id"], table[column], strict=True))
+    return dict(zip(table[f"{entity}_id"].astype(int), table[column], strict=True))
 
 
 def test_id_without_training_rows_has_index_0(featurize: Featurize, ratings: pd.DataFrame) -> None:
@@ -138,6 +138,5 @@ def test_mean_is_that_of_the_training_ratings(featurize: Featurize, ratings: pd.
 
 def test_rows_point_to_their_user_and_item(featurize: Featurize, ratings: pd.DataFrame) -> None:
     tables = featurize()
-    rows = tables.rows.to_pandas()
-    assert tables.users["user_id"].to_numpy()[rows["user"]].tolist() == ratings["user_id"].tolist()
-    assert tables.items["item_id"].to_numpy()[rows["item"]].tolist() == ratings["item_id"].tolist()
+    assert tables.users["user_id"].take(tables.rows["user"]).to_pylist() == ratings["user_id"].map(str).tolist()
+    assert tables.items["item_id"].take(tables.rows["item"]).to_pylist() == ratings["item_id"].map(str).tolist()

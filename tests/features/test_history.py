@@ -24,6 +24,7 @@ KINDS: list[Kind] = ["point_in_time", "out_of_fold"]
 @pytest.fixture
 def rows(ratings: pd.DataFrame) -> pd.DataFrame:
     fold = np.random.default_rng(1).permutation(len(ratings)) % 4
+    ratings = ratings.rename(columns={"user_id": "user", "item_id": "item"})
     return ratings.assign(row=np.arange(len(ratings)), fold=fold, split="train")
 
 
@@ -36,7 +37,7 @@ def computed(rows: pd.DataFrame, genres_of: dict[int, list[str]], kind: Kind) ->
     """`history` and `nearby`, one row per row of `rows` and in their order; rows outside training are not seen."""
     con = ibis.duckdb.connect()
     pairs = [(item, genre) for item, names in genres_of.items() for genre in names]
-    item_genres = pa.table({"item_id": [item for item, _ in pairs], "genre": [genre for _, genre in pairs]})
+    item_genres = pa.table({"item": [item for item, _ in pairs], "genre": [genre for _, genre in pairs]})
     every = con.create_table("every", pa.Table.from_pandas(rows, preserve_index=False))
     seen = every.filter(every["split"] == "train") if kind == "out_of_fold" else every
     table = history(seen, con.create_table("item_genres", item_genres), MEAN, DAMPING, kind, RECENT)
@@ -47,7 +48,7 @@ def computed(rows: pd.DataFrame, genres_of: dict[int, list[str]], kind: Kind) ->
 
 
 def moment(row: dict[str, Any]) -> tuple[int, int]:
-    return row["timestamp"], row["item_id"]
+    return row["timestamp"], row["item"]
 
 
 def by_hand(rows: pd.DataFrame, genres_of: dict[int, list[str]], kind: Kind) -> pd.DataFrame:
@@ -68,27 +69,27 @@ def by_hand(rows: pd.DataFrame, genres_of: dict[int, list[str]], kind: Kind) -> 
         return float(other["user_mean"] if kind == "point_in_time" else row["user_mean"])
 
     for row in table:
-        past = visible(row, "item_id")
+        past = visible(row, "item")
         row["item_count"] = len(past)
         row["item_mean"] = sum(other["rating"] - MEAN for other in past) / (len(past) + 5)
-        row["item_recency"] = recency(row, "item_id")
+        row["item_recency"] = recency(row, "item")
     for row in table:
-        past = visible(row, "user_id")
+        past = visible(row, "user")
         row["user_count"] = len(past)
         row["user_mean"] = sum(other["rating"] - MEAN - other["item_mean"] for other in past) / (len(past) + 3)
-        row["user_recency"] = recency(row, "user_id")
+        row["user_recency"] = recency(row, "user")
     for row in table:
-        past = visible(row, "user_id")
+        past = visible(row, "user")
         counts, means = [], []
-        for genre in genres_of[row["item_id"]]:
-            alike = [other for other in past if genre in genres_of[other["item_id"]]]
+        for genre in genres_of[row["item"]]:
+            alike = [other for other in past if genre in genres_of[other["item"]]]
             residuals = [other["rating"] - MEAN - other["item_mean"] - user_mean(row, other) for other in alike]
             counts.append(len(alike))
             means.append(sum(residuals) / (len(alike) + 2))
         row["user_genre_count"] = float(np.mean(counts or [0]))
         row["user_genre_mean"] = float(np.mean(means or [0]))
     for row in table if kind == "out_of_fold" else []:
-        others = [other for other in table if other["user_id"] == row["user_id"] and other is not row]
+        others = [other for other in table if other["user"] == row["user"] and other is not row]
         before: list[dict[str, Any]] = []
         after: list[dict[str, Any]] = []
         for other in sorted(others, key=moment):
@@ -98,7 +99,7 @@ def by_hand(rows: pd.DataFrame, genres_of: dict[int, list[str]], kind: Kind) -> 
             residuals = [other["rating"] - MEAN - other["item_mean"] for other in near]
             row[f"user_nearby_{size}_mean"] = sum(residuals) / (len(near) + 3)
     for row in table if kind == "point_in_time" else []:
-        past = visible(row, "user_id")
+        past = visible(row, "user")
         seconds = sorted({other["timestamp"] for other in past})
         for size in RECENT:
             last = [other for other in past if other["timestamp"] in seconds[-size:]]
@@ -116,10 +117,10 @@ def test_history_equals_the_definition(rows: pd.DataFrame, genres_of: dict[int, 
 
 def test_nearby_ratings_by_hand() -> None:
     # mu = 3 and no other user: all item means are 0, residuals 2, 1, -1, -2 of training rows 0, 1, 3, 4 in time. Row 2,
-    # outside training, lies between 1 and 3; rows 3 and 4 are of one second, in the order of item_id.
+    # outside training, lies between 1 and 3; rows 3 and 4 are of one second, in the order of the item.
     rows = pd.DataFrame(
         {
-            "row": range(5), "user_id": 1, "item_id": [1, 2, 3, 4, 5], "rating": [5.0, 4.0, 3.0, 2.0, 1.0],
+            "row": range(5), "user": 1, "item": [1, 2, 3, 4, 5], "rating": [5.0, 4.0, 3.0, 2.0, 1.0],
             "timestamp": [10, 20, 25, 30, 30], "split": ["train", "train", "test", "train", "train"], "fold": range(5),
         }
     )  # fmt: skip
@@ -146,7 +147,7 @@ def test_history_of_three_ratings_by_hand() -> None:
     # user's (residual 2, item mean 0 then: 2 / (1 + 3)) and row 1 as the item's (residual -2: -2 / (1 + 5)).
     rows = pd.DataFrame(
         {
-            "row": [0, 1, 2], "user_id": [1, 2, 1], "item_id": [1, 2, 2], "rating": [5.0, 1.0, 4.0],
+            "row": [0, 1, 2], "user": [1, 2, 1], "item": [1, 2, 2], "rating": [5.0, 1.0, 4.0],
             "timestamp": [10, 10, 40], "split": "train", "fold": 0,
         }
     )  # fmt: skip

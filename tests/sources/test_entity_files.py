@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from widedeep.errors import UserError
-from widedeep.sources.entities import integer, item_entities, number, read_csv, read_plain, split_genres, split_title
+from widedeep.sources.entities import (
+    any_id,
+    integer,
+    item_entities,
+    number,
+    read_csv,
+    read_plain,
+    split_genres,
+    split_title,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,13 +60,13 @@ def test_number() -> None:
             number(text)
 
 
-def test_items_are_sorted_by_id_with_stated_dtypes() -> None:
-    items = item_entities([7, 3], ["B", None], [None, 1995], [["x"], []], {"score": [1.0, math.nan]})
-    assert items.table["item_id"].tolist() == [3, 7]
-    assert items.table["title"].tolist() == [None, "B"]
-    assert items.table["genres"].tolist() == [[], ["x"]]
+def test_items_have_stated_dtypes() -> None:
+    items = item_entities(["7", "3"], ["B", None], [None, 1995], [["x"], []], {"score": [1.0, math.nan]})
+    assert items.table["item_id"].tolist() == ["7", "3"]
+    assert items.table["title"].tolist() == ["B", None]
+    assert items.table["genres"].tolist() == [["x"], []]
     assert items.numeric == ("score",)
-    assert [str(dtype) for dtype in items.table.dtypes] == ["int64", "object", "Int64", "object", "float64"]
+    assert [str(dtype) for dtype in items.table.dtypes] == ["object", "object", "Int64", "object", "float64"]
 
 
 def test_csv_fields_may_hold_commas_quotes_and_line_ends(tmp_path: Path) -> None:
@@ -92,10 +101,28 @@ def test_bad_ids_name_file_line_rule_and_value(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("1|a\n2|b\n1|c\n")
     with pytest.raises(UserError, match=r"a\.txt, line 3: id must be unique. Got 1, which line 1 has already"):
-        read_plain(path, "|", ("id", "name"), "latin-1").ids("id")
+        read_plain(path, "|", ("id", "name"), "latin-1").integer_ids("id")
     path.write_text("1|a\nx7|b\n")
     with pytest.raises(UserError, match=r"a\.txt, line 2: id must be an integer. Got 'x7' instead"):
-        read_plain(path, "|", ("id", "name"), "latin-1").ids("id")
+        read_plain(path, "|", ("id", "name"), "latin-1").integer_ids("id")
+
+
+def test_integer_ids_come_in_their_only_form(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("007|a\n-0|b\n")
+    table = read_plain(tmp_path / "a.txt", "|", ("id", "name"), "latin-1")
+    assert table.integer_ids("id") == ["7", "0"]
+    assert table.ids("id") == ["007", "-0"]
+
+
+@pytest.mark.parametrize("text", ["", " 7", "7\t", "\N{NO-BREAK SPACE}7", "7\x1f", "\x00"])
+def test_any_id_refuses(text: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        any_id(text)
+
+
+@pytest.mark.parametrize("text", ["0042", "1.0", "a b", "ключ", "9" * 40, "\N{ZERO WIDTH SPACE}x"])
+def test_any_id_is_kept_as_it_is(text: str) -> None:
+    assert any_id(text) == text
 
 
 def test_missing_file_says_what_to_do(tmp_path: Path) -> None:

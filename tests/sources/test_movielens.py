@@ -29,15 +29,15 @@ def ml_100k(tmp_path: Path) -> Path:
 def test_ml_100k_items_and_users(ml_100k: Path) -> None:
     source = SOURCES["ml-100k"]
     items = source.items(ml_100k).table
-    assert items["item_id"].tolist() == [1, 2]
-    assert items["title"].tolist() == ["Café au lait, Le", None]
-    assert items["year"].tolist() == [1994, pd.NA]
-    assert items["genres"].tolist() == [["Action", "Drama"], []]
+    assert items["item_id"].tolist() == ["2", "1"]
+    assert items["title"].tolist() == [None, "Café au lait, Le"]
+    assert items["year"].tolist() == [pd.NA, 1994]
+    assert items["genres"].tolist() == [[], ["Action", "Drama"]]
     users = source.users(ml_100k)
     assert users is not None
     assert users.numeric == ("age",)
     assert users.categorical == ("gender", "occupation")
-    assert row(users.table, "user_id", 2) == {"user_id": 2, "age": 53.0, "gender": "F", "occupation": "other"}
+    assert row(users.table, "user_id", "2") == {"user_id": "2", "age": 53.0, "gender": "F", "occupation": "other"}
 
 
 def test_ml_100k_genre_flag_must_be_0_or_1(ml_100k: Path) -> None:
@@ -58,7 +58,7 @@ def test_ml_1m_codes_become_labels(tmp_path: Path) -> None:
     users = SOURCES["ml-1m"].users(tmp_path)
     assert users is not None
     assert users.table.to_dict("list") == {
-        "user_id": [1, 2],
+        "user_id": ["1", "2"],
         "gender": ["F", "M"],
         "age": ["Under 18", "56+"],
         "occupation": ["K-12 student", "other"],
@@ -91,9 +91,9 @@ def test_csv_release(tmp_path: Path) -> None:
         'movieId,title,genres\r\n11,"American President, The (1995)",Comedy|Drama\r\n9,Moonlight,(no genres listed)\r\n'
     )
     items = SOURCES["ml-32m"].items(tmp_path).table
-    assert items["item_id"].tolist() == [9, 11]
-    assert items["title"].tolist() == ["Moonlight", "American President, The"]
-    assert items["genres"].tolist() == [[], ["Comedy", "Drama"]]
+    assert items["item_id"].tolist() == ["11", "9"]
+    assert items["title"].tolist() == ["American President, The", "Moonlight"]
+    assert items["genres"].tolist() == [["Comedy", "Drama"], []]
     assert SOURCES["ml-32m"].users(tmp_path) is None
 
 
@@ -165,13 +165,13 @@ def test_real_files(unpacked: Path, name: str, n_items: int, n_users: int, n_gen
     assert (0 if users is None else len(users.table)) == n_users
     assert items["genres"].explode().nunique() == n_genres
     assert items["year"].isna().sum() == without_year
-    assert row(items, "item_id", 1)["title"] == "Toy Story"
+    assert row(items, "item_id", "1")["title"] == "Toy Story"
 
 
 def test_real_titles_without_a_plain_year(unpacked: Path) -> None:
     old = SOURCES["ml-100k"].items(unpacked / "ml-100k").table
-    assert row(old, "item_id", 267)["title"] is None
-    assert row(old, "item_id", 1412)["title"] == "Land Before Time III: The Time of the Great Giving"
+    assert row(old, "item_id", "267")["title"] is None
+    assert row(old, "item_id", "1412")["title"] == "Land Before Time III: The Time of the Great Giving"
     new = SOURCES["ml-latest-small"].items(unpacked / "ml-latest-small").table.set_index("title")["year"]
     assert new["Death Note: Desu nôto"] == 2006
     assert pd.isna(new["Babylon 5"])

@@ -50,9 +50,9 @@ def test_items(tmp_path: Path) -> None:
         "score", "episodes", "rank", "popularity", "favorites", "scored_by", "members", "duration"
     )  # fmt: skip
     assert items.categorical == ("type", "source", "age_rating", "status")
-    unknown, bebop = items.table.to_dict("records")
+    bebop, unknown = items.table.to_dict("records")
     assert bebop == {
-        "item_id": 5,
+        "item_id": "5",
         "title": "Cowboy Bebop, the Movie",
         "year": 2001,
         "genres": ["Action", "Slice of Life"],
@@ -103,10 +103,10 @@ def test_users_without_what_contains_the_ratings(tmp_path: Path) -> None:
     assert users.numeric == ("birth_year", "joined_year")
     assert users.categorical == ("gender", "country")
     assert list(users.table) == ["user_id", "birth_year", "joined_year", "gender", "country"]
-    assert users.table.iloc[1].tolist() == [4, 1985.0, 2004.0, "Male", "Portugal"]
-    assert users.table.iloc[0]["gender"] is None
-    assert users.table.iloc[0]["country"] == "California"
-    assert math.isnan(users.table.iloc[0]["birth_year"])
+    assert users.table.iloc[0].tolist() == ["4", 1985.0, 2004.0, "Male", "Portugal"]
+    assert users.table.iloc[1]["gender"] is None
+    assert users.table.iloc[1]["country"] == "California"
+    assert math.isnan(users.table.iloc[1]["birth_year"])
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_real_sample(shared_data: Path, tmp_path: Path) -> None:
     layout = MAL.ratings(raw)
     lines = (raw / layout.name).read_text(encoding="utf-8").splitlines()
     assert lines[0] == layout.header
-    rated = pd.Series([int(line.split(",")[layout.fields["item_id"]]) for line in lines[1:]])
+    rated = pd.Series([line.split(",")[layout.fields["item_id"]] for line in lines[1:]])
     assert (~rated.isin(items["item_id"])).sum() == 74
     assert not MAL.items_complete
     assert {line.split(",")[layout.fields["rating"]] for line in lines[1:]} <= {str(score) for score in range(1, 11)}

@@ -38,13 +38,13 @@ def test_table_of_the_package_in_the_layout_of_grouplens(tmp_path: Path) -> None
     items = SMALL.items(tmp_path / "raw").table
     assert len(items) == 9_066
     assert items.iloc[0].tolist() == [
-        1,
+        "1",
         "Toy Story",
         1995,
         ["Adventure", "Animation", "Children", "Comedy", "Fantasy"],
     ]
     unnamed = items[items["title"].isna()]
-    assert unnamed["item_id"].tolist() == [108548, 108583, 143410, 151307, 162376]
+    assert unnamed["item_id"].tolist() == ["108548", "108583", "143410", "151307", "162376"]
     assert unnamed["year"].isna().all()
     assert items["year"].min() == 1902
     assert items["year"].max() == 2016

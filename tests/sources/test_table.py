@@ -51,13 +51,13 @@ def test_further_columns_are_numeric_or_categorical(tmp_path: Path) -> None:
     items = CSV.items(tmp_path)
     assert items.numeric == ("price",)
     assert items.categorical == ("colour",)
-    assert items.table["item_id"].tolist() == [3, 5, 7]
-    assert items.table["title"].tolist() == [None, "C", "B"]
-    assert items.table["year"].tolist() == [pd.NA, 2001, 1995]
-    assert items.table["genres"].tolist() == [[], ["x"], ["x", "y"]]
-    assert items.table["price"].tolist()[1:] == [10.0, 2.5]
-    assert math.isnan(items.table["price"][0])
-    assert items.table["colour"].tolist() == ["red", "7", None]
+    assert items.table["item_id"].tolist() == ["7", "3", "5"]
+    assert items.table["title"].tolist() == ["B", None, "C"]
+    assert items.table["year"].tolist() == [1995, pd.NA, 2001]
+    assert items.table["genres"].tolist() == [["x", "y"], [], ["x"]]
+    assert items.table["price"].tolist()[::2] == [2.5, 10.0]
+    assert math.isnan(items.table["price"][1])
+    assert items.table["colour"].tolist() == [None, "red", "7"]
 
 
 def test_users(tmp_path: Path) -> None:
@@ -65,14 +65,16 @@ def test_users(tmp_path: Path) -> None:
     users = CSV.users(tmp_path)
     assert users is not None
     assert users.numeric == ("age",)
-    assert users.table["country"].tolist() == [None, "PT"]
+    assert users.table["country"].tolist() == ["PT", None]
 
 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
         ("items.csv", "item_id,name\n1,A\n", r"items\.csv, line 1: the header must name the column title"),
-        ("items.csv", "item_id,title\nA,A\n", r"items\.csv, line 2: item_id must be an integer. Got 'A'"),
+        ("items.csv", "item_id,title\n,A\n", r"items\.csv, line 2: item_id must be an id: text that is not empty"),
+        ("users.csv", "user_id\nA \n", r"users\.csv, line 2: user_id must be an id: .* Got 'A ' instead"),
+        ("items.csv", "item_id,title,user\n1,A,x\n", r"line 1: the column name user has another meaning"),
         ("items.csv", "item_id,title\n1,A\n1,B\n", r"items\.csv, line 3: item_id must be unique"),
         ("items.csv", "item_id,title,year\n1,A,soon\n", r"line 2: year must be a whole number or empty. Got 'soon'"),
         ("items.csv", "item_id,title,rating\n1,A,PG\n", r"line 1: the column name rating has another meaning"),

@@ -1,6 +1,7 @@
 """Tables from a few lines of csv."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 
 from widedeep.params import PreprocessParams
 from widedeep.sources import SOURCES
-from widedeep.tables.build import Tables, build_tables
+from widedeep.tables.build import build_tables
+from widedeep.tables.files import Tables, external
 
 HEADER = "user_id,item_id,rating,timestamp"
 DEFAULTS: dict[str, Any] = {
@@ -24,6 +26,29 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class Built(Tables):
+    """Tables and what `build_tables` reports of them."""
+
+    report: dict[str, Any]
+
+    @staticmethod
+    def params(**changes: Any) -> PreprocessParams:
+        return PreprocessParams(**(DEFAULTS | changes))
+
+    @classmethod
+    def of(cls, raw: Path, **changes: Any) -> "Built":
+        """From the folder of a data set csv, with some params changed."""
+        tables, report = build_tables(SOURCES["csv"], raw, cls.params(**changes))
+        return cls(**vars(tables), report=report)
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """The ratings with ids in place of codes: user, item, rating, timestamp, split."""
+        users, items = (external(self.user_ids, self.ratings["user"]), external(self.item_ids, self.ratings["item"]))
+        others = (self.ratings[name].to_pylist() for name in ("rating", "timestamp", "split"))
+        return list(zip(users.to_pylist(), items.to_pylist(), *others, strict=True))
+
+
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
     folder = tmp_path / "raw"
@@ -32,14 +57,14 @@ def raw(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def build(raw: Path) -> Callable[..., Tables]:
+def build(raw: Path) -> Callable[..., Built]:
     """Tables of the data set csv from the text or bytes of its ratings.csv, with some params changed."""
 
-    def build_with(ratings: str | bytes, items: str | None = None, **changes: Any) -> Tables:
+    def build_with(ratings: str | bytes, items: str | None = None, **changes: Any) -> Built:
         (raw / "ratings.csv").write_bytes(ratings.encode() if isinstance(ratings, str) else ratings)
         if items is not None:
             (raw / "items.csv").write_text(items, encoding="utf-8")
-        return build_tables(SOURCES["csv"], raw, PreprocessParams(**(DEFAULTS | changes)))
+        return Built.of(raw, **changes)
 
     return build_with
 

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable
 
-from widedeep.tables.build import Tables
+from tests.tables.conftest import Built
 
 ROWS = [(1, item, 1 + item % 5, 100 + item) for item in range(10)]  # the last two test
 
 
-def digest(tables: Tables) -> str:
+def digest(tables: Built) -> str:
     found: str = tables.report["test_sha256"]
     return found
 
 
-def test_hash_of_the_test_rows_tells_equal_from_other(build: Callable[..., Tables], csv: Callable[..., str]) -> None:
+def test_hash_of_the_test_rows_tells_equal_from_other(build: Callable[..., Built], csv: Callable[..., str]) -> None:
     known = digest(build(csv(*ROWS)))
     assert len(known) == 64
     assert digest(build(csv(*ROWS[::-1]))) == known  # the order of the file does not matter
@@ -24,7 +24,7 @@ def test_hash_of_the_test_rows_tells_equal_from_other(build: Callable[..., Table
     assert digest(build(csv(*ROWS), test_fraction=0.1)) != known
 
 
-def test_ratings_without_timestamps_have_a_hash_too(build: Callable[..., Tables], csv: Callable[..., str]) -> None:
+def test_ratings_without_timestamps_have_a_hash_too(build: Callable[..., Built], csv: Callable[..., str]) -> None:
     rows = [row[:3] for row in ROWS]
     tables = [build(csv(*rows, header="user_id,item_id,rating"), split="random", seed=seed) for seed in (0, 0, 1)]
     assert digest(tables[0]) == digest(tables[1]) != digest(tables[2])

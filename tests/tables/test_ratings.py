@@ -8,20 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.tables.conftest import Built
 from widedeep.columns import RATINGS_SCHEMA
 from widedeep.errors import UserError
 from widedeep.params import PreprocessParams
 from widedeep.sources import SOURCES
-from widedeep.tables.build import Tables, build_tables
+from widedeep.tables.build import build_tables
 
-Build = Callable[..., Tables]
+Build = Callable[..., Built]
 Csv = Callable[..., str]
 
+TRIMMED = "must have no space or control character at its start or end"
 GOOD = [(user, item, 1 + (user + item) % 5, 100 + 10 * user + item) for user in (1, 2, 3) for item in (1, 2, 3, 4)]
 
 
-def rows(tables: Tables) -> list[tuple[Any, ...]]:
-    return [tuple(row.values())[:4] for row in tables.ratings.to_pylist()]
+def rows(tables: Built) -> list[tuple[Any, ...]]:
+    return [row[:4] for row in tables.rows()]
 
 
 def failure(build: Build, ratings: str | bytes, *args: Any, **changes: Any) -> str:
@@ -50,12 +52,14 @@ def test_half_stars_are_kept(build: Build, csv: Csv) -> None:
         ("9,8,3", "wrong_field_count", "a line must have 4 fields between commas"),
         ("9,8,3,5,6", "wrong_field_count", "a line must have 4 fields between commas"),
         ("9,8,3,0,5", "wrong_field_count", "a line must have 4 fields between commas"),
-        ("4.5,8,3,5", "user_id_not_an_integer", "the user id must be an integer"),
-        ("1e3,8,3,5", "user_id_not_an_integer", "the user id must be an integer"),
-        (",8,3,5", "user_id_not_an_integer", "the user id must be an integer"),
-        ('"9",8,3,5', "user_id_not_an_integer", "the user id must be an integer"),
-        ("99999999999999999999,8,3,5", "user_id_not_an_integer", "the user id must be an integer"),
-        ("9,x,3,5", "item_id_not_an_integer", "the item id must be an integer"),
+        (",8,3,5", "user_id_empty", "the user id must not be empty"),
+        ("9,,3,5", "item_id_empty", "the item id must not be empty"),
+        ('"9",8,3,5', "user_id_in_quotes", "the user id must stand without quotes"),
+        ('9,"8",3,5', "item_id_in_quotes", "the item id must stand without quotes"),
+        (" 9,8,3,5", "user_id_with_space_around", f"the user id {TRIMMED}"),
+        ("9,8 ,3,5", "item_id_with_space_around", f"the item id {TRIMMED}"),
+        ("9,\t8,3,5", "item_id_with_space_around", f"the item id {TRIMMED}"),
+        ("9\N{NO-BREAK SPACE},8,3,5", "user_id_with_space_around", f"the user id {TRIMMED}"),
         ("9,8,NaN,5", "rating_not_a_number", "the rating must be a finite number"),
         ("9,8,inf,5", "rating_not_a_number", "the rating must be a finite number"),
         ("9,8,1e999,5", "rating_not_a_number", "the rating must be a finite number"),
@@ -67,8 +71,8 @@ def test_half_stars_are_kept(build: Build, csv: Csv) -> None:
         ("9,8,3,", "timestamp_not_an_integer", "the timestamp must be an integer of seconds since 1970, 0 or more"),
         ("9,8,3,1.5", "timestamp_not_an_integer", "the timestamp must be an integer of seconds since 1970, 0 or more"),
         ("9,8,3,-1", "timestamp_not_an_integer", "the timestamp must be an integer of seconds since 1970, 0 or more"),
-        ("9,\0,3,5", "item_id_not_an_integer", "the item id must be an integer"),
-        ("9,\x1f,3,5", "item_id_not_an_integer", "the item id must be an integer"),
+        ("9,\0,3,5", "item_id_with_space_around", f"the item id {TRIMMED}"),
+        ("9,\x1f,3,5", "item_id_with_space_around", f"the item id {TRIMMED}"),
     ],
 )
 def test_bad_row_is_named_or_dropped_and_counted(
@@ -97,7 +101,7 @@ def test_a_rating_of_11_on_a_scale_to_10_is_refused(build: Build, csv: Csv) -> N
 
 def test_bytes_that_are_no_text_are_named_not_fatal(build: Build, csv: Csv) -> None:
     data = csv(*GOOD).encode() + b"9,\xff\xfe,3,5\n"
-    assert "line 14: the item id must be an integer. Got '9,ÿþ,3,5' instead" in failure(build, data)
+    assert "line 14: the line must be UTF-8 text. Got '9,\ufffd\ufffd,3,5' instead" in failure(build, data)
     assert rows(build(data, on_bad_rows="drop")) == GOOD
 
 

@@ -8,19 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.tables.conftest import DEFAULTS
+from tests.tables.conftest import Built
 from widedeep.errors import UserError
 from widedeep.params import PreprocessParams
-from widedeep.sources import SOURCES
 from widedeep.tables import splits
-from widedeep.tables.build import Tables, build_tables
 
-Build = Callable[..., Tables]
+Build = Callable[..., Built]
 Csv = Callable[..., str]
 
 
-def split_of(tables: Tables) -> dict[tuple[int, int], str]:
-    return {(row["user_id"], row["item_id"]): row["split"] for row in tables.ratings.to_pylist()}
+def split_of(tables: Built) -> dict[tuple[int, int], str]:
+    return {(user, item): split for user, item, _, _, split in tables.rows()}
 
 
 def random_rows(count: int, seconds: int) -> list[tuple[int, int, int, int]]:
@@ -93,10 +91,10 @@ def test_split_by_time_needs_timestamps(build: Build, csv: Csv, split: str) -> N
 def test_auto_follows_time_where_there_is_any(build: Build, csv: Csv) -> None:
     rows = random_rows(200, 9)
     timed = build(csv(*rows), split="auto")
-    assert timed.split == "temporal"
+    assert timed.about.split == "temporal"
     assert timed.ratings.equals(build(csv(*rows), split="temporal").ratings)
     untimed = build(csv(*[row[:3] for row in rows], header="user_id,item_id,rating"), split="auto")
-    assert untimed.split == "random"
+    assert untimed.about.split == "random"
 
 
 def test_random_fractions_are_exact(build: Build, csv: Csv) -> None:
@@ -129,9 +127,9 @@ def test_leave_last_out_by_hand(build: Build, csv: Csv) -> None:
 
 
 def test_leave_last_out_without_validation_tests_one_per_user(build: Build, csv: Csv) -> None:
-    rows = build(csv(*random_rows(300, 50)), split="leave_last_out", validation_fraction=0).ratings.to_pylist()
-    assert Counter(row["user_id"] for row in rows if row["split"] == "test") == dict.fromkeys(range(20), 1)
-    assert {row["split"] for row in rows} == {"train", "test"}
+    found = split_of(build(csv(*random_rows(300, 50)), split="leave_last_out", validation_fraction=0))
+    assert Counter(user for (user, _), split in found.items() if split == "test") == dict.fromkeys(range(20), 1)
+    assert set(found.values()) == {"train", "test"}
 
 
 def test_leave_last_out_names_a_user_with_one_rating(build: Build, csv: Csv) -> None:
@@ -139,6 +137,9 @@ def test_leave_last_out_names_a_user_with_one_rating(build: Build, csv: Csv) -> 
     with pytest.raises(UserError, match=r"User 7 has 1; in all 2 users .* Set preprocess.min_ratings_per_user to 3."):
         build(csv(*rows), split="leave_last_out")
     assert build(csv(*rows), split="leave_last_out", min_ratings_per_user=3).report["users"]["rated"] == 1
+    named = [(f"u{user}", *rest) for user, *rest in rows]
+    with pytest.raises(UserError, match="User u7 has 1; in all 2 users"):
+        build(csv(*named), split="leave_last_out")
 
 
 def test_too_few_ratings_to_test_on_are_refused(build: Build, csv: Csv) -> None:
@@ -171,21 +172,19 @@ def test_order_of_the_lines_does_not_matter(build: Build, csv: Csv, split: str) 
 
 
 @pytest.fixture
-def given(raw: Path) -> Callable[..., Tables]:
-    """Tables of train.csv and test.csv without a ratings.csv."""
+def given(raw: Path) -> Callable[..., Built]:
+    """Built of train.csv and test.csv without a ratings.csv."""
 
-    def build(train: str, test: str, split: str = "predefined", fold: str = "given", **changes: Any) -> Tables:
+    def build(train: str, test: str, split: str = "predefined", fold: str = "given", **changes: Any) -> Built:
         (raw / "train.csv").write_text(train, encoding="utf-8")
         (raw / "test.csv").write_text(test, encoding="utf-8")
-        return build_tables(
-            SOURCES["csv"], raw, PreprocessParams(**(DEFAULTS | changes | {"split": split, "fold": fold}))
-        )
+        return Built.of(raw, **changes, split=split, fold=fold)
 
     return build
 
 
 def test_given_split_tests_its_test_file_and_validates_a_part_of_its_training_file(
-    given: Callable[..., Tables], csv: Csv
+    given: Callable[..., Built], csv: Csv
 ) -> None:
     rows = [(1, item, 3, 100 + item) for item in range(12)]
     by_pair = split_of(given(csv(*rows[2:]), csv(*rows[:2])))
@@ -193,7 +192,7 @@ def test_given_split_tests_its_test_file_and_validates_a_part_of_its_training_fi
     assert Counter(by_pair.values()) == {"train": 8, "validation": 2, "test": 2}
 
 
-def test_given_split_counts_a_pair_of_both_files_once(given: Callable[..., Tables], csv: Csv) -> None:
+def test_given_split_counts_a_pair_of_both_files_once(given: Callable[..., Built], csv: Csv) -> None:
     tables = given(csv((1, 1, 3, 5), (1, 2, 3, 5)), csv((1, 2, 4, 5), (1, 3, 4, 5)), validation_fraction=0)
     assert split_of(tables) == {(1, 1): "train", (1, 2): "test", (1, 3): "test"}
     assert tables.report["rows"]["duplicates"] == 1
@@ -208,13 +207,13 @@ def test_given_split_counts_a_pair_of_both_files_once(given: Callable[..., Table
     ],
 )
 def test_given_split_under_another_name_is_an_error_that_names_it(
-    given: Callable[..., Tables], csv: Csv, changes: dict[str, str], message: str
+    given: Callable[..., Built], csv: Csv, changes: dict[str, str], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         given(csv((1, 1, 3, 5)), csv((1, 2, 3, 5)), **changes)
 
 
-def test_given_split_with_two_kinds_of_header_is_an_error(given: Callable[..., Tables], csv: Csv) -> None:
+def test_given_split_with_two_kinds_of_header_is_an_error(given: Callable[..., Built], csv: Csv) -> None:
     with pytest.raises(UserError, match=r"test\.csv, line 1: the header must be 'user_id,item_id,rating,timestamp'"):
         given(csv((1, 1, 3, 5)), "user_id,item_id,rating\n1,2,3\n")
 

@@ -6,12 +6,12 @@ import ibis
 import numpy as np
 import pytest
 
-from widedeep.tables.build import Tables
+from tests.tables.conftest import Built
 
 
 @pytest.mark.parametrize("split", ["temporal", "leave_last_out"])
 def test_tables_are_the_same_with_one_thread_and_with_four(
-    build: Callable[..., Tables], csv: Callable[..., str], monkeypatch: pytest.MonkeyPatch, split: str
+    build: Callable[..., Built], csv: Callable[..., str], monkeypatch: pytest.MonkeyPatch, split: str
 ) -> None:
     # Several row groups (122,880 rows each), else one thread does it all; pairs repeat, so that duplicates are dropped.
     rng = np.random.default_rng(0)

@@ -59,7 +59,10 @@ def choose(features: Features, users: Tensor, params: EvaluateParams) -> list[in
 def examples(
     features: Features, model: Model, recommended: Recommended, items: pd.DataFrame, params: EvaluateParams
 ) -> list[Example]:
-    """Collect what the report shows of some users. `items` is the canonical table. A missing title becomes "item 123"."""
+    """Collect what the report shows of some users. `items` is the canonical table.
+
+    A missing title becomes "item 123", with the item's id.
+    """
     titles = items.assign(**{ITEM_ID: features.items.ids})
     threshold = relevant_from(features, params)
     found = []

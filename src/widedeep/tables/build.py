@@ -36,6 +36,8 @@ from widedeep.tables.files import About, Tables, external
 from widedeep.tables.ids import encode_ids, number_ids
 from widedeep.tables.ratings import FILE, latest_of_duplicates, read_ratings, with_enough_ratings
 
+BLOCK = 2**20  # ids hashed at once
+
 
 def build_tables(
     source: Source, raw: Path, params: PreprocessParams, scaling: Mapping[str, Fitted] | None = None
@@ -156,9 +158,11 @@ def _digest(ratings: pa.Table, ids: Mapping[str, pa.Array], split: str) -> str:
     users, items = (external(ids[key].take(rows[key].combine_chunks())) for key in (USER, ITEM))
     for column in (users, items, rows[RATING], rows[TIMESTAMP]):
         if pa.types.is_string(column.type):
-            text = column.cast(pa.large_string())
-            lines = pa.LargeListArray.from_arrays(pa.array([0, len(text)], pa.int64()), text)
-            digest.update(pc.binary_join(lines, "\n")[0].as_buffer())
+            for start in range(0, len(column), BLOCK):
+                part = column[start : start + BLOCK]
+                lines = pc.binary_join(pa.ListArray.from_arrays([0, len(part)], part), "\n")
+                digest.update(lines[0].as_buffer())
+                digest.update(b"\n")
         else:
             values = pc.fill_null(column, 0).to_numpy()  # without timestamps all are null
             digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
