@@ -183,6 +183,21 @@ def _drawn(users: Tensor, most: int, seed: int) -> Tensor:
     return users[torch.from_numpy(np.sort(drawn))]
 
 
+def headline(metrics: Mapping[str, Any], k: int) -> dict[str, float]:
+    """Values for MLflow by flat names: `rating.online.rmse`, `ranking.frozen.ndcg_at_10`, `bias.rating.online.rmse`.
+
+    Of the metrics at several cut-offs only those at `k` are there, and of the baselines only the ratings.
+    """
+    flat: dict[str, float] = {}
+    for prefix, tasks in {"": metrics, **{f"{name}.": tasks for name, tasks in metrics["baselines"].items()}}.items():
+        for knowledge, estimates in tasks["rating"].items():
+            flat |= {f"{prefix}rating.{knowledge}.{metric}": e["value"] for metric, e in estimates.items()}
+    for metric, estimate in metrics["ranking"][FROZEN].items():
+        if metric.endswith(f"_at_{k}"):
+            flat[f"ranking.{FROZEN}.{metric}"] = estimate["value"]
+    return flat
+
+
 def list_length(ks: Iterable[int]) -> int:
     """The cut-off of the headline: 10 if it is one of them, else the longest."""
     return 10 if 10 in ks else max(ks)
