@@ -7,7 +7,7 @@ from textwrap import wrap
 from widedeep.report.charts.canvas import PAPER, WIDTH, Series, draw_line, draw_marker
 
 LINE = 15  # from one line of a title to the next
-TITLE = 52  # letters of a title in one line
+TITLE = 56  # letters of a title in one line
 LETTER = 6  # about the width of a letter of the legend
 
 
