@@ -18,6 +18,17 @@ VALIDATION: Final = "validation"
 TEST: Final = "test"
 SPLITS: Final = (TRAIN, VALIDATION, TEST)
 
+# What a prediction may know of the past: all before its own moment, or all up to the training cut-off.
+ONLINE: Final = "online"
+FROZEN: Final = "frozen"
+
+# Of the score tables, with some of the columns above (see evaluation/files.py).
+MODEL: Final = "model"
+KNOWLEDGE: Final = "knowledge"
+PREDICTED: Final = "predicted"
+RANK: Final = "rank"
+SCORE: Final = "score"
+
 # Ordered by (timestamp, user_id, item_id); a data set without timestamps by (user_id, item_id).
 RATINGS_SCHEMA: Final = pa.schema(
     [

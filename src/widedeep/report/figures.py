@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from widedeep.evaluation.evaluate import COMPARED
 from widedeep.report import charts, findings
 from widedeep.report.charts import Axis, Line, Point, Row, Series
 from widedeep.report.findings import LABELS, METRIC_LABELS, count, number
+from widedeep.scoring import COMPARED
 
 TRAINED = ("#0072B2", "circle")  # whichever model it is
 BESIDE = {
