@@ -8,6 +8,9 @@ import pandas as pd
 
 from widedeep.columns import ITEM, KNOWLEDGE, MODEL, PREDICTED, RANK, RATING, SPLIT, TIMESTAMP, USER
 from widedeep.errors import exit_on_user_error
+from widedeep.evaluation.background import relevant_from
+from widedeep.evaluation.files import PREDICTIONS, RECOMMENDATIONS
+from widedeep.evaluation.metrics import list_length
 from widedeep.files import read_json, replacing
 from widedeep.params import load_params
 from widedeep.report.about import About
@@ -27,7 +30,8 @@ def main() -> None:
     about = About.from_json(read_json(args.model))
     metrics = read_json(args.results / "metrics.json")
     tables = _tables(args.tables, args.data_report)
-    choices = Choices.of(params.evaluate, params.report, tables.rating_scale)
+    relevant = relevant_from(params.evaluate.relevant_rating, tables.rating_scale)
+    choices = Choices(list_length(params.evaluate.ks), relevant, params.report.examples, params.report.seed)
     scores = _scores(args.results, about.model, next(iter(metrics["rating"])))
     plots = read_plots(args.results / "plots")
     page = render_report(about, metrics, plots, pd.read_csv(args.curves), scores, tables, choices)
@@ -54,10 +58,10 @@ def _scores(folder: Path, model: str, knowledge: str) -> Scores:
     """Of the score tables only the rows of the model. Its test rows are the same under every knowledge."""
     own = [(MODEL, "==", model)]
     test = pd.read_parquet(
-        folder / "predictions.parquet", columns=[USER, ITEM, RATING], filters=[*own, (KNOWLEDGE, "==", knowledge)]
+        folder / PREDICTIONS, columns=[USER, ITEM, RATING], filters=[*own, (KNOWLEDGE, "==", knowledge)]
     )
     columns = [USER, RANK, ITEM, PREDICTED]
-    return Scores(test, pd.read_parquet(folder / "recommendations.parquet", columns=columns, filters=own))
+    return Scores(test, pd.read_parquet(folder / RECOMMENDATIONS, columns=columns, filters=own))
 
 
 if __name__ == "__main__":

@@ -8,15 +8,16 @@ from tempfile import TemporaryDirectory
 import yaml
 from pydantic import ValidationError
 
-from widedeep.columns import TEST, TRAIN, USER, VALIDATION
+from studies.judging import evaluate
+from widedeep.columns import FROZEN, TEST, TRAIN, USER, VALIDATION
 from widedeep.errors import UserError, exit_on_user_error
-from widedeep.evaluation.curves import DECIMALS
-from widedeep.evaluation.evaluate import UNRANKED, evaluate, knowledges, list_length
-from widedeep.evaluation.rating import SQUARED_ERROR, N
-from widedeep.features.store import FROZEN, Features
+from widedeep.evaluation.metrics import SQUARED_ERROR, N, list_length
+from widedeep.evaluation.results import DECIMALS
+from widedeep.features.store import Features
 from widedeep.files import replacing, write_json
 from widedeep.models.family import BASELINES, NETWORKS
 from widedeep.params import TrainParams, load_params
+from widedeep.scoring import UNRANKED, knowledges
 from widedeep.training.fit import fit
 
 

@@ -18,9 +18,9 @@ from annotated_types import Ge, Gt, Lt
 from pydantic import ValidationError
 
 from studies.drift.stream import Moment, Stream, moment, seen_by
+from studies.judging import evaluate
 from widedeep.columns import TEST
 from widedeep.errors import UserError
-from widedeep.evaluation.evaluate import evaluate
 from widedeep.evaluation.rating import per_user_errors
 from widedeep.features.store import Features
 from widedeep.models.model import Model

@@ -13,9 +13,9 @@ from river import optim, reco
 
 from studies.drift.policies import Judged
 from studies.drift.stream import Stream
-from widedeep.columns import ITEM, RATING, TIMESTAMP, USER
-from widedeep.evaluation.rating import ABSOLUTE_ERROR, SQUARED_ERROR, per_user_errors
-from widedeep.features.store import ONLINE
+from widedeep.columns import ITEM, ONLINE, RATING, TIMESTAMP, USER
+from widedeep.evaluation.metrics import ABSOLUTE_ERROR, SQUARED_ERROR
+from widedeep.evaluation.rating import per_user_errors
 
 RIVER = "river"
 

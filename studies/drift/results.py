@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from studies.drift.policies import RETRAIN, STALE, WARM_START, Judged, Scored
 from studies.drift.reference import RIVER
 from studies.drift.stream import Stream
-from widedeep.columns import TIMESTAMP, USER
+from widedeep.columns import FROZEN, ONLINE, TIMESTAMP, USER
 from widedeep.evaluation.bootstrap import Bootstrap, Estimate
-from widedeep.evaluation.rating import ABSOLUTE_ERROR, SQUARED_ERROR, N
-from widedeep.features.store import FROZEN, ONLINE
+from widedeep.evaluation.metrics import ABSOLUTE_ERROR, SQUARED_ERROR, N
 
 POLICIES = (STALE, RETRAIN, WARM_START, RIVER)
 PAIRS = ((WARM_START, RETRAIN), (STALE, RETRAIN), (WARM_START, STALE), (WARM_START, RIVER))

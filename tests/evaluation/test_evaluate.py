@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from widedeep.evaluation.evaluate import COMPARED, evaluate
 
 from tests.evaluation.conftest import Judged
 from widedeep.errors import UserError
-from widedeep.evaluation.evaluate import COMPARED, evaluate
 from widedeep.features.build import FeatureTables
 from widedeep.features.store import Features
 from widedeep.models.family import BASELINES, NETWORKS

@@ -15,7 +15,7 @@ from widedeep.compare.pictures import history_figures
 from widedeep.compare.table import called, legend
 from widedeep.evaluation.bootstrap import BETTER, NO_EVIDENCE, WORSE
 from widedeep.report.charts import SHADES
-from widedeep.report.labels import metric_label, unit
+from widedeep.report.labels import axis_label, metric_label
 from widedeep.report.page import render_page
 from widedeep.report.policies import POLICIES, policy_figures, policy_table
 from widedeep.report.text import number
@@ -125,6 +125,6 @@ def _policies(results: pd.DataFrame) -> list[dict[str, Any]]:
             }
             for name in seconds.index
         ]
-        names = [unit(metric) for metric in tables]
+        names = [axis_label(metric) for metric in tables]
         shown.append({"dataset": dataset, "figures": policy_figures(own), "metrics": names, "table": rows})
     return shown

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from widedeep.compare.history import Commit, changed_text
 from widedeep.report.charts import Axis, Occasion, Point, Series, run_chart
 from widedeep.report.charts.canvas import BLUE, CIRCLE
-from widedeep.report.labels import metric_label, unit
+from widedeep.report.labels import axis_label, metric_label
 from widedeep.report.results import Figure
 from widedeep.report.text import PERCENT, capitalize, number
 
@@ -22,7 +22,7 @@ def history_figures(commits: Sequence[Commit], metrics: Sequence[str]) -> list[F
     for metric in metrics:
         title = history_finding(commits, metric)
         occasions = [_occasion(commit, metric) for commit in commits]
-        svg = Markup(run_chart(occasions, Axis(f"{unit(metric)}, 95{PERCENT} interval"), "value", title))
+        svg = Markup(run_chart(occasions, Axis(f"{axis_label(metric)}, 95{PERCENT} interval"), "value", title))
         figures.append(Figure(title, svg, f"{metric}, by commit"))
     return figures
 

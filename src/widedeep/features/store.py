@@ -22,7 +22,6 @@ from widedeep.features.vocabulary import Vocabulary
 DAY = 86400
 ID = 0  # the place of the id among the categories of an entity
 WHOLE_TRAIN = "whole train"  # the split of all training rows, where a warm start trains on a part of them
-FROZEN, ONLINE = "frozen", "online"  # what a row may know: the past as of the training cut-off, or of its own event
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from widedeep.report.charts import Axis, Line, Point, Series, line_chart
 from widedeep.report.charts.canvas import BLUE, CIRCLE, DIAMOND, GREEN, GREY, SQUARE, TRIANGLE, VERMILION
-from widedeep.report.labels import unit
+from widedeep.report.labels import axis_label
 from widedeep.report.results import Figure
 from widedeep.report.text import number, percent
 
@@ -42,7 +42,7 @@ def policy_figures(results: pd.DataFrame) -> list[Figure]:
             points = [Point(POLICIES[str(policy)], *row) for row in part[["value", "low", "high"]].to_numpy()]
             lines.append(Line(part["window"].astype(float).tolist(), points))
         title = policy_finding(own)
-        axes = Axis("start of the window (UTC)", ticks[:: math.ceil(len(ticks) / 5)]), Axis(unit(metric))
+        axes = Axis("start of the window (UTC)", ticks[:: math.ceil(len(ticks) / 5)]), Axis(axis_label(metric))
         svg = Markup(line_chart(lines, *axes, title, whiskers=True))
         figures.append(Figure(title, svg, f"{_name(metric)} by window", looks=looks))
     return figures
@@ -79,4 +79,4 @@ def policy_table(own: pd.DataFrame) -> pd.DataFrame:
 
 
 def _name(metric: str) -> str:
-    return unit(metric).removesuffix(" (rating points)")
+    return axis_label(metric).partition(" (")[0]

@@ -6,11 +6,14 @@ import pandas as pd
 from markupsafe import Markup
 
 from widedeep.columns import FROZEN
+from widedeep.evaluation.metrics import HIGHER, METRICS, RANKING_TASK, of_task
 from widedeep.report.about import About
 from widedeep.report.charts import Axis, Line, line_chart
-from widedeep.report.labels import DRAWN_BY_K, RANKING_LABELS, UNJUDGED, model_label
+from widedeep.report.labels import axis_label, model_label
 from widedeep.report.results import Figure, Results, estimates, point
 from widedeep.report.text import PERCENT, number
+
+DRAWN = ("ndcg", "recall", "precision", "hit_rate")  # the metrics that say most; the table beside has all
 
 
 def ranking_finding(results: Results, k: int) -> str:
@@ -46,23 +49,23 @@ def ranking_table(results: Results, k: int) -> list[dict[str, Any]]:
     """
     by_model = results.by_model("ranking", FROZEN)
     rows = []
-    for metric, label in RANKING_LABELS.items():
-        cells = [found.get(f"{metric}_at_{k}") for found in by_model.values()]
+    for metric in of_task(RANKING_TASK):
+        cells = [found.get(f"{metric.name}_at_{k}") for found in by_model.values()]
         if not any(cells):
             continue
         highest = max(cell["value"] for cell in cells if cell)
-        judged = metric not in UNJUDGED and highest > 0
+        judged = metric.direction == HIGHER and highest > 0
         marked = [(cell, judged and cell is not None and cell["value"] == highest) for cell in cells]
-        rows.append({"label": label, "cells": marked})
+        rows.append({"label": axis_label(metric.name), "cells": marked})
     return rows
 
 
 def by_k_figures(results: Results, table: pd.DataFrame) -> list[Figure]:
-    """A chart per metric of `DRAWN_BY_K`, from reports/plots/ranking_by_k.csv."""
+    """A chart per metric of `DRAWN`, from reports/plots/ranking_by_k.csv."""
     if table.empty:
         return []
     figures = []
-    for metric in DRAWN_BY_K:
+    for metric in DRAWN:
         own = table[table["metric"] == metric]
         title = by_k_finding(table, metric)
         # Cut-offs grow like 1, 5, 10, 20, 50: equal steps show all of them.
@@ -71,7 +74,7 @@ def by_k_figures(results: Results, table: pd.DataFrame) -> list[Figure]:
             Line(range(len(ticks)), [point(results.looks[str(model)], row) for row in estimates(part, "value")])
             for model, part in own.groupby("model", sort=False)
         ]
-        svg = line_chart(lines, Axis("k, places in the list", ticks), Axis(RANKING_LABELS[metric]), title)
+        svg = line_chart(lines, Axis("k, places in the list", ticks), Axis(METRICS[metric].label), title)
         figures.append(Figure(title, Markup(svg)))
     return figures
 
@@ -79,14 +82,14 @@ def by_k_figures(results: Results, table: pd.DataFrame) -> list[Figure]:
 def by_k_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """A row per metric and k, with the estimate of each model."""
     return [
-        {"metric": RANKING_LABELS.get(metric, metric), "k": k, "models": list(estimates(part, "value"))}
+        {"metric": METRICS[metric].label, "k": k, "models": list(estimates(part, "value"))}
         for (metric, k), part in table.groupby(["metric", "k"], sort=False)
     ]
 
 
 def by_k_finding(table: pd.DataFrame, metric: str) -> str:
     """Which model is best, if one is at every k."""
-    label = RANKING_LABELS[metric]
+    label = METRICS[metric].label
     values = table[table["metric"] == metric].pivot(index="k", columns="model", values="value")
     if values.empty:
         return label

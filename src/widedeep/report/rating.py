@@ -5,9 +5,10 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from widedeep.evaluation.metrics import RATING_TASK, of_task
 from widedeep.report.about import About
 from widedeep.report.charts import Axis, Line, Point, Row, dot_chart, line_chart
-from widedeep.report.labels import model_label
+from widedeep.report.labels import axis_label, model_label
 from widedeep.report.results import RMSE, Estimate, Figure, Results, point
 from widedeep.report.text import PERCENT, number, percent
 
@@ -70,6 +71,17 @@ def error_table(results: Results) -> list[dict[str, Any]]:
             lowest = min(estimates[metric]["value"] for estimates in by_model.values())
             columns.append({name: (e[metric], e[metric]["value"] == lowest) for name, e in by_model.items()})
     return [{"look": look, "cells": [column[name] for column in columns]} for name, look in results.looks.items()]
+
+
+def rating_rows(results: Results) -> list[dict[str, Any]]:
+    """A row per metric of the rating task and knowledge, with the estimate of each model."""
+    rows = []
+    for metric in of_task(RATING_TASK):
+        for knowledge in results.knowledges:
+            cells = [found.get(metric.name) for found in results.by_model("rating", knowledge).values()]
+            if any(cells):
+                rows.append({"metric": axis_label(metric.name), "knowledge": knowledge, "models": cells})
+    return rows
 
 
 def headline_figures(results: Results) -> list[Figure]:

@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 
 from widedeep.columns import FROZEN, ONLINE, SPLIT, SPLITS, TIMESTAMP
-from widedeep.params import EvaluateParams, ReportParams
 from widedeep.report import learning, ranking, rating, slices
 from widedeep.report.about import About
 from widedeep.report.examples import examples
@@ -61,18 +60,6 @@ class Choices:
     examples: int
     seed: int
 
-    @classmethod
-    def of(cls, evaluate: EvaluateParams, report: ReportParams, rating_scale: tuple[float, float]) -> "Choices":
-        """From the sections of params.yaml.
-
-        The headline has 10 places where lists of 10 are judged, else the most places. Unless stated, a test item is
-        relevant from three quarters up the rating scale.
-        """
-        low, high = rating_scale
-        relevant = low + 0.75 * (high - low) if evaluate.relevant_rating is None else evaluate.relevant_rating
-        k = 10 if 10 in evaluate.ks else max(evaluate.ks)
-        return cls(k, relevant, report.examples, report.seed)
-
 
 def render_report(
     about: About,
@@ -107,6 +94,7 @@ def render_report(
         sorting_note=ranking.sorting_note(about, bool(figures)),
         knowledge={knowledge: KNOWLEDGE[knowledge] for knowledge in KNOWLEDGE if knowledge in metrics["rating"]},
         headline=rating.error_table(results),
+        rating_rows=rating.rating_rows(results),
         headline_figures=rating.headline_figures(results),
         learning=figures,
         validated=bool(curves.filter(like="validation").notna().any(axis=None)),

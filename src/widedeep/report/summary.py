@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from widedeep.columns import FROZEN
-from widedeep.report.labels import SUMMARIZED, model_label
+from widedeep.report.labels import model_label
 from widedeep.report.results import Estimate, Results
 from widedeep.report.text import count, interval, markdown_table
+
+RANKED = ("ndcg", "recall", "hit_rate", "coverage")
 
 
 def render_summary(model: str, metrics: Mapping[str, Any], dataset: str, k: int) -> str:
@@ -26,7 +28,7 @@ def render_summary(model: str, metrics: Mapping[str, Any], dataset: str, k: int)
     n = count(by_knowledge[results.knowledges[0]][model]["rmse"]["n"])
     text = markdown_table([f"RMSE on {n} test ratings of {dataset}", *by_knowledge], rows)
 
-    names = [f"{metric}_at_{k}" for metric in SUMMARIZED]
+    names = [f"{metric}_at_{k}" for metric in RANKED]
     rows = [
         [model_label(name), *(_text(found[name_at]) if name_at in found else "" for name_at in names)]
         for name, found in results.by_model("ranking", FROZEN).items()

@@ -10,8 +10,8 @@ from pytorch_lightning.utilities import CombinedLoader
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from widedeep.columns import TRAIN, VALIDATION
-from widedeep.features.store import FROZEN, ONLINE, Features, Rows
+from widedeep.columns import FROZEN, ONLINE, TRAIN, VALIDATION
+from widedeep.features.store import Features, Rows
 from widedeep.params import TrainParams
 
 RATING, RANKING = "rating", "ranking"  # the parts of a training batch
