@@ -33,7 +33,7 @@ from benchmarks.protocols import PROTOCOLS, Divide, Protocol, settings
 from studies.tuning.presets import FAMILIES, Sections, load_preset, merged, preset_file
 from widedeep.columns import SPLIT, TEST, TRAIN, USER, USER_ID
 from widedeep.errors import UserError
-from widedeep.evaluation.evaluate import list_length
+from widedeep.evaluation.metrics import list_length
 from widedeep.files import read_json
 from widedeep.params import load_params
 from widedeep.sources import SOURCES

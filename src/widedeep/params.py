@@ -235,6 +235,10 @@ class EvaluateParams(Section):
     relevant_rating: Float | None
     ranked_users: Count
     bootstrap_replicates: Annotated[Int, Ge(100)]
+    seed: Seed
+
+
+class ReportParams(Section):
     examples: Annotated[Int, Ge(0)]
     seed: Seed
 
@@ -263,6 +267,7 @@ class Params(Section):
     train: TrainParams
     models: Annotated[dict[str, SerializeAsAny[ModelConfig]], PlainValidator(_configs)]
     evaluate: EvaluateParams
+    report: ReportParams
     drift: DriftParams
 
     @property

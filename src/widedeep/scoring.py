@@ -1,23 +1,48 @@
 """The two places where a model meets many rows: it predicts the ratings of listed pairs, and it ranks a catalogue.
 
 Both go through their rows in parts, so that memory does not grow with them. Several models that read the same share one
-look at the features. Shapes: N rows, U users, I items of the catalogue, k places in a list.
+look at the features. `score_tables` makes of both what everything after it reads. Shapes: N rows, U users, I items of
+the catalogue, k places in a list.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from widedeep.features.assemble import grid, listed
+from widedeep.columns import (
+    FROZEN,
+    ITEM_ID,
+    KNOWLEDGE,
+    MODEL,
+    ONLINE,
+    PREDICTED,
+    RANK,
+    RATING,
+    SCORE,
+    TEST,
+    TIMESTAMP,
+    USER_ID,
+)
+from widedeep.errors import UserError
+from widedeep.features.assemble import ask, grid, listed
 from widedeep.features.context import Context
 from widedeep.features.inputs import Inputs, Reads
 from widedeep.features.ragged import Ragged
-from widedeep.features.rows import Queries
+from widedeep.features.rows import Queries, Rows
+from widedeep.features.tensors import FeatureSet
+from widedeep.models.build import build
 from widedeep.models.model import Model
+from widedeep.models.registry import ENTRIES, Architecture
+from widedeep.params import EvaluateParams
+from widedeep.tables.files import external
 
+COMPARED = ("bias", "popularity", "global_mean")  # the baselines that every model is judged beside
+UNRANKED = ("global_mean",)  # every item has the same score, so a list would say nothing
 ROWS = 2**15  # rows scored at a time, each with all that its user rated before
 PAIRS = 2**18  # pairs of a grid scored at a time
 PAD = -1
@@ -124,3 +149,101 @@ def _resolve_border(scores: Tensor, border: Tensor, k: int) -> Tensor:
     first = torch.arange(n_items, 0, -1, dtype=torch.int32, device=scores.device)
     key = torch.where(scores > border, n_items + 1, torch.where(scores == border, first, 0))
     return key.topk(k).indices
+
+
+def score_tables(
+    features: FeatureSet, model: Model, about: Architecture, params: EvaluateParams
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score the test rows and rank the catalogue, by a trained model and the baselines of `COMPARED`.
+
+    Parameters
+    ----------
+    about : what the model was built from
+    params : `ranked_users`, `seed` (of the draw of these users) and `ks`, the largest being the length of the lists
+
+    Returns
+    -------
+    predictions : [model, knowledge, user_id, item_id, rating, timestamp, predicted], a row per model, knowledge and
+        test rating; the trained model first, `online` before `frozen`, test rows in their own order
+    recommendations : [model, knowledge, user_id, rank, item_id, score, predicted], a row per place in a list, best
+        first, all under `frozen`, asked for at the user's first test rating; baselines of `UNRANKED` have no lists
+
+    Raises
+    ------
+    UserError
+        There is no test row.
+    """
+    test = features.splits[TEST]
+    if not len(test):
+        raise UserError("There is no test row to evaluate on. Raise preprocess.test_fraction in params.yaml.")
+    models = {about.model: model} | {name: _fitted(name, features) for name in COMPARED if name != about.model}
+    rows = {knowledge: test if knowledge == ONLINE else features.frozen(test) for knowledge in knowledges(features)}
+    predicted = {knowledge: predict(models, features, asked) for knowledge, asked in rows.items()}
+    of_test = _ids(features, test.user, test.item) | {
+        RATING: test.rating.numpy(),
+        TIMESTAMP: pd.array(test.timestamp.numpy() if test.timestamp.any() else [None] * len(test), dtype="Int64"),
+    }
+    predictions = [
+        pd.DataFrame({MODEL: name, KNOWLEDGE: knowledge, **of_test, PREDICTED: by_model[name].numpy()})
+        for name in models
+        for knowledge, by_model in predicted.items()
+    ]
+    ranking = {name: other for name, other in models.items() if name == about.model or name not in UNRANKED}
+    users = _drawn(torch.unique(test.user), params.ranked_users, params.seed)
+    asked_at = _first_second(test, len(features.users))[users]
+    recommendations = [
+        _listed(features, name, models[name], users, asked_at, lists)
+        for name, lists in rank(ranking, features, users, asked_at, max(params.ks)).items()
+    ]
+    types = {MODEL: pd.CategoricalDtype(list(models)), KNOWLEDGE: pd.CategoricalDtype([ONLINE, FROZEN])}
+    return tuple(pd.concat(parts, ignore_index=True).astype(types) for parts in (predictions, recommendations))
+
+
+def knowledges(context: Context) -> tuple[str, ...]:
+    """What the models may know of the past of the test rows, the fullest knowledge first."""
+    return (ONLINE, FROZEN) if context.spec.online else (FROZEN,)
+
+
+def _fitted(name: str, features: FeatureSet) -> Model:
+    model = build(features.spec, Architecture(model=name, objective="rating", config=ENTRIES[name].config()))
+    model.fit(features)
+    return model.eval()
+
+
+def _listed(context: FeatureSet, name: str, model: Model, user: Tensor, asked_at: Tensor, lists: Lists) -> pd.DataFrame:
+    place, rank_of = (lists.items != PAD).nonzero(as_tuple=True)
+    owner, item = user[place], lists.items[place, rank_of]
+    ids = _ids(context, owner, item)
+    return pd.DataFrame(
+        {
+            MODEL: name,
+            KNOWLEDGE: FROZEN,
+            USER_ID: ids[USER_ID],
+            RANK: (rank_of + 1).int().numpy(),
+            ITEM_ID: ids[ITEM_ID],
+            SCORE: lists.scores[place, rank_of].numpy(),
+            PREDICTED: predict({name: model}, context, ask(context, owner, item, asked_at[place]))[name].numpy(),
+        }
+    )
+
+
+def _ids(features: FeatureSet, user: Tensor, item: Tensor) -> dict[str, Any]:
+    return {
+        USER_ID: external(features.names.user_ids, user.numpy()).to_pandas(),
+        ITEM_ID: external(features.names.item_ids, item.numpy()).to_pandas(),
+    }
+
+
+def _first_second(test: Rows, users: int) -> Tensor:
+    """When each user rated first in the test rows, in seconds; the largest int64 for users without any."""
+    never = torch.full((users,), torch.iinfo(torch.int64).max)
+    return never.scatter_reduce(0, test.user, test.timestamp, "amin")
+
+
+def _drawn(users: Tensor, most: int, seed: int) -> Tensor:
+    """At most `most` of the users, drawn without replacement, in their order. To rank a catalogue of 80,000 items for
+    200,000 users would take days."""
+    if len(users) <= most:
+        return users
+    drawn = np.random.default_rng(seed).choice(len(users), most, replace=False)
+    return users[torch.from_numpy(np.sort(drawn))]

@@ -16,8 +16,8 @@ import torch
 from annotated_types import Ge, Gt, Lt
 
 from studies.drift.stream import Moment, Stream, moment, seen_by
+from studies.judging import evaluate
 from widedeep.columns import TEST
-from widedeep.evaluation.evaluate import evaluate
 from widedeep.evaluation.rating import per_user_errors
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model

@@ -14,7 +14,8 @@ from river import optim, reco
 from studies.drift.policies import Judged
 from studies.drift.stream import Stream
 from widedeep.columns import ITEM, ONLINE, RATING, TIMESTAMP, USER
-from widedeep.evaluation.rating import ABSOLUTE_ERROR, SQUARED_ERROR, per_user_errors
+from widedeep.evaluation.metrics import ABSOLUTE_ERROR, SQUARED_ERROR
+from widedeep.evaluation.rating import per_user_errors
 from widedeep.tables.files import external
 
 RIVER = "river"

@@ -13,7 +13,7 @@ from studies.drift.reference import RIVER
 from studies.drift.stream import Stream
 from widedeep.columns import FROZEN, ONLINE, TIMESTAMP, USER_ID
 from widedeep.evaluation.bootstrap import Bootstrap, Estimate
-from widedeep.evaluation.rating import ABSOLUTE_ERROR, SQUARED_ERROR, N
+from widedeep.evaluation.metrics import ABSOLUTE_ERROR, SQUARED_ERROR, N
 
 POLICIES = (STALE, RETRAIN, WARM_START, RIVER)
 PAIRS = ((WARM_START, RETRAIN), (STALE, RETRAIN), (WARM_START, STALE), (WARM_START, RIVER))

@@ -5,11 +5,11 @@ import statistics
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from studies.judging import evaluate
 from widedeep.columns import TEST, TRAIN, VALIDATION
 from widedeep.compare.compare import DECIMALS, estimates
 from widedeep.compare.noise import SECTIONS
 from widedeep.errors import UserError, exit_on_user_error
-from widedeep.evaluation.evaluate import evaluate
 from widedeep.features.tensors import load_features
 from widedeep.files import replacing, write_json
 from widedeep.params import Params, load_params

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pytest
 import torch
+from widedeep.evaluation.evaluate import Evaluation, evaluate
 
 from tests.small_data import train_params, written
-from widedeep.evaluation.evaluate import Evaluation, evaluate
 from widedeep.features.build import FeatureTables
 from widedeep.features.store import Features
 from widedeep.models.family import build

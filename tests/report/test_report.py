@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from widedeep.report.findings import LABELS
 
 from tests.evaluation.conftest import Judged
 from widedeep.report import charts, findings
 from widedeep.report.charts import Axis, Line, Point, Row, Series, nice_ticks
-from widedeep.report.findings import LABELS
 from widedeep.report.report import Sources, headline, render_report
 
 Judge = Callable[..., Judged]

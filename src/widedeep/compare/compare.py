@@ -15,7 +15,7 @@ from widedeep.columns import USER_ID
 from widedeep.compare.intervals import independent, paired
 from widedeep.compare.noise import SECTIONS, Noise
 from widedeep.evaluation.bootstrap import NO_EVIDENCE, Bootstrap, Estimate, verdict
-from widedeep.evaluation.rating import N
+from widedeep.evaluation.metrics import N
 from widedeep.revisions import Revision
 
 CHANGED, NOT_COMPARABLE = "changed", "not comparable"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from widedeep.columns import USER_ID
 from widedeep.evaluation.bootstrap import Bootstrap, Estimate
-from widedeep.evaluation.rating import ABSOLUTE_ERROR, SQUARED_ERROR, N
+from widedeep.evaluation.metrics import ABSOLUTE_ERROR, SQUARED_ERROR, N
 
 ERRORS = {"rmse": SQUARED_ERROR, "mae": ABSOLUTE_ERROR}
 

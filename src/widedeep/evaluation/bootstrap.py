@@ -7,8 +7,9 @@ Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13).
 Notation: U users, C columns of per-user sums, R replicates.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,6 +35,15 @@ class Estimate:
         return asdict(self)
 
 
+class Terms(NamedTuple):
+    """A metric as a ratio of two sums over users: sum of `above` / sum of `below`, with `root` its square root. Both
+    are (U,), in the order of the users."""
+
+    above: NDArray[np.float64]
+    below: NDArray[np.float64]
+    root: bool = False
+
+
 @dataclass(frozen=True)
 class Bootstrap:
     """Draws users with replacement, `replicates` times, and takes percentile intervals of level `confidence`.
@@ -51,8 +61,8 @@ class Bootstrap:
     RMSE with its interval, of three users with 2, 1 and 3 rows:
 
     >>> bootstrap = Bootstrap(replicates=200)
-    >>> squared_error, n = bootstrap.sums([[0.5, 1.0, 0.75], [2, 1, 3]])
-    >>> bootstrap.estimate(np.sqrt(squared_error / n), n=6).value
+    >>> rmse, = bootstrap.ratios([Terms(np.array([0.5, 1.0, 0.75]), np.array([2.0, 1.0, 3.0]), root=True)])
+    >>> bootstrap.estimate(rmse, n=6).value
     0.6123724356957945
     """
 
@@ -69,8 +79,7 @@ class Bootstrap:
     def sums(self, per_user: ArrayLike) -> NDArray[np.float64]:
         """Sums over users, of the data (position 0) and of every resample: (C, U) -> (C, 1 + R) float64.
 
-        A ratio of sums, its square root or a difference of these is then plain arithmetic on the result, and goes to
-        `estimate`. Needs memory for a few vectors of length U beyond the input, however many the replicates.
+        Needs memory for a few vectors of length U beyond the input, however many the replicates.
 
         Raises
         ------
@@ -92,6 +101,22 @@ class Bootstrap:
             result[:, replicate] = _weighted_sums(columns, weights.astype(np.float64))
         return result
 
+    def ratios(self, metrics: Sequence[Terms]) -> NDArray[np.float64]:
+        """Each metric of the data (position 0) and of every resample of the same U users: M terms -> (M, 1 + R).
+
+        A difference of two metrics is the difference of their rows, and goes to `estimate`.
+
+        Raises
+        ------
+        ValueError
+            As `sums`.
+        """
+        # An array that several metrics share, such as the number of rows, is summed once.
+        columns = {id(part): part for terms in metrics for part in (terms.above, terms.below)}
+        sums = dict(zip(columns, self.sums(np.stack(list(columns.values()))), strict=True))
+        ratios = [sums[id(terms.above)] / sums[id(terms.below)] for terms in metrics]
+        return np.stack([np.sqrt(ratio) if terms.root else ratio for ratio, terms in zip(ratios, metrics, strict=True)])
+
     def estimate(self, statistic: NDArray[np.float64], n: int) -> Estimate:
         """The value at position 0 and the percentile interval of the others: (1 + R,) float64 -> Estimate.
 
@@ -110,23 +135,9 @@ class Bootstrap:
         low, high = np.quantile(statistic[1:], [tail, 1 - tail])
         return Estimate(float(statistic[0]), float(low), float(high), n)
 
-    def user_means(self, per_user: Mapping[str, ArrayLike]) -> dict[str, Estimate]:
-        """Mean over users of each per-user metric: name -> (U,) to name -> Estimate, n = U. A DataFrame will do.
-
-        Raises
-        ------
-        ValueError
-            There are no users, or a value is NaN or infinite.
-        """
-        names = list(per_user)
-        values = np.stack([np.asarray(per_user[name], dtype=np.float64) for name in names])
-        users = values.shape[1]
-        sums = self.sums(values)
-        return {name: self.estimate(total / users, users) for name, total in zip(names, sums, strict=True)}
-
 
 def verdict(difference: Estimate, lower_is_better: bool) -> str:
-    """What the interval of a difference from a reference says: no evidence where it holds 0."""
+    """Say whether a difference from a reference is better or worse; there is no evidence if its interval holds 0."""
     if difference.low <= 0 <= difference.high:
         return NO_EVIDENCE
     return BETTER if (difference.high < 0) is lower_is_better else WORSE

@@ -1,224 +1,210 @@
 """How good top-N lists are, ranked over the full catalogue: accuracy by user, and coverage, novelty, diversity.
 
 Ranking all items and not a sample of them follows Krichene and Rendle, "On sampled metrics for item recommendation",
-KDD 2020. Notation: U users of a batch, I items of the catalogue, k places in a list. Users and items are positions
-from 0. A list is a row of `top`, (U, k) int64, best item first, with `PAD` where it has fewer items than places.
+KDD 2020. Notation: U judged users, I items of the catalogue, K places in a list, k a cut-off. Users and items are
+positions from 0.
 
-Metrics by user come as a pandas object whose index is the user's position in the batch. Users for whom a metric is
-not defined have no row in it: nothing is NaN, and a mean over the rows is the mean over the users it is defined for.
+A metric by user is a pandas Series indexed by the position of the user. A user for whom the metric is not defined has
+no row in it. So nothing is NaN, and a mean over the rows is the mean over the users for whom the metric is defined.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
 
+import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 PAD = -1
 
-
-class UserItems(NamedTuple):
-    """The set of items of each user, compressed by row: user u has `items[indptr[u]:indptr[u + 1]]`, in rising order.
-
-    indptr : (U + 1,) int64, items : (nnz,) int64
-    """
-
-    indptr: Tensor
-    items: Tensor
-
-    @classmethod
-    def from_pairs(cls, user: Tensor, item: Tensor, n_users: int) -> "UserItems":
-        """From (nnz,) int64 pairs in any order; a pair given twice counts once."""
-        width = _width(item)
-        pairs = torch.unique(user * width + item)
-        counts = torch.bincount(pairs // width, minlength=n_users)
-        return cls(functional.pad(counts.cumsum(0), (1, 0)), pairs % width)
-
-    def batch(self, start: int, stop: int) -> "UserItems":
-        """The users [start, stop), renumbered from 0."""
-        indptr = self.indptr[start : stop + 1]
-        return UserItems(indptr - indptr[0], self.items[indptr[0] : indptr[-1]])
-
-    def counts(self) -> Tensor:
-        """Number of items by user, (U,) int64."""
-        return self.indptr.diff()
-
-    def users(self) -> Tensor:
-        """The user of each entry of `items`, (nnz,) int64."""
-        counts = self.counts()
-        return torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
-def top_items(scores: Tensor, exclude: UserItems, k: int) -> Tensor:
-    """The k best items of each user, without the excluded ones (those of the training split).
+@dataclass(frozen=True)
+class Lists:
+    """The lists of one model, and what they are judged by.
 
-    Equal scores are ordered by item position, lower first, so that the list does not depend on the device.
-
-    Parameters
-    ----------
-    scores : (U, I) float, higher is better; an item with score -inf is no candidate
-    exclude : items that are no candidates, by user
-
-    Returns
-    -------
-    (U, k) int64, best first, `PAD` at the end where a user has fewer than k candidates.
-
-    Raises
-    ------
-    ValueError
-        `k` is below 1, or a score of a candidate is NaN.
-    """
-    if k < 1:
-        raise ValueError(f"k must be an int in the range [1, inf). Got {k} instead.")
-    n_items = scores.shape[1]
-    kept = min(k, n_items)
-    scores = scores.clone()
-    scores[exclude.users(), exclude.items] = -torch.inf
-    best, items = scores.topk(min(k + 1, n_items))  # one more than asked for shows a tie at the border; NaN sorts first
-    if best.isnan().any():
-        raise ValueError("scores must not hold NaN.")
-    if n_items > k:
-        items, border = items[:, :k], best[:, k - 1]
-        tied = (border == best[:, k]).nonzero().squeeze(1)
-        if len(tied):
-            items[tied] = _resolve_border(scores[tied], border[tied, None], k)
-    items = items.sort(dim=1).values
-    best, order = scores.gather(1, items).sort(dim=1, descending=True, stable=True)
-    top = items.gather(1, order).masked_fill(best == -torch.inf, PAD)
-    return functional.pad(top, (0, k - kept), value=PAD)
-
-
-def ranking_metrics(top: Tensor, relevant: UserItems, ks: Sequence[int]) -> pd.DataFrame:
-    """Accuracy of each user's list at several cut-offs: columns `precision_at_10`, `ndcg_at_10`, ...
-
-    With h_i = 1 if the item at rank i (from 1) is relevant, else 0, H_k = sum_{i<=k} h_i and m relevant items:
-
-    - precision = H_k / k, also when the list is shorter than k
-    - recall = H_k / m
-    - f1 = harmonic mean of both, which is 2 H_k / (k + m)
-    - ndcg = DCG / ideal DCG, DCG = sum_{i<=k} h_i / log2(i + 1), ideal: min(k, m) hits first (Järvelin and
-      Kekäläinen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002, with binary gains)
-    - map = average precision, sum_{i<=k} h_i (H_i / i) / min(k, m), whose mean over users is MAP
-    - mrr = 1 / rank of the first hit within k, else 0
-    - hit_rate = 1 if H_k > 0, else 0
-
-    All are float64 in [0, 1], higher is better. Users without relevant items have no row.
-
-    Parameters
-    ----------
-    top : (U, K) int64, K at least the largest of `ks`
-    relevant : items of the holdout, by user
-
-    Raises
-    ------
-    ValueError
-        A cut-off is not in [1, K].
-    """
-    if not all(1 <= k <= top.shape[1] for k in ks):
-        raise ValueError(f"ks must be ints in the range [1, {top.shape[1]}], the length of the lists. Got {list(ks)}.")
-    defined = relevant.counts() > 0
-    hits = _hits(top, relevant)[defined].double()  # (U', K)
-    m = relevant.counts()[defined]
-    rank = torch.arange(1, top.shape[1] + 1, device=top.device, dtype=torch.float64)
-    discount = 1 / torch.log2(rank + 1)
-    found = hits.cumsum(1)
-    gain, ideal_gain = (hits * discount).cumsum(1), discount.cumsum(0)
-    precision_sum = (hits * found / rank).cumsum(1)
-    reciprocal = (hits / rank).cummax(1).values
-    columns = {}
-    for k in ks:
-        at, reachable = k - 1, m.clamp(max=k)
-        columns[f"precision_at_{k}"] = found[:, at] / k
-        columns[f"recall_at_{k}"] = found[:, at] / m
-        columns[f"f1_at_{k}"] = 2 * found[:, at] / (k + m)
-        columns[f"ndcg_at_{k}"] = gain[:, at] / ideal_gain[reachable - 1]
-        columns[f"map_at_{k}"] = precision_sum[:, at] / reachable
-        columns[f"mrr_at_{k}"] = reciprocal[:, at]
-        columns[f"hit_rate_at_{k}"] = (found[:, at] > 0).double()
-    return pd.DataFrame({name: _numpy(column) for name, column in columns.items()}, index=_index(defined))
-
-
-def coverage(top: Tensor, n_items: int) -> float:
-    """Share of the catalogue that is recommended to anyone, in [0, 1] (Ge et al., "Beyond accuracy", RecSys 2010).
-
-    It grows with the number of users and of places, so compare like with like. `top` holds the lists of all users.
-    """
-    listed = torch.zeros(n_items, dtype=torch.bool, device=top.device)
-    listed[top[top != PAD]] = True
-    return int(listed.sum()) / n_items
-
-
-def novelty(top: Tensor, item_users: Tensor, n_users: int) -> pd.Series:
-    """Mean self-information of each user's list, in bits: mean over its items of -log2(users of the item / users).
-
-    Follows Vargas and Castells, "Rank and relevance in novelty and diversity metrics", RecSys 2011. Ranges from 0
-    (everyone rated the items) to log2(n_users). An item that nobody rated in training counts as rated by one user: the
-    most that the training data can tell apart. Users with an empty list have no row.
-
-    Parameters
-    ----------
-    top : (U, k) int64
-    item_users : (I,) int64, users who rated the item in training
+    items : (U, K) int64 positions, best first, `PAD` where a list has fewer items than places
+    hits : (U, K) bool, whether the item is relevant to the user
+    relevant : (U,) int64, number of relevant items of the user
+    item_counts : (I,) int64, users who rated the item in training
     n_users : users in training
-    """
-    information = torch.log2(n_users / item_users.clamp(min=1).double())
-    listed = top != PAD
-    defined = listed.any(1)
-    total = (information[top.clamp(min=0)] * listed).sum(1)[defined]
-    return pd.Series(_numpy(total / listed.sum(1)[defined]), index=_index(defined), name="novelty")
-
-
-def diversity(top: Tensor, item_genres: Tensor) -> pd.Series:
-    """Intra-list diversity: 1 - mean cosine similarity of the genre sets over the pairs of items in a list.
-
-    cosine(A, B) = |A and B| / sqrt(|A| |B|). In [0, 1]; 0 when all items have the same genres, 1 when no two share
-    one. Follows Ziegler et al., "Improving recommendation lists through topic diversification", WWW 2005. Items without
-    genres are left out; users with fewer than two items left have no row.
-
-    Parameters
-    ----------
-    top : (U, k) int64
     item_genres : (I, G) bool
     """
-    unit = functional.normalize(item_genres.double(), dim=1)  # (I, G)
-    unit = functional.pad(unit, (0, 0, 0, 1))  # a last row of zeros for PAD
-    position = torch.where(top == PAD, len(unit) - 1, top)
-    n = unit.any(1)[position].sum(1)  # (U,) items with genres
-    defined = n >= 2
+
+    items: Ints
+    hits: NDArray[np.bool_]
+    relevant: Ints
+    item_counts: Ints
+    n_users: int
+    item_genres: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls, items: Ints, user: Ints, item: Ints, item_counts: Ints, n_users: int, item_genres: NDArray[np.bool_]
+    ) -> Self:
+        """From lists and the pairs (user, item) (P,) that are relevant, in any order; a pair given twice counts once.
+
+        Raises
+        ------
+        ValueError
+            A list names an item beyond the catalogue.
+        """
+        n_items = len(item_counts)
+        if items.max(initial=PAD) >= n_items:
+            raise ValueError(f"Items must be positions in the range [0, {n_items}). Got {items.max()} instead.")
+        pairs = np.unique(user * n_items + item)
+        listed = np.arange(len(items))[:, None] * n_items + items
+        hits = np.isin(listed, pairs) & (items != PAD)  # coded so, the padding would be an item of another user
+        relevant = np.bincount(pairs // n_items, minlength=len(items))
+        return cls(items, hits, relevant, item_counts, n_users, item_genres)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @cached_property
+    def defined(self) -> Ints:
+        """The users (U',) who have a relevant item: those for whom accuracy is defined."""
+        return np.flatnonzero(self.relevant)
+
+    @cached_property
+    def found(self) -> Ints:
+        """(U', K): number of hits among the first places."""
+        return self.hits[self.defined].cumsum(1)
+
+    @cached_property
+    def gain(self) -> Floats:
+        """(U', K): DCG of the first places."""
+        return (self.hits[self.defined] * discount(self.items.shape[1])).cumsum(1)
+
+    @cached_property
+    def precision_sum(self) -> Floats:
+        """(U', K): sum of the precisions at the hits among the first places."""
+        return (self.hits[self.defined] * self.found / _ranks(self.items.shape[1])).cumsum(1)
+
+    @cached_property
+    def reciprocal(self) -> Floats:
+        """(U', K): 1 / rank of the first hit among the first places, 0 without one."""
+        best: Floats = np.maximum.accumulate(self.hits[self.defined] / _ranks(self.items.shape[1]), axis=1)
+        return best
+
+
+def discount(k: int) -> Floats:
+    """(k,): 1 / log2(rank + 1), what a hit at each rank adds to the DCG."""
+    return 1 / np.log2(_ranks(k) + 1)
+
+
+def accuracy(metric: Callable[[Lists, int, Ints], Floats]) -> Callable[[Lists, int], pd.Series]:
+    """Make a metric of lists and k out of a function that also gets m, the number of relevant items of the users who
+    have any: (lists, k, (U',)) -> (U',) float64. Others have no row.
+
+    Raises
+    ------
+    ValueError
+        `k` is not in [1, K].
+    """
+
+    def by_user(lists: Lists, k: int) -> pd.Series:
+        if not 1 <= k <= lists.items.shape[1]:
+            raise ValueError(f"k must be an int in the range [1, {lists.items.shape[1]}], the places. Got {k} instead.")
+        users = lists.defined
+        return pd.Series(metric(lists, k, lists.relevant[users]), index=users, dtype=np.float64)
+
+    return by_user
+
+
+@accuracy
+def precision(lists: Lists, k: int, m: Ints) -> Floats:
+    """H_k / k, also when the list is shorter than k. H_k is the number of hits among the first k places."""
+    return lists.found[:, k - 1] / k
+
+
+@accuracy
+def recall(lists: Lists, k: int, m: Ints) -> Floats:
+    """H_k / m, with m relevant items."""
+    return lists.found[:, k - 1] / m
+
+
+@accuracy
+def f1(lists: Lists, k: int, m: Ints) -> Floats:
+    """Harmonic mean of precision and recall, which is 2 H_k / (k + m)."""
+    return 2 * lists.found[:, k - 1] / (k + m)
+
+
+@accuracy
+def ndcg(lists: Lists, k: int, m: Ints) -> Floats:
+    """DCG / ideal DCG. With h_i = 1 if the item at rank i (from 1) is relevant, else 0, the DCG is
+    sum_{i<=k} h_i / log2(i + 1). The ideal list has min(k, m) hits first. See Järvelin and Kekäläinen, "Cumulated
+    gain-based evaluation of IR techniques", TOIS 2002; gains are binary here."""
+    return lists.gain[:, k - 1] / discount(k).cumsum()[np.minimum(k, m) - 1]
+
+
+@accuracy
+def average_precision(lists: Lists, k: int, m: Ints) -> Floats:
+    """sum_{i<=k} h_i (H_i / i) / min(k, m), whose mean over users is MAP."""
+    return lists.precision_sum[:, k - 1] / np.minimum(k, m)
+
+
+@accuracy
+def reciprocal_rank(lists: Lists, k: int, m: Ints) -> Floats:
+    """1 / rank of the first hit within k, else 0. The mean over users is MRR."""
+    return lists.reciprocal[:, k - 1]
+
+
+@accuracy
+def hit_rate(lists: Lists, k: int, m: Ints) -> Floats:
+    """1 if H_k > 0, else 0."""
+    return (lists.found[:, k - 1] > 0).astype(np.float64)
+
+
+def coverage(lists: Lists, k: int) -> float:
+    """Share of the catalogue that is recommended to anyone, in [0, 1] (Ge et al., "Beyond accuracy", RecSys 2010).
+
+    It grows with the number of users and of places, so compare like with like.
+    """
+    items = lists.items[:, :k]
+    return len(np.unique(items[items != PAD])) / len(lists.item_counts)
+
+
+def novelty(lists: Lists, k: int) -> pd.Series:
+    """Mean self-information of each user's list, in bits: mean over its items of -log2(users of the item / users).
+
+    Follows Vargas and Castells, "Rank and relevance in novelty and diversity metrics", RecSys 2011. The range is from 0
+    (everyone rated the items) to log2(users). An item that nobody rated in training counts as rated by one user,
+    because the training data cannot tell it from that. Users with an empty list have no row.
+    """
+    top = lists.items[:, :k]
+    information = np.log2(lists.n_users / lists.item_counts.clip(min=1))
+    listed = top != PAD
+    users = np.flatnonzero(listed.any(1))
+    total = (information[top[users]] * listed[users]).sum(1)
+    return pd.Series(total / listed[users].sum(1), index=users)
+
+
+def diversity(lists: Lists, k: int) -> pd.Series:
+    """Intra-list diversity: 1 - mean cosine similarity of the genre sets over the pairs of items in a list.
+
+    cosine(A, B) = |A and B| / sqrt(|A| |B|). In [0, 1]: 0 when all items have the same genres, 1 when no two share
+    one. Follows Ziegler et al., "Improving recommendation lists through topic diversification", WWW 2005. Items without
+    genres are left out; users with fewer than two items left have no row.
+    """
+    sizes = lists.item_genres.sum(1)
+    unit = lists.item_genres / np.sqrt(sizes.clip(min=1))[:, None]  # (I, G)
+    unit = np.vstack([unit, np.zeros((1, unit.shape[1]))])  # a last row of zeros, which PAD = -1 finds
+    top = lists.items[:, :k]
+    n = (np.append(sizes, 0) > 0)[top].sum(1)  # (U,) items with genres
+    users = np.flatnonzero(n >= 2)
     # The squared length of the sum of unit vectors is n plus twice the sum of the cosines of all pairs.
-    total = functional.embedding_bag(position[defined], unit, mode="sum")  # (U', G)
-    n = n[defined]
+    total = np.zeros((len(users), unit.shape[1]))
+    for place in range(top.shape[1]):  # place by place, so that no (U, k, G) is made
+        total += unit[top[users, place]]
+    n = n[users]
     similarity = ((total**2).sum(1) - n) / (n * (n - 1))
-    return pd.Series(_numpy((1 - similarity).clamp(0, 1)), index=_index(defined), name="diversity")
+    return pd.Series((1 - similarity).clip(0, 1), index=users)
 
 
-def _resolve_border(scores: Tensor, border: Tensor, k: int) -> Tensor:
-    """The items above the border score and the first of those at it, k in all: (T, I), (T, 1) -> (T, k) int64."""
-    n_items = scores.shape[1]
-    first = torch.arange(n_items, 0, -1, dtype=torch.int32, device=scores.device)
-    key = torch.where(scores > border, n_items + 1, torch.where(scores == border, first, 0))
-    return key.topk(k).indices
-
-
-def _hits(top: Tensor, relevant: UserItems) -> Tensor:
-    """Whether each listed item is relevant to the user: (U, K) bool."""
-    width = _width(torch.cat([top.flatten(), relevant.items]))
-    pairs = torch.arange(len(top), device=top.device)[:, None] * width + top
-    return torch.isin(pairs, relevant.users() * width + relevant.items) & (top != PAD)
-
-
-def _width(items: Tensor) -> int:
-    """A factor that makes user * width + item unique for these items."""
-    return int(items.max()) + 1 if len(items) else 1
-
-
-def _index(defined: Tensor) -> pd.Index:
-    return pd.Index(_numpy(defined.nonzero().squeeze(1)), name="user")
-
-
-def _numpy(tensor: Tensor) -> NDArray[Any]:
-    array: NDArray[Any] = tensor.cpu().numpy()
-    return array
+def _ranks(k: int) -> Floats:
+    return np.arange(1, k + 1, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""How far predicted ratings are from the given ones: RMSE, MAE and calibration.
+"""How far predicted ratings are from the given ones: sums of errors by user, and calibration.
 
 Notation: N rows (one rating each), U users, r the rating and p the prediction, in stars or points of the data set.
 """
@@ -8,25 +8,21 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from widedeep.columns import USER_ID
-from widedeep.evaluation.bootstrap import Bootstrap, Estimate
-
-SQUARED_ERROR = "squared_error"
-ABSOLUTE_ERROR = "absolute_error"
-N = "n"
+from widedeep.evaluation.metrics import RATING_TASK, N, of_task
 
 
 def per_user_errors(user: ArrayLike, rating: ArrayLike, predicted: ArrayLike) -> pd.DataFrame:
-    """Sums of errors by user: what every rating metric, and the comparison of two commits, needs.
+    """Sum up by user what the rating metrics need, and the comparison of two commits.
 
     Parameters
     ----------
-    user : (N,) ids, int64 or str
+    user : (N,) ids
     rating, predicted : (N,) float32 or float64
 
     Returns
     -------
-    DataFrame with a row per user, ordered by user_id (as in `user`): squared_error = sum (p - r)^2 and absolute_error =
-    sum |p - r| (float64), n = number of rows (int64, at least 1).
+    DataFrame with a row per user, ordered by user_id: squared_error = sum (p - r)^2 and absolute_error = sum |p - r|
+    (float64), and the like of other rating metrics of the registry; n = number of rows (int64, at least 1).
 
     Raises
     ------
@@ -37,62 +33,13 @@ def per_user_errors(user: ArrayLike, rating: ArrayLike, predicted: ArrayLike) ->
     rating, predicted = _paired(rating, predicted)
     if user.shape != rating.shape:
         raise ValueError(f"user and rating must have the same length. Got {user.shape} and {rating.shape}.")
-    error = predicted - rating
-    users, code = np.unique(user, return_inverse=True)
-    return pd.DataFrame(
-        {
-            USER_ID: users,
-            SQUARED_ERROR: np.bincount(code, weights=error**2),
-            ABSOLUTE_ERROR: np.bincount(code, weights=np.abs(error)),
-            N: np.bincount(code),
-        }
-    )
-
-
-def rating_metrics(per_user: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, Estimate]:
-    """Global errors and means of the users' own errors, from the table of `per_user_errors`.
-
-    With S_u and A_u the sums of squared and absolute errors of user u over n_u rows:
-
-    - rmse = sqrt(sum_u S_u / sum_u n_u) and mae = sum_u A_u / sum_u n_u: every row counts the same; n is rows.
-    - user_mean_rmse = mean_u sqrt(S_u / n_u) and user_mean_mae = mean_u A_u / n_u: every user counts the same; n is
-      users.
-
-    All are in the unit of the ratings, in [0, inf), lower is better. See Herlocker et al., "Evaluating collaborative
-    filtering recommender systems", TOIS 2004.
-
-    Raises
-    ------
-    ValueError
-        The table is empty.
-    """
-    squared, absolute, n = (per_user[column].to_numpy(np.float64) for column in (SQUARED_ERROR, ABSOLUTE_ERROR, N))
-    sums = bootstrap.sums([squared, absolute, n, np.sqrt(squared / n), absolute / n])
-    squared_sum, absolute_sum, n_sum, user_rmse_sum, user_mae_sum = sums
-    rows, users = int(per_user[N].sum()), len(per_user)
-    return {
-        "rmse": bootstrap.estimate(np.sqrt(squared_sum / n_sum), rows),
-        "mae": bootstrap.estimate(absolute_sum / n_sum, rows),
-        "user_mean_rmse": bootstrap.estimate(user_rmse_sum / users, users),
-        "user_mean_mae": bootstrap.estimate(user_mae_sum / users, users),
+    code, users = pd.factorize(user, sort=True)
+    of_row = {metric.column: metric.of_row for metric in of_task(RATING_TASK) if metric.of_row}
+    sums = {
+        column: np.bincount(code, weights=amount(rating, predicted).astype(np.float64))
+        for column, amount in of_row.items()
     }
-
-
-def rmse_difference(a: pd.DataFrame, b: pd.DataFrame, bootstrap: Bootstrap) -> Estimate:
-    """rmse_a - rmse_b of two models on the same rows, paired: both are computed on the same resampled users.
-
-    Below 0 means that `a` is better; an interval without 0 means that the data tell them apart. n is rows. `a` and `b`
-    are tables of `per_user_errors`.
-
-    Raises
-    ------
-    ValueError
-        The tables are empty or do not have the same users with the same numbers of rows.
-    """
-    if not (np.array_equal(a[USER_ID], b[USER_ID]) and np.array_equal(a[N], b[N])):
-        raise ValueError("Paired comparison needs the same rows: users or their numbers of rows differ.")
-    squared_a, squared_b, n = bootstrap.sums([a[SQUARED_ERROR], b[SQUARED_ERROR], a[N]])
-    return bootstrap.estimate(np.sqrt(squared_a / n) - np.sqrt(squared_b / n), int(a[N].sum()))
+    return pd.DataFrame({USER_ID: users, **sums, N: np.bincount(code)})
 
 
 def calibration(predicted: ArrayLike, rating: ArrayLike, bins: int = 10) -> pd.DataFrame:

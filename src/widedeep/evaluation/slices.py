@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from widedeep.evaluation.bootstrap import Bootstrap
+from widedeep.evaluation.bootstrap import Bootstrap, Terms
 
 NEW = "new"
 ACTIVITY_BOUNDS = (1, 10, 50, 200)
@@ -73,7 +73,7 @@ def slice_metrics(
 
     Parameters
     ----------
-    user : (N,) ids, int64 or str
+    user : (N,) ids
     rating : (N,) float32 or float64
     predictions : model name -> (N,) float32 or float64
 
@@ -92,16 +92,17 @@ def slice_metrics(
     if len(lengths) > 1:
         raise ValueError(f"user, rating and predictions must be vectors of one length. Got {sorted(lengths)}.")
     squared = np.stack([(np.asarray(predicted, np.float64) - rating) ** 2 for predicted in predictions.values()])
-    user_code = np.unique(np.asarray(user), return_inverse=True)[1]
+    user_code = pd.factorize(np.asarray(user), sort=True)[0]
     found = []
     for one in slices:
         for group, rows in _members(one):
             n = np.bincount(user_code[rows])
-            sums = np.stack([np.bincount(user_code[rows], weights=error) for error in squared[:, rows]])
-            *errors, count = bootstrap.sums(np.vstack([sums, n])[:, n > 0])
-            for model, error in zip(predictions, errors, strict=True):
-                rmse = bootstrap.estimate(np.sqrt(error / count), len(rows))
-                users = np.count_nonzero(n)
+            there, users = n > 0, np.count_nonzero(n)
+            count = n[there].astype(np.float64)
+            sums = [np.bincount(user_code[rows], weights=error)[there] for error in squared[:, rows]]
+            ratios = bootstrap.ratios([Terms(total, count, root=True) for total in sums])
+            for model, ratio in zip(predictions, ratios, strict=True):
+                rmse = bootstrap.estimate(ratio, len(rows))
                 found.append((one.name, group, model, rmse.n, users, rmse.value, rmse.low, rmse.high))
     return pd.DataFrame(found, columns=["slice", "group", "model", "n", "users", "rmse", "low", "high"])
 

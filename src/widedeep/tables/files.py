@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike
 
-from widedeep.columns import GENRES, ITEM, USER, YEAR
+from widedeep.columns import GENRES, ITEM, ITEM_ID, USER, USER_ID, YEAR
 from widedeep.files import read_json, write_json
 
 CODE = "code"
@@ -98,6 +98,19 @@ def load_item_ids(folder: Path) -> pa.Array:
 def load_user_ids(folder: Path) -> pa.Array:
     """Read the id behind each code of a user."""
     return pq.read_table(folder / _USER_IDS, columns=[ID])[ID].combine_chunks()
+
+
+def load_named(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read ratings and items with the external ids, as user_id and item_id, in place of the codes."""
+    users, items = external(load_user_ids(folder)), external(load_item_ids(folder))
+    ratings = load_ratings(folder)
+    named = pa.table({USER_ID: users.take(ratings[USER]), ITEM_ID: items.take(ratings[ITEM])})
+    for name in ratings.column_names:
+        if name not in (USER, ITEM):
+            named = named.append_column(name, ratings[name])
+    listed = load_items(folder).drop(columns=ITEM)
+    listed.insert(0, ITEM_ID, items.to_pandas())
+    return named.to_pandas(), listed
 
 
 def load_about(folder: Path) -> About:

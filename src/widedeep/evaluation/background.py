@@ -1,0 +1,97 @@
+"""What the metrics need to know about the data, whichever system is judged: catalogue, counts and test rows."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from widedeep.columns import GENRES, ITEM_ID, RATING, SPLIT, TEST, TIMESTAMP, TRAIN, USER_ID
+from widedeep.tables.files import load_about, load_named
+
+
+@dataclass(frozen=True)
+class Background:
+    """Facts about a data set and its split. Ids are the external ones.
+
+    dataset : its name
+    rating_scale : lowest and highest rating
+    users : ids of all users who have a rating
+    training_counts : number of training ratings by user_id, of users who have any
+    catalogue : the ids of the I items
+    item_counts : (I,) int64 number of training ratings of each item
+    genres, item_genres : G names, and (I, G) bool, which genres each item has; only genres of items with a training
+        rating count
+    test : [user_id, item_id, rating, timestamp] the test rows in their order; the timestamp is null where there is none
+    """
+
+    dataset: str
+    rating_scale: tuple[float, float]
+    users: pd.Index
+    training_counts: pd.Series
+    catalogue: pd.Index
+    item_counts: NDArray[np.int64]
+    genres: tuple[str, ...]
+    item_genres: NDArray[np.bool_]
+    test: pd.DataFrame
+
+    @classmethod
+    def load(cls, tables: Path) -> Self:
+        """Read the facts from a folder of canonical tables, which the preprocess stage wrote."""
+        about = load_about(tables)
+        return cls.of(*load_named(tables), about.dataset, about.rating_scale)
+
+    @classmethod
+    def of(cls, ratings: pd.DataFrame, items: pd.DataFrame, dataset: str, rating_scale: tuple[float, float]) -> Self:
+        """Collect the facts from canonical tables with external ids: `ratings` with their split, `items` with genres."""
+        training, test = (ratings[ratings[SPLIT] == split] for split in (TRAIN, TEST))
+        catalogue = pd.Index(items[ITEM_ID].to_numpy())
+        item_counts = np.bincount(catalogue.get_indexer(training[ITEM_ID].to_numpy()), minlength=len(catalogue))
+        of_items = items[GENRES] if GENRES in items else [()] * len(items)
+        genres = tuple(sorted({genre for own, n in zip(of_items, item_counts, strict=True) if n for genre in own}))
+        test = test[[USER_ID, ITEM_ID, RATING, TIMESTAMP]].reset_index(drop=True)
+        return cls(
+            dataset=dataset,
+            rating_scale=rating_scale,
+            users=pd.Index(ratings[USER_ID].unique()),
+            training_counts=training[USER_ID].value_counts(),
+            catalogue=catalogue,
+            item_counts=item_counts,
+            genres=genres,
+            item_genres=_incidence(of_items, genres),
+            test=test.astype({RATING: np.float32, TIMESTAMP: "Int64"}),
+        )
+
+    @property
+    def n_training_users(self) -> int:
+        return len(self.training_counts)
+
+    def counts_of_users(self, user: pd.Series) -> NDArray[np.int64]:
+        """Number of training ratings of each user: (N,) ids -> (N,)."""
+        counts: NDArray[np.int64] = (
+            self.training_counts.reindex(user.to_numpy(), fill_value=0).to_numpy().astype(np.int64)
+        )
+        return counts
+
+    def codes_of_items(self, item: pd.Series) -> NDArray[np.int64]:
+        """Position of each item in the catalogue: (N,) ids -> (N,), -1 for an item that is not in it."""
+        codes: NDArray[np.int64] = self.catalogue.get_indexer(item.to_numpy())
+        return codes
+
+
+def relevant_from(relevant_rating: float | None, rating_scale: tuple[float, float]) -> float:
+    """The rating from which a test item is relevant: as given, else three quarters up the rating scale."""
+    low, high = rating_scale
+    return low + 0.75 * (high - low) if relevant_rating is None else relevant_rating
+
+
+def _incidence(of_items: Iterable[Iterable[str]], genres: tuple[str, ...]) -> NDArray[np.bool_]:
+    column = {genre: place for place, genre in enumerate(genres)}
+    pairs = [(row, column[genre]) for row, own in enumerate(of_items) for genre in own if genre in column]
+    incidence = np.zeros((len(list(of_items)), len(genres)), dtype=bool)
+    if pairs:
+        incidence[tuple(np.array(pairs).T)] = True
+    return incidence

@@ -1,0 +1,181 @@
+"""The score tables as files, of the evaluate stage or of any other system: how they are saved, read and checked.
+
+predictions.parquet: a row per model, knowledge and test rating, with the columns
+    model, knowledge (`online` or `frozen`), user_id, item_id (as in the data: integers or text), predicted (number);
+    rating and timestamp may be there, and are those of the data.
+recommendations.parquet: a row per place in a list, with the columns
+    model, knowledge, user_id, rank (1 is best), item_id, score (number); predicted, the rating that the model predicts
+    for the pair, may be there.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from widedeep.columns import (
+    FROZEN,
+    ITEM_ID,
+    KNOWLEDGE,
+    MODEL,
+    ONLINE,
+    PREDICTED,
+    RANK,
+    RATING,
+    SCORE,
+    TIMESTAMP,
+    USER_ID,
+)
+from widedeep.errors import UserError
+from widedeep.evaluation.background import Background
+
+PREDICTIONS, RECOMMENDATIONS = "predictions.parquet", "recommendations.parquet"
+PAIR = [USER_ID, ITEM_ID]
+OF_PREDICTIONS = (MODEL, KNOWLEDGE, USER_ID, ITEM_ID, PREDICTED)
+OF_RECOMMENDATIONS = (MODEL, KNOWLEDGE, USER_ID, RANK, ITEM_ID, SCORE)
+TYPES = {
+    MODEL: pa.string(),
+    KNOWLEDGE: pa.string(),
+    RATING: pa.float32(),
+    TIMESTAMP: pa.int64(),
+    PREDICTED: pa.float32(),
+    RANK: pa.int32(),
+    SCORE: pa.float32(),
+}  # ids are as in the data
+
+
+def save(table: pd.DataFrame, path: Path) -> None:
+    """Write a score table."""
+    arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata()
+    schema = pa.schema([pa.field(field.name, TYPES.get(field.name, field.type)) for field in arrow.schema])
+    pq.write_table(arrow.cast(schema), path)
+
+
+def load_predictions(path: Path, background: Background) -> pd.DataFrame:
+    """Read and check predictions: [model, knowledge, user_id, item_id, rating, timestamp, predicted], with the ratings
+    of the data, and for each model and knowledge the test rows in their order.
+
+    Raises
+    ------
+    UserError
+        A column is missing or of a wrong type, a value is missing or impossible, a user or item is unknown, a row is no
+        test row or there twice, a test row is missing, or a model lacks a knowledge that another has.
+    """
+    read = _read(path, OF_PREDICTIONS, background)
+    place = _places(path, read, background)
+    found = []
+    for (model, knowledge), part in read.groupby([MODEL, KNOWLEDGE], sort=False, observed=True):
+        whose = f"of {model}, {knowledge}"
+        places = place[part.index]
+        _refuse(path, part[pd.Series(places, part.index).duplicated()], f"is there twice {whose}")
+        missing = np.setdiff1d(np.arange(len(background.test)), places)
+        _refuse(path, background.test.iloc[missing], f"is a test row without a prediction {whose}")
+        in_order = part.iloc[np.argsort(places)].reset_index(drop=True)
+        in_order[[RATING, TIMESTAMP]] = background.test[[RATING, TIMESTAMP]]
+        found.append(in_order[[MODEL, KNOWLEDGE, *PAIR, RATING, TIMESTAMP, PREDICTED]])
+    _same_knowledge(path, read)
+    return pd.concat(found, ignore_index=True)
+
+
+def load_recommendations(path: Path, background: Background) -> pd.DataFrame:
+    """Read and check recommendations: [model, knowledge, user_id, rank, item_id, score] of users with a test row. Lists
+    of other users are left out.
+
+    Raises
+    ------
+    UserError
+        A column is missing or of a wrong type, a value is missing or impossible, a user or item is unknown, a list has
+        a rank or an item twice or leaves a rank out, or no list is of a user with a test row.
+    """
+    read = _read(path, OF_RECOMMENDATIONS, background)
+    key = [MODEL, KNOWLEDGE, USER_ID]
+    _refuse(path, read[read.duplicated([*key, RANK])], "has a rank twice", RANK)
+    _refuse(path, read[read.duplicated([*key, ITEM_ID])], "has an item twice")
+    _refuse(path, read[read[RANK] < 1], "has a rank below 1", RANK)
+    longest = read.groupby(key, observed=True)[RANK].transform("max")
+    length = read.groupby(key, observed=True)[RANK].transform("size")
+    _refuse(path, read[longest != length], "is of a list that leaves ranks out: they must be 1, 2, 3, ...", RANK)
+    judged = read[read[USER_ID].isin(background.test[USER_ID])]
+    if judged.empty:
+        raise UserError(f"{path}: none of its users has a test row, so there is nothing to judge.")
+    return judged.reset_index(drop=True)
+
+
+def _read(path: Path, columns: Sequence[str], background: Background) -> pd.DataFrame:
+    """The file's columns as they are needed, with checked types, known names and known ids."""
+    try:
+        arrow = pq.read_table(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist.") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path} is not a Parquet file that can be read: {error}") from None
+    missing = [name for name in columns if name not in arrow.column_names]
+    if missing:
+        raise UserError(f"{path} must have the columns {', '.join(columns)}. Missing: {', '.join(missing)}.")
+    arrow = arrow.select([*columns, *({RATING} & set(arrow.column_names))])
+    ids = {USER_ID: background.users, ITEM_ID: background.catalogue}
+    arrays = []
+    for name in arrow.column_names:
+        column = arrow[name]
+        if column.null_count:
+            raise UserError(f"{path}, column {name}: {column.null_count:,} values are missing (null).")
+        arrays.append(_typed(path, name, column, ids.get(name)))
+    if not arrow.num_rows:
+        raise UserError(f"{path} has no rows.")
+    table = pa.table(arrays, names=arrow.column_names).to_pandas()
+    for name in (PREDICTED, SCORE, RATING):
+        if name in table:
+            _refuse(path, table[~np.isfinite(table[name])], f"has no finite number in column {name}", name)
+    for name in table[MODEL].unique():
+        if not re.fullmatch(r"[\w-]+", name):
+            raise UserError(f"{path}: a model's name must consist of letters, digits, _ and -. Got {name!r} instead.")
+    wrong = set(table[KNOWLEDGE].unique()) - {ONLINE, FROZEN}
+    if wrong:
+        raise UserError(f"{path}, column {KNOWLEDGE}: must be {ONLINE} or {FROZEN}. Got {sorted(wrong)[0]!r} instead.")
+    for name, known in ids.items():
+        _refuse(path, table[~table[name].isin(known)], f"has an unknown {name}")
+    return table
+
+
+def _typed(path: Path, name: str, column: pa.ChunkedArray, known: pd.Index | None) -> pa.ChunkedArray:
+    """The column in the type of its name, if nothing is lost by that."""
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    of_ids = pa.int64() if pd.api.types.is_integer_dtype(known) else pa.string()
+    wanted = TYPES[name] if known is None else of_ids
+    number = pa.types.is_integer(kind) or (pa.types.is_floating(kind) and not pa.types.is_integer(wanted))
+    if not (text if pa.types.is_string(wanted) else number):
+        raise UserError(f"{path}, column {name}: must be of type {wanted}. Got {kind} instead.")
+    return column.cast(wanted)
+
+
+def _places(path: Path, read: pd.DataFrame, background: Background) -> pd.Series:
+    """The number of the test row that each row is of."""
+    rows = pd.MultiIndex.from_frame(background.test[PAIR])
+    place = pd.Series(rows.get_indexer(pd.MultiIndex.from_frame(read[PAIR])), read.index)
+    _refuse(path, read[place < 0], "is no test row")
+    if RATING in read:
+        differs = read[RATING].to_numpy() != background.test[RATING].to_numpy()[place]
+        _refuse(path, read[differs], "has another rating than the test row", RATING)
+    return place
+
+
+def _same_knowledge(path: Path, read: pd.DataFrame) -> None:
+    """Every model must have the same kinds of knowledge, for they stand beside each other."""
+    by_model = read.groupby(MODEL, sort=False)[KNOWLEDGE].unique().map(set)
+    for model, own in by_model.items():
+        for other in set().union(*by_model) - own:
+            raise UserError(f"{path}: {model} has no {other} predictions, which another model has.")
+
+
+def _refuse(path: Path, rows: pd.DataFrame, problem: str, *shown: str) -> None:
+    """Raise if there are such rows, and say how many and which is the first."""
+    if rows.empty:
+        return
+    first = ", ".join(f"{name} {rows[name].iloc[0]}" for name in (*PAIR, *shown))
+    more = "" if len(rows) == 1 else f" {len(rows):,} rows in all are so."
+    raise UserError(f"{path}: the row of {first} {problem}.{more}")
