@@ -10,7 +10,7 @@ import yaml
 
 from studies.ablation.run import ablate, ndcgs, squared_errors
 from tests.conftest import ROOT
-from tests.small_data import train_params
+from tests.small_data import small_recipe
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.evaluation.bootstrap import Estimate, verdict
 from widedeep.evaluation.ranking import UserItems, ranking_metrics, top_items
@@ -25,7 +25,7 @@ Load = Callable[..., Features]
 def test_same_parameters_have_no_difference_and_others_have_their_own_value(load: Load) -> None:
     features = load("random")
     table = ablate(
-        features, train_params(epochs=1), {"same": {}, "no deep part": {"hidden": [], "factors": 4}}, seeds=1
+        features, small_recipe(epochs=1), {"same": {}, "no deep part": {"hidden": [], "factors": 4}}, seeds=1
     )
     assert table["variant"].tolist() == ["preset", "same", "no deep part"]
     assert table.loc[1, ["difference", "low", "high"]].tolist() == [0, 0, 0]
@@ -36,13 +36,13 @@ def test_same_parameters_have_no_difference_and_others_have_their_own_value(load
 def test_squared_errors_are_those_of_the_validation_rows(load: Load) -> None:
     features = load("random")
     rows = features.splits[VALIDATION]
-    errors, n = squared_errors(features, GlobalMean(features.spec, train_params()))
+    errors, n = squared_errors(features, GlobalMean(features.spec, small_recipe()))
     assert n.sum() == len(rows)
     assert errors.sum() == pytest.approx(float((rows.rating - features.spec.mean).square().sum()), rel=1e-5)
 
 
 def test_ndcg_is_that_of_the_evaluation(load: Load) -> None:
-    features, params = load("random"), train_params(objective="ranking", positive_rating=3.0)
+    features, params = load("random"), small_recipe(objective="ranking", positive_rating=3.0)
     model = Bias(features.spec, params)
     rows, train = features.splits[VALIDATION], features.splits[TRAIN]
     liked = rows[rows.rating >= 3]
@@ -71,4 +71,4 @@ def test_every_variant_is_possible() -> None:
     variants: dict[str, Any] = yaml.safe_load(Path(ROOT / "studies/ablation/variants.yaml").read_text(encoding="utf-8"))
     for objective, changes in variants.items():
         for change in changes.values():
-            TrainParams.model_validate(train_params(objective=objective).model_dump() | change)
+            TrainParams.model_validate(small_recipe(objective=objective).model_dump() | change)

@@ -12,11 +12,11 @@ import yaml
 from studies.comparison.compare import compare, finding, render_table
 from studies.comparison.model import changed
 from tests.conftest import ROOT, Project
+from tests.small_data import BASELINES, NETWORKS
 from tests.test_dvc_yaml import closure, code_files
 from widedeep.errors import UserError
 from widedeep.evaluation.bootstrap import Bootstrap
 from widedeep.files import read_json
-from widedeep.models.family import BASELINES, NETWORKS
 from widedeep.params import load_params
 
 STUDY = ROOT / "studies/comparison"

@@ -18,7 +18,7 @@ from studies.drift.results import RMSE, estimated, results, sums_by_user
 from studies.drift.run import of_dataset
 from studies.drift.stream import Stream, cut
 from tests.conftest import ROOT, Project
-from tests.small_data import DEFAULTS, train_params
+from tests.small_data import DEFAULTS, small_recipe
 from tests.test_dvc_yaml import closure, code_files
 from widedeep.columns import RATING, RATINGS_SCHEMA, TIMESTAMP
 from widedeep.errors import UserError
@@ -42,7 +42,7 @@ def stream(rated: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame) -> Str
 def params() -> Params:
     whole = load_params(ROOT / "params.yaml")
     evaluate = whole.evaluate.model_copy(update={"bootstrap_replicates": 100})
-    sections = {"featurize": FeaturizeParams(**DEFAULTS), "train": train_params(epochs=3), "evaluate": evaluate}
+    sections = {"featurize": FeaturizeParams(**DEFAULTS), "train": small_recipe(epochs=3), "evaluate": evaluate}
     return whole.model_copy(update=sections)
 
 

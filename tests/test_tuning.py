@@ -17,12 +17,11 @@ from studies.tuning import objective, presets, search
 from studies.tuning.models import save_model
 from studies.tuning.presets import load_preset, merged, save_preset
 from studies.tuning.space import load_space
-from tests.small_data import written
+from tests.small_data import BASELINES, NETWORKS, written
 from widedeep.errors import UserError
 from widedeep.features.build import FeatureTables
 from widedeep.features.store import Features
 from widedeep.models.ease import Ease
-from widedeep.models.family import BASELINES, NETWORKS
 from widedeep.models.global_mean import GlobalMean
 from widedeep.params import TrainParams, load_params
 from widedeep.training.callbacks import Row
@@ -374,7 +373,7 @@ def test_values_of_the_first_the_last_and_a_new_model(tmp_path: Path, model: str
     assert "# first" not in text
 
 
-@pytest.mark.parametrize("model", NETWORKS | BASELINES)
+@pytest.mark.parametrize("model", [*NETWORKS, *BASELINES])
 def test_every_shipped_value_of_a_model_is_in_its_shipped_space(root: Path, model: str) -> None:
     train = changed(load_params(root / "params.yaml").train, root / "studies/comparison/models.yaml", model)
     values = yaml.safe_load((root / "studies/comparison/models.yaml").read_text(encoding="utf-8"))[model]

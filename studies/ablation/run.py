@@ -88,9 +88,7 @@ def statistic(sums: NDArray[np.float64], bootstrap: Bootstrap, rating: bool) -> 
     return values
 
 
-def ablate(
-    features: Features, preset: Params, variants: Mapping[str, Mapping[str, Any]], seeds: int
-) -> pd.DataFrame:
+def ablate(features: Features, preset: Params, variants: Mapping[str, Mapping[str, Any]], seeds: int) -> pd.DataFrame:
     """A row per variant, the preset first: its value, the difference to the preset with its interval, the verdict.
 
     variants: by name, values by the name of the parameter, as in `dvc exp run -S`.

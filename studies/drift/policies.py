@@ -37,8 +37,8 @@ Part = Annotated[Float, Gt(0), Lt(1)]
 class Policies(Section):
     """policies.yaml.
 
-    params: what all policies set in place of values of params.yaml. warm_start: what that policy sets in place of these.
-    replay: the share of the earlier ratings that it learns again.
+    params: what all policies set in place of values of params.yaml. warm_start: what that policy sets in place of
+    these. replay: the share of the earlier ratings that it learns again.
     """
 
     params: dict[str, Any]

@@ -59,7 +59,10 @@ def load_preset(path: Path, split: str, objective: str) -> Sections | None:
         raise UserError(f"{path}: {family}.{objective} must hold sections of params.yaml. Got {preset!r} instead.")
     for section, keys in preset.items():
         for key in keys:
-            if section not in ("featurize", "train", "models") and (section, key) != ("preprocess", "validation_fraction"):
+            if section not in ("featurize", "train", "models") and (section, key) != (
+                "preprocess",
+                "validation_fraction",
+            ):
                 raise UserError(
                     f"{path}: a preset must set only featurize, train, models and preprocess.validation_fraction. "
                     f"{family}.{objective} sets {section}.{key} instead. Remove it."

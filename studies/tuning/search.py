@@ -90,10 +90,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
     parser.add_argument("--features", type=Path, default=Path("data/features"), help="default: %(default)s")
+    parser.add_argument("--model", choices=list(ENTRIES), metavar="MODEL", help="search for one of models.yaml")
     parser.add_argument(
-        "--model", choices=list(ENTRIES), metavar="MODEL", help="search for one of models.yaml"
+        "--space", type=Path, metavar="FILE", help="what to search; default: as in the registry of models"
     )
-    parser.add_argument("--space", type=Path, metavar="FILE", help="what to search; default: as in the registry of models")
     parser.add_argument("--store", type=Path, default=Path("tuning.db"), help="SQLite file; default: %(default)s")
     parser.add_argument("--trials", type=_count, default=50, help="in all, earlier ones too; default: %(default)s")
     parser.add_argument("--timeout", type=_count, metavar="MINUTES", help="start no trial after so long")

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from tests.evaluation.conftest import Judged
+from tests.small_data import BASELINES, NETWORKS
 from widedeep.errors import UserError
 from widedeep.evaluation.evaluate import COMPARED, evaluate
 from widedeep.evaluation.findings import LABELS
 from widedeep.features.build import FeatureTables
 from widedeep.features.store import Features
-from widedeep.models.family import BASELINES, NETWORKS
 
 Judge = Callable[..., Judged]
 CURVES = {"calibration", "ranking_by_k", "rmse_by_user_activity", "rmse_by_item_popularity", "rmse_by_genre",

@@ -75,9 +75,9 @@ class RatingModule(pl.LightningModule):
         self.catalogue = torch.arange(items, device=self.data.device)  # the module moves later
         if stage == "fit" and self.negatives and not self.negatives.has_negative[self.data.positives(TRAIN).user].any():
             raise UserError(
-                f"train.ranking.negatives must be 0 where every user with a positive has rated all items of the catalogue "
-                f"({items:,}): there is no negative to draw. Got {self.params.ranking.negatives} instead. Set it to 0 with "
-                "train.ranking.loss: softmax, or train.objective to rating."
+                "train.ranking.negatives must be 0 where every user with a positive has rated all items of the "
+                f"catalogue ({items:,}): there is no negative to draw. Got {self.params.ranking.negatives} instead. "
+                "Set it to 0 with train.ranking.loss: softmax, or train.objective to rating."
             )
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -152,7 +152,9 @@ class RatingModule(pl.LightningModule):
             if not len(batch):
                 # Every weight gets a gradient, of 0: other processes wait for it.
                 return torch.stack([0 * parameter.sum() for parameter in self.model.parameters()]).sum()
-            items = torch.cat([batch.item[:, None], self.negatives.sample(batch.user, self.params.ranking.negatives)], 1)
+            items = torch.cat(
+                [batch.item[:, None], self.negatives.sample(batch.user, self.params.ranking.negatives)], 1
+            )
             inputs = self.features.listed(batch.user[:, None], items, batch.timestamp[:, None], self.model.reads)
             loss = bpr if self.params.ranking.loss == "bpr" else sampled_softmax
             outputs = self._members(inputs)
