@@ -92,7 +92,7 @@ def prequential(
     first = int(stream.starts[0])
     choice = moment(stream, first, params.featurize, folder / "choice", validation=policies.validation)
     epochs = trained(choice.training, params.recipe).epochs
-    recipe = params.recipe.model_copy(update={"train": params.train.model_copy(update={"epochs": epochs})})
+    recipe = params.recipe.with_train(epochs=epochs)
     about = recipe.architecture
     print(f"epochs of {RETRAIN}: {epochs}", flush=True)
 

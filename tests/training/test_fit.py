@@ -184,7 +184,7 @@ def test_training_stops_when_validation_no_longer_improves(features: Features, t
 def test_same_seed_gives_the_same_weights_and_another_seed_others(features: Features, tmp_path: Path, way: str) -> None:
     params = small_recipe(**WAYS[way])
     first, second = fit(features, params, tmp_path / "a"), fit(features, params, tmp_path / "b")
-    other = fit(features, params.model_copy(update={"seed": 1}), tmp_path / "c")
+    other = fit(features, params.with_train(seed=1), tmp_path / "c")
     assert same_weights(first, second)
     assert first.curves == second.curves
     assert not same_weights(first, other)
@@ -298,8 +298,8 @@ def test_a_step_is_as_long_as_the_clipped_gradient_lets_it(
 ) -> None:
     params = small_recipe(model="dot", epochs=1, gradient_clip=clip, weight_decay=0.0)
     trained = fit(features, params, tmp_path / "c")
-    torch.manual_seed(params.seed)
-    start = build(features.spec, params).state_dict()
+    torch.manual_seed(params.train.seed)
+    start = build(features.spec, params.architecture).state_dict()
     change = max(float((weight - start[name]).abs().max()) for name, weight in trained.model.state_dict().items())
     assert (change > 1e-3) is moved
 
@@ -308,8 +308,8 @@ def test_at_unseen_rate_1_ids_learn_nothing_and_at_0_they_do(features: Features,
     for rate in (0.0, 1.0):
         params = small_recipe(model="bias_dot", epochs=2, unseen_rate=rate, weight_decay=0.0)
         trained = fit(features, params, tmp_path / str(rate)).model.state_dict()
-        torch.manual_seed(params.seed)
-        start = build(features.spec, params).state_dict()
+        torch.manual_seed(params.train.seed)
+        start = build(features.spec, params.architecture).state_dict()
         for name in ("members.0.ids.user.weight", "members.0.biases.item.weight"):
             assert trained[name][1:].equal(start[name][1:]) is (rate == 1)
         assert trained["members.0.biases.item.weight"][0].equal(torch.zeros(1)) is (rate == 0)
@@ -379,8 +379,8 @@ def test_users_without_a_negative_teach_nothing(featurize: Featurize, tmp_path: 
         weight_decay=0.0, factors_l2=0.1, unseen_rate=0.0, epochs=3,
     )  # fmt: skip
     trained = fit(features, params, tmp_path / "c")
-    torch.manual_seed(params.seed)
-    start = build(features.spec, params).state_dict()["members.0.ids.user.weight"]
+    torch.manual_seed(params.train.seed)
+    start = build(features.spec, params.architecture).state_dict()["members.0.ids.user.weight"]
     change = (trained.model.state_dict()["members.0.ids.user.weight"] - start).abs().amax(1)
     assert change.nonzero().flatten().tolist() == [int(features.users.categories[-1, 0])]
     assert all(np.isfinite(row["train_ranking_loss"]) for row in trained.curves)
@@ -428,7 +428,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CU
 def test_gpu_trains_to_the_same_loss_as_the_cpu(features: Features, tmp_path: Path, way: str) -> None:
     params = small_recipe(unseen_rate=0.0, dropout=0.0, **WAYS[way])
     on_cpu = fit(features, params, tmp_path / "a")
-    on_gpu = fit(features, params.model_copy(update={"accelerator": "gpu"}), tmp_path / "b")
+    on_gpu = fit(features, params.with_train(accelerator="gpu"), tmp_path / "b")
     assert on_gpu.validation == pytest.approx(on_cpu.validation, abs=0.05)
 
 
@@ -445,5 +445,5 @@ def test_mixed_precision_learns_on_a_gpu(features: Features, tmp_path: Path, pre
 def test_a_baseline_is_the_same_on_a_gpu(features: Features, tmp_path: Path, name: str) -> None:
     params = small_recipe(model=name, objective="joint")
     on_cpu = fit(features, params, tmp_path / "a")
-    on_gpu = fit(features, params.model_copy(update={"accelerator": "gpu"}), tmp_path / "b")
+    on_gpu = fit(features, params.with_train(accelerator="gpu"), tmp_path / "b")
     assert on_gpu.validation == pytest.approx(on_cpu.validation, abs=0.02)

@@ -19,7 +19,7 @@ from widedeep.features.vocabulary import Vocabulary
 from widedeep.models.build import build
 from widedeep.models.model import Ensemble, Model
 from widedeep.models.weights import save_model
-from widedeep.params import TrainParams
+from widedeep.params import Recipe
 from widedeep.training.fit import fit
 from widedeep.training.grow import grow, new_rows, warm_start
 
@@ -55,10 +55,10 @@ def at(
     return features
 
 
-def random_model(features: Features, params: TrainParams) -> Model:
+def random_model(features: Features, recipe: Recipe) -> Model:
     """All weights are drawn, but for those that stay 0."""
     torch.manual_seed(0)
-    model = build(features.spec, params)
+    model = build(features.spec, recipe.architecture)
     model.fit(features)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.5)
@@ -178,8 +178,8 @@ def test_a_grown_model_trains_on(at: Grown, changes: dict[str, Any], tmp_path: P
 def test_what_shapes_no_weights_may_change(at: Grown, tmp_path: Path) -> None:
     before = at(1015)
     params = small_recipe(dropout=0.1, wide_l2=0.0)
-    save_model(tmp_path, random_model(before, params), before.vocabulary(), params, 0, {})
-    changed = params.model_copy(update={"dropout": 0.9, "wide_l2": 2.0})
+    save_model(tmp_path, random_model(before, params), before.vocabulary(), params.architecture, 0, {})
+    changed = small_recipe(dropout=0.9, wide_l2=2.0)
     features = at(1045, before.vocabulary())
     was, _, _ = warm_start(tmp_path, params, features)
     now, _, rows = warm_start(tmp_path, changed, features)
@@ -194,9 +194,9 @@ def test_an_optimizer_that_would_forget_the_earlier_weights_is_refused(at: Grown
     after = at(1045, before.vocabulary())
     params = small_recipe(wide_optimizer="ftrl")
     grown = grow(random_model(before, params), before.vocabulary(), after)
-    with pytest.raises(UserError, match=r"train.wide_optimizer: ftrl .* would forget .* Set it to adamw"):
+    with pytest.raises(UserError, match=r"models.wide_deep.wide_optimizer: ftrl .* would forget .* Set it to adamw"):
         fit(after, params, tmp_path, start=grown)
-    without_wide = small_recipe(wide_optimizer="ftrl", model="dot", epochs=1)
+    without_wide = small_recipe(model="dot", epochs=1)
     grown = grow(random_model(before, without_wide), before.vocabulary(), after)
     assert fit(after, without_wide, tmp_path, start=grown).curves
 
@@ -206,9 +206,9 @@ def test_weights_learnt_as_distributions_go_on_as_points(at: Grown, tmp_path: Pa
     after = at(1045, before.vocabulary())
     params = small_recipe(noise_variance=0.5, factors=2, user_items=3)
     was = random_model(before, params)
-    with pytest.raises(UserError, match=r"train.noise_variance must be 0 in a warm start.*Got 0.5"):
+    with pytest.raises(UserError, match=r"models.wide_deep.noise_variance must be 0 in a warm start.*Got 0.5"):
         fit(after, params, tmp_path, start=grow(was, before.vocabulary(), after))
-    points = grow(was, before.vocabulary(), after, small_recipe(factors=2, user_items=3))
+    points = grow(was, before.vocabulary(), after, small_recipe(factors=2, user_items=3).architecture)
     assert not [name for name in points.state_dict() if name.endswith("log_deviation")]
     rows = before.splits["train"]
     torch.testing.assert_close(
@@ -246,7 +246,7 @@ def test_users_and_items_that_have_left_the_data_keep_their_index(
     known = before.vocabulary()
     params = small_recipe()
     (tmp_path / "model").mkdir()
-    save_model(tmp_path / "model", random_model(before, params), known, params, 0, {})
+    save_model(tmp_path / "model", random_model(before, params), known, params.architecture, 0, {})
     _, vocabulary, _ = warm_start(tmp_path / "model", params, features(1045, known, 3))
     assert known.user_ids.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 10]
     assert vocabulary.user_ids.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 10, 9]
