@@ -113,7 +113,8 @@ def test_only_results_on_the_same_rows_are_compared(tables: dict[str, pd.DataFra
             "'models.dot.members': must be greater than or equal to 1. Got 0 instead.",
         ),
         ("dot: {models: {dot: {dropout: 0}}}", "unknown key 'models.dot.dropout'. Known: members"),
-        ("cnn: {}", "must have a section dot"),
+        ("dott: {}", "there is no model 'dott'. Did you mean 'dot'?"),
+        ("dot: 3", "dot must hold sections of params.yaml. Got 3 instead."),
         ("dot: {", "is not valid YAML"),
     ],
 )

@@ -72,11 +72,8 @@ def test_official_fold_with_a_preset(shared_data: Path, tmp_path: Path, preset_f
         assert set(line["metrics"]["baselines"]["bias"][task]["frozen"]) == {metric}
     assert "train_rmse" in progress
     params = load_params(kept / "params.yaml")
-    assert (
-        params.preprocess.validation_fraction,
-        params.models["wide_deep"].model_dump()["hidden"],
-        params.train.seed,
-    ) == (0, (16,), 3)
+    assert (params.preprocess.validation_fraction, params.train.seed) == (0, 3)
+    assert params.recipe.flat()["hidden"] == (16,)
 
 
 def test_split_from_two_files_keeps_items_and_users_of_the_data_set(ml_1m: Path, tmp_path: Path) -> None:
