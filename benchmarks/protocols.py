@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from studies.tuning.presets import Sections
+from widedeep.params import Sections
 from widedeep.sources.source import GIVEN, GIVEN_FILES
 
 Divide = Callable[[Path], None]  # adds train.csv and test.csv to a folder with the files of the data set

@@ -30,12 +30,12 @@ import pyarrow.compute as pc
 import yaml
 
 from benchmarks.protocols import PROTOCOLS, Divide, Protocol, settings
-from studies.tuning.presets import FAMILIES, Sections, load_preset, merged, preset_file
 from widedeep.columns import SPLIT, TEST, TRAIN, USER, USER_ID
+from studies.tuning.presets import FAMILIES, load_preset, preset_file
 from widedeep.errors import UserError
 from widedeep.evaluation.metrics import list_length
 from widedeep.files import read_json
-from widedeep.params import load_params
+from widedeep.params import Sections, dotted, load_params, merged, nested
 from widedeep.sources import SOURCES
 from widedeep.sources.fetch import fetch
 from widedeep.sources.source import GIVEN, GIVEN_FILES
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--objective", help="as train.objective; default: rating")
     parser.add_argument("--seed", type=int, default=0, help="as train.seed; default: 0")
     parser.add_argument("--preset", default="auto", help="auto, none or a file of presets; default: auto")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="any other parameter")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any other parameter")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="work in this new or empty folder, and leave it")
     return parser
 
@@ -166,7 +166,7 @@ def _run(work: Path, protocol: Protocol, fold: str | None, options: argparse.Nam
     preset = _preset(options.preset, dataset, split, objective)
     changes = _changes(options.set, fixed)
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params = merged(merged(merged(params, preset or {}), changes), fixed)
+    params = merged(merged(merged(params, preset or {}), nested(changes)), fixed)
 
     work.mkdir(parents=True, exist_ok=True)
     params["download"]["source"] = _source(dataset, options.source, protocol.divide, work / "source")
@@ -182,7 +182,7 @@ def _run(work: Path, protocol: Protocol, fold: str | None, options: argparse.Nam
         "objective": objective,
         "seed": options.seed,
         "preset": f"{dataset} {FAMILIES[split]} {objective}" if preset else None,
-        "set": {f"{section}.{key}": value for section, keys in changes.items() for key, value in keys.items()},
+        "set": changes,
         "commit": _commit(),
         "n": read_json(work / "reports/data.json")["ratings"][TEST],
         "seconds": seconds,
@@ -198,18 +198,17 @@ def _preset(option: str, dataset: str, split: str, objective: str) -> Sections |
     return load_preset(preset_file(dataset) if option == "auto" else Path(option), split, objective)
 
 
-def _changes(assignments: Sequence[str], fixed: Sections) -> dict[str, dict[str, Any]]:
-    """The values of --set by section and key."""
-    changes: dict[str, dict[str, Any]] = {}
+def _changes(assignments: Sequence[str], fixed: Sections) -> Json:
+    """The values of --set by the name of the parameter."""
+    changes: Json = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
-        section, dot, key = name.partition(".")
-        if not (equals and dot):
+        if not equals or "." not in name:
             raise UserError(f"--set must be section.key=value, as in train.epochs=5. Got {assignment!r} instead.")
-        if key in fixed.get(section, {}):
+        if name in dotted(fixed):
             raise UserError(f"--set must not change {name}: the protocol, or an option of its own, sets it.")
         try:
-            changes.setdefault(section, {})[key] = yaml.safe_load(text)
+            changes[name] = yaml.safe_load(text)
         except yaml.YAMLError:
             raise UserError(f"--set {name}: the value must be YAML. Got {text!r} instead.") from None
     return changes

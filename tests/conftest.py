@@ -22,8 +22,8 @@ FAST = {
     "train.epochs": 2,
     "train.learning_rate": 0.001,
     "train.batch_size": 8192,
-    "train.embedding_size": 8,
-    "train.hidden": [16],
+    "models.wide_deep.embedding_size": 8,
+    "models.wide_deep.hidden": [16],
     "evaluate.bootstrap_replicates": 100,
     "evaluate.ks": [10],
 }
@@ -66,8 +66,11 @@ class Project:
         path = self.path / "params.yaml"
         params = yaml.safe_load(path.read_text(encoding="utf-8"))
         for name, value in changes.items():
-            section, key = name.split(".")
-            params[section][key] = value
+            *path, key = name.split(".")
+            section = params
+            for part in path:
+                section = section[part]
+            section[key] = value
         path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
 
     def commit(self) -> None:

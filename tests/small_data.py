@@ -16,8 +16,9 @@ from widedeep.columns import RATINGS_SCHEMA
 from widedeep.features.build import FeatureTables, build_features
 from widedeep.features.store import Features
 from widedeep.files import write_json
-from widedeep.params import FeaturizeParams, TrainParams, load_params
 from widedeep.tables.files import About, Tables
+from widedeep.models.registry import ENTRIES
+from widedeep.params import FeaturizeParams, Params, Recipe, changed, dotted, load_params, nested
 
 DEFAULTS: dict[str, Any] = {
     "crosses": (("user_id", "genres"),),
@@ -33,6 +34,9 @@ DEFAULTS: dict[str, Any] = {
 }
 SPLITS = ("train", "validation", "test")
 GENRES = ["Action", "Comedy", "Drama", "War"]
+BASELINES = [name for name, entry in ENTRIES.items() if not entry.trained]
+NETWORKS = [name for name, entry in ENTRIES.items() if entry.trained]
+# Of whatever model has the knob.
 SMALL: dict[str, Any] = {
     "model": "wide_deep",
     "objective": "rating",
@@ -48,9 +52,9 @@ SMALL: dict[str, Any] = {
     "wide_l2": 0.0,
     "factors_l2": 0.0,
     "channels": 3,
-    "ease_l2": 5.0,
+    "l2": 5.0,
     "positive_rating": None,
-    "ranking_loss": "softmax",
+    "loss": "softmax",
     "negatives": 0,
     "user_batch_size": 4,
     "rating_weight": 0.0,
@@ -181,7 +185,21 @@ def written(tables: FeatureTables, folder: Path) -> Path:
     return folder
 
 
-def train_params(**changes: Any) -> TrainParams:
-    """Parameters of a small model that trains within a second, with others where given."""
-    defaults = load_params(Path(__file__).resolve().parents[1] / "params.yaml").train.model_dump()
-    return TrainParams(**(defaults | SMALL | changes))
+def small_recipe(**changes: Any) -> Recipe:
+    """A small model that trains within a second, with other values where given, by the last part of their name."""
+    return small_params(**changes).recipe
+
+
+def small_params(**changes: Any) -> Params:
+    """The parameters of `small_recipe`. Sections other than train and models are as in params.yaml."""
+    params = load_params(Path(__file__).resolve().parents[1] / "params.yaml")
+    model = changes.get("model", SMALL["model"])
+    if "hidden" in changes and not changes["hidden"]:
+        changes = {"dropout": 0.0} | changes
+    places = dotted({"train": params.train.model_dump(), "models": {model: params.models[model].model_dump()}})
+    by_key = {name.rpartition(".")[2]: name for name in places}
+    assert changes.keys() <= by_key.keys(), f"{model} has no {changes.keys() - by_key.keys()}"
+    given = {by_key[key]: value for key, value in (SMALL | changes).items() if key in by_key}
+    if model == "ease":  # which has a knob of this name of its own
+        given["train.ranking.positive_rating"] = given["models.ease.positive_rating"]
+    return changed(params, nested(given), "small")

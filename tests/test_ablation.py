@@ -9,24 +9,25 @@ import pytest
 import yaml
 
 from studies.ablation.run import ablate, ndcgs, squared_errors
+from studies.tuning.presets import load_preset
 from tests.conftest import ROOT
-from tests.small_data import train_params
+from tests.small_data import small_params, small_recipe
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.evaluation.bootstrap import Estimate, verdict
 from widedeep.evaluation.ranking import UserItems, ranking_metrics, top_items
 from widedeep.features.store import Features
 from widedeep.models.bias import Bias
 from widedeep.models.global_mean import GlobalMean
-from widedeep.params import TrainParams
+from widedeep.models.registry import ModelConfig
+from widedeep.params import changed, load_params, merged, nested
 
 Load = Callable[..., Features]
 
 
 def test_same_parameters_have_no_difference_and_others_have_their_own_value(load: Load) -> None:
     features = load("random")
-    table = ablate(
-        features, train_params(epochs=1), {"same": {}, "no deep part": {"hidden": [], "factors": 4}}, seeds=1
-    )
+    without_deep = {f"models.wide_deep.{key}": value for key, value in (("hidden", []), ("dropout", 0), ("factors", 4))}
+    table = ablate(features, small_params(epochs=1), {"same": {}, "no deep part": without_deep}, seeds=1)
     assert table["variant"].tolist() == ["preset", "same", "no deep part"]
     assert table.loc[1, ["difference", "low", "high"]].tolist() == [0, 0, 0]
     assert table["verdict"].tolist()[:2] == ["", "no evidence"]
@@ -36,14 +37,14 @@ def test_same_parameters_have_no_difference_and_others_have_their_own_value(load
 def test_squared_errors_are_those_of_the_validation_rows(load: Load) -> None:
     features = load("random")
     rows = features.splits[VALIDATION]
-    errors, n = squared_errors(features, GlobalMean(features.spec, train_params()))
+    errors, n = squared_errors(features, GlobalMean(features.spec, ModelConfig()))
     assert n.sum() == len(rows)
     assert errors.sum() == pytest.approx(float((rows.rating - features.spec.mean).square().sum()), rel=1e-5)
 
 
 def test_ndcg_is_that_of_the_evaluation(load: Load) -> None:
-    features, params = load("random"), train_params(objective="ranking", positive_rating=3.0)
-    model = Bias(features.spec, params)
+    features, params = load("random"), small_recipe(objective="ranking", positive_rating=3.0).train
+    model = Bias(features.spec, ModelConfig())
     rows, train = features.splits[VALIDATION], features.splits[TRAIN]
     liked = rows[rows.rating >= 3]
     users = liked.user.unique()
@@ -67,8 +68,13 @@ def test_verdict(interval: tuple[float, float], lower_is_better: bool, expected:
     assert verdict(Estimate(sum(interval) / 2, *interval, 10), lower_is_better) == expected
 
 
-def test_every_variant_is_possible() -> None:
+@pytest.mark.parametrize("objective", ["rating", "ranking"])
+def test_every_variant_is_possible(objective: str) -> None:
     variants: dict[str, Any] = yaml.safe_load(Path(ROOT / "studies/ablation/variants.yaml").read_text(encoding="utf-8"))
-    for objective, changes in variants.items():
-        for change in changes.values():
-            TrainParams.model_validate(train_params(objective=objective).model_dump() | change)
+    params = load_params(ROOT / "params.yaml")
+    preset = load_preset(ROOT / "studies/tuning/ml-100k.yaml", "random", objective)
+    assert preset is not None
+    own = {"train": {"objective": objective}, "models": {"wide_deep": {"members": 1}}}
+    used = changed(params, merged(preset, own), "preset")
+    for change in variants[objective].values():
+        assert changed(used, nested(change), "variant") != used

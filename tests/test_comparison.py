@@ -10,13 +10,13 @@ import pytest
 import yaml
 
 from studies.comparison.compare import compare, finding, render_table
-from studies.comparison.model import changed
+from studies.comparison.model import with_model
 from tests.conftest import ROOT, Project
+from tests.small_data import BASELINES, NETWORKS
 from tests.test_dvc_yaml import closure, code_files
 from widedeep.errors import UserError
 from widedeep.evaluation.bootstrap import Bootstrap
 from widedeep.files import read_json
-from widedeep.models.family import BASELINES, NETWORKS
 from widedeep.params import load_params
 
 STUDY = ROOT / "studies/comparison"
@@ -104,9 +104,17 @@ def test_only_results_on_the_same_rows_are_compared(tables: dict[str, pd.DataFra
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("dot: {learning_rat: 0.1}", r"'dot.learning_rat': Extra inputs are not permitted. Got 0.1 instead."),
-        ("dot: {dropout: 2}", "'dot.dropout': Input should be less than 1. Got 2 instead."),
-        ("cnn: {}", "must have a section dot"),
+        (
+            "dot: {train: {learning_rat: 0.1}}",
+            r"yaml, dot: unknown key 'train.learning_rat'. Did you mean 'learning_rate'",
+        ),
+        (
+            "dot: {models: {dot: {members: 0}}}",
+            "'models.dot.members': must be greater than or equal to 1. Got 0 instead.",
+        ),
+        ("dot: {models: {dot: {dropout: 0}}}", "unknown key 'models.dot.dropout'. Known: members"),
+        ("dott: {}", "there is no model 'dott'. Did you mean 'dot'?"),
+        ("dot: 3", "dot must hold sections of params.yaml. Got 3 instead."),
         ("dot: {", "is not valid YAML"),
     ],
 )
@@ -114,19 +122,22 @@ def test_bad_changes_of_a_model_are_told(tmp_path: Path, text: str, message: str
     path = tmp_path / "models.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=message):
-        changed(load_params(ROOT / "params.yaml").train, path, "dot")
+        with_model(load_params(ROOT / "params.yaml"), path, "dot")
 
 
 def test_every_model_is_compared_and_its_changes_are_valid() -> None:
-    assert STAGES["model"]["matrix"]["model"] == MODELS
-    train = load_params(ROOT / "params.yaml").train
+    assert STAGES["model"]["foreach"] == "${models}"
+    params = load_params(ROOT / "params.yaml")
+    assert list(params.models) == MODELS
     for model in MODELS:
-        assert changed(train, STUDY / "models.yaml", model).model == model
+        assert with_model(params, STUDY / "models.yaml", model).train.model == model
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_deps_are_the_imports_of_the_stage(stage: str) -> None:
-    code = [dep for dep in STAGES[stage]["deps"] if dep.endswith(".py") or dep.startswith("src/")]
+    code = [
+        dep for dep in STAGES[stage].get("do", STAGES[stage])["deps"] if dep.endswith(".py") or dep.startswith("src/")
+    ]
     listed = {dep: code_files(ROOT / dep) for dep in code}
     needed = {file for file in closure(f"studies.comparison.{stage}") if file.suffix == ".py"}
     assert needed <= set().union(*listed.values())
@@ -146,7 +157,7 @@ def test_small_run_writes_the_results_and_a_second_one_runs_nothing(
     for path in [*study.glob("models/*"), *study.glob("results.*"), *study.glob("dvc.lock")]:
         path.unlink()
     pipeline = yaml.safe_load((study / "dvc.yaml").read_text(encoding="utf-8"))
-    pipeline["stages"]["model"]["matrix"]["model"] = ["global_mean", "wide_deep"]
+    pipeline["stages"]["model"]["foreach"] = {"global_mean": {}, "wide_deep": {}}
     (study / "dvc.yaml").write_text(yaml.safe_dump(pipeline), encoding="utf-8")
 
     repro = ("dvc", "repro", "studies/comparison/dvc.yaml")

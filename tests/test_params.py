@@ -1,6 +1,7 @@
 """The loader against the repository's own params.yaml: every mistake is named with its key, rule, value and way out."""
 
 import copy
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import pytest
 import yaml
 from ruamel.yaml import YAML
 
+from tests.small_data import NETWORKS
 from widedeep.errors import UserError
-from widedeep.params import Params, load_params
+from widedeep.models.registry import ENTRIES
+from widedeep.params import Params, dotted, load_params
 
 Load = Callable[..., Params]
 
@@ -28,22 +31,34 @@ def load(repository: dict[str, Any], tmp_path: Path) -> Load:
     def load_with(changes: dict[str, Any] | None = None, without: str = "") -> Params:
         params = copy.deepcopy(repository)
         for name, value in (changes or {}).items():
-            section, _, key = name.partition(".")
-            if key:
-                params[section][key] = value
-            else:
-                params[section] = value
+            section, key = section_of(params, name)
+            section[key] = value
         if without:
-            section, _, key = without.partition(".")
-            if key:
-                del params[section][key]
-            else:
-                del params[section]
+            section, key = section_of(params, without)
+            del section[key]
         path = tmp_path / "params.yaml"
         path.write_text(yaml.safe_dump(params))
         return load_params(path)
 
     return load_with
+
+
+def section_of(params: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:
+    """The section of a dotted name, and the key in it."""
+    *path, key = name.split(".")
+    for part in path:
+        params = params[part]
+    return params, key
+
+
+def keys_of(params: dict[str, Any]) -> dict[str, Any]:
+    """Every section and key by its dotted name. The names of gates are the user's own."""
+    found = {}
+    for name, value in params.items():
+        found[name] = value
+        if isinstance(value, dict) and name != "gates":
+            found |= {f"{name}.{key}": below for key, below in keys_of(value).items()}
+    return found
 
 
 def message(load: Load, changes: dict[str, Any]) -> str:
@@ -81,25 +96,17 @@ def test_unknown_section_names_the_nearest(load: Load) -> None:
     assert "unknown key 'preproces'. Did you mean 'preprocess'?" in message(load, {"preproces": {}})
 
 
-def test_every_key_is_required(load: Load, repository: dict[str, Any]) -> None:
-    for section, keys in repository.items():
-        for key in keys:
-            with pytest.raises(UserError, match=rf"'{section}\.{key}' is missing"):
-                load(without=f"{section}.{key}")
-
-
-def test_every_section_is_required(load: Load, repository: dict[str, Any]) -> None:
-    for section in repository:
-        with pytest.raises(UserError, match=f"'{section}' is missing"):
-            load(without=section)
+def test_every_section_and_key_is_required(load: Load, repository: dict[str, Any]) -> None:
+    for name in keys_of(repository):
+        with pytest.raises(UserError, match=rf"'{re.escape(name)}' is missing: add it"):
+            load(without=name)
 
 
 def test_null_is_refused_wherever_it_means_nothing(load: Load, repository: dict[str, Any]) -> None:
-    for section, keys in repository.items():
-        for key in keys:
-            if keys[key] is not None:
-                with pytest.raises(UserError, match=rf"'{section}\.{key}'.*Got None instead"):
-                    load({f"{section}.{key}": None})
+    for name, value in keys_of(repository).items():
+        if value is not None:
+            with pytest.raises(UserError, match=rf"'{re.escape(name)}'.*Got None instead"):
+                load({name: None})
 
 
 @pytest.mark.parametrize(
@@ -123,29 +130,29 @@ def test_null_is_refused_wherever_it_means_nothing(load: Load, repository: dict[
         ("preprocess.test_fraction", 0, "must be greater than 0. Got 0 instead."),
         ("featurize.crosses", "user_id, genres", "must be a list. Got 'user_id, genres' instead."),
         ("featurize.crosses", [["age", "age"]], "a cross must not name a field twice. Got [['age', 'age']] instead."),
-        ("train.positive_rating", "high", "must be a number. Got 'high' instead."),
-        ("train.positive_rating", True, "must be a number, not true or false. Got True instead."),
-        ("train.rating_weight", -0.5, "must be greater than or equal to 0. Got -0.5 instead."),
-        ("train.members", 0, "must be greater than or equal to 1. Got 0 instead."),
-        ("train.factors", -1, "must be greater than or equal to 0. Got -1 instead."),
-        ("train.user_items", 2.5, "must be a whole number. Got 2.5 instead."),
-        ("train.item_users", -1, "must be greater than or equal to 0. Got -1 instead."),
-        ("train.time", 2, "must be true or false. Got 2 instead."),
-        ("train.history", 2, "must be true or false. Got 2 instead."),
-        ("train.wide_l2", -1, "must be greater than or equal to 0. Got -1 instead."),
-        ("train.factors_l2", "nan", "must be finite. Got 'nan' instead."),
-        ("train.channels", 0, "must be greater than or equal to 1. Got 0 instead."),
-        ("train.neighbours", 0, "must be greater than or equal to 1. Got 0 instead."),
-        ("train.shrinkage", -1, "must be greater than or equal to 0. Got -1 instead."),
-        ("train.ease_l2", 0, "must be greater than 0. Got 0 instead."),
-        ("train.negatives", -1, "must be greater than or equal to 0. Got -1 instead."),
-        ("train.user_batch_size", 0, "must be greater than or equal to 1. Got 0 instead."),
-        ("train.ranking_weight", 0, "must be greater than 0. Got 0 instead."),
-        ("train.wide_learning_rate", 0, "must be greater than 0. Got 0 instead."),
-        ("train.wide_weight_decay", -1, "must be greater than or equal to 0. Got -1 instead."),
-        ("train.wide_l1", -1, "must be greater than or equal to 0. Got -1 instead."),
-        ("train.unseen_rate", 1.5, "must be less than or equal to 1. Got 1.5 instead."),
-        ("train.new_user_rate", -0.1, "must be greater than or equal to 0. Got -0.1 instead."),
+        ("train.ranking.positive_rating", "high", "must be a number. Got 'high' instead."),
+        ("train.ranking.positive_rating", True, "must be a number, not true or false. Got True instead."),
+        ("train.ranking.rating_weight", -0.5, "must be greater than or equal to 0. Got -0.5 instead."),
+        ("models.dot.members", 0, "must be greater than or equal to 1. Got 0 instead."),
+        ("models.wide_deep.factors", -1, "must be greater than or equal to 0. Got -1 instead."),
+        ("models.wide_deep.user_items", 2.5, "must be a whole number. Got 2.5 instead."),
+        ("models.wide_deep.item_users", -1, "must be greater than or equal to 0. Got -1 instead."),
+        ("models.wide_deep.time", 2, "must be true or false. Got 2 instead."),
+        ("models.wide_deep.history", 2, "must be true or false. Got 2 instead."),
+        ("models.bias_dot.wide_l2", -1, "must be greater than or equal to 0. Got -1 instead."),
+        ("models.cnn.factors_l2", "nan", "must be finite. Got 'nan' instead."),
+        ("models.cnn.channels", 0, "must be greater than or equal to 1. Got 0 instead."),
+        ("models.item_knn.neighbours", 0, "must be greater than or equal to 1. Got 0 instead."),
+        ("models.item_knn.shrinkage", -1, "must be greater than or equal to 0. Got -1 instead."),
+        ("models.ease.l2", 0, "must be greater than 0. Got 0 instead."),
+        ("train.ranking.negatives", -1, "must be greater than or equal to 0. Got -1 instead."),
+        ("train.ranking.user_batch_size", 0, "must be greater than or equal to 1. Got 0 instead."),
+        ("train.ranking.weight", 0, "must be greater than 0. Got 0 instead."),
+        ("models.wide_deep.wide_learning_rate", 0, "must be greater than 0. Got 0 instead."),
+        ("models.wide_deep.wide_weight_decay", -1, "must be greater than or equal to 0. Got -1 instead."),
+        ("models.wide_deep.wide_l1", -1, "must be greater than or equal to 0. Got -1 instead."),
+        ("train.rating.unseen_rate", 1.5, "must be less than or equal to 1. Got 1.5 instead."),
+        ("train.rating.new_user_rate", -0.1, "must be greater than or equal to 0. Got -0.1 instead."),
     ],
 )
 def test_bad_value_names_key_rule_and_value(load: Load, key: str, value: Any, rule: str) -> None:
@@ -171,35 +178,95 @@ def test_wrong_option_names_the_nearest(load: Load) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "nearest"),
     [
-        ("model", "widedeep", "wide_deep"),
-        ("model", "item-knn", "item_knn"),
-        ("objective", "rank", "ranking"),
-        ("ranking_loss", "soft_max", "softmax"),
-        ("optimizer", "adam", "adamw"),
-        ("wide_optimizer", "frtl", "ftrl"),
+        ("train.model", "widedeep", "wide_deep"),
+        ("train.model", "item-knn", "item_knn"),
+        ("train.objective", "rank", "ranking"),
+        ("train.ranking.loss", "soft_max", "softmax"),
+        ("train.optimizer", "adam", "adamw"),
+        ("models.wide_deep.wide_optimizer", "frtl", "ftrl"),
     ],
 )
 def test_wrong_option_of_training_names_the_nearest(load: Load, key: str, value: str, nearest: str) -> None:
-    text = message(load, {f"train.{key}": value})
+    text = message(load, {key: value})
     assert text.endswith(f"Got '{value}' instead. Did you mean '{nearest}'?")
-    assert getattr(load({f"train.{key}": nearest}).train, key) == nearest
+    if nearest != "softmax":
+        assert dotted(load({key: nearest}).model_dump())[key] == nearest
 
 
 @pytest.mark.parametrize("value", [None, 3, "3.5", -1e3])
-def test_positive_rating_may_be_null_or_any_number(load: Load, value: Any) -> None:
-    assert load({"train.positive_rating": value}).train.positive_rating == (None if value is None else float(value))
+@pytest.mark.parametrize("key", ["train.ranking.positive_rating", "models.ease.positive_rating"])
+def test_positive_rating_may_be_null_or_any_number(load: Load, key: str, value: Any) -> None:
+    assert dotted(load({key: value}).model_dump())[key] == (None if value is None else float(value))
 
 
 def test_bpr_needs_negatives(load: Load) -> None:
-    text = message(load, {"train.ranking_loss": "bpr", "train.negatives": 0})
-    assert text.endswith("in 'train': negatives must be at least 1 for ranking_loss: bpr. Got 0 instead.")
-    assert load({"train.ranking_loss": "bpr", "train.negatives": 1}).train.negatives == 1
+    text = message(load, {"train.ranking.loss": "bpr", "train.ranking.negatives": 0})
+    assert text.endswith("in 'train.ranking': negatives must be at least 1 for loss: bpr. Got 0 instead.")
+    assert load({"train.ranking.loss": "bpr", "train.ranking.negatives": 1}).train.ranking.negatives == 1
 
 
-def test_only_ftrl_has_an_l1(load: Load) -> None:
-    text = message(load, {"train.wide_l1": 0.5, "train.wide_optimizer": "adamw"})
-    assert text.endswith("in 'train': wide_l1 must be 0 unless wide_optimizer is ftrl. Got 0.5 instead.")
-    assert load({"train.wide_l1": 0.5, "train.wide_optimizer": "ftrl"}).train.wide_l1 == 0.5
+W = "models.wide_deep"
+NO_FACTORS = "must be 0 where factors is 0, for it acts on the factors. Got"
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule", "obeyed"),
+    [
+        ({"user_items": 5}, f"user_items {NO_FACTORS} 5", {"factors": 2}),
+        ({"item_users": 5}, f"item_users {NO_FACTORS} 5", {"factors": 2}),
+        ({"factors_l2": 0.5}, f"factors_l2 {NO_FACTORS} 0.5", {"factors": 2}),
+        (
+            {"hidden": []},
+            "dropout must be 0 where hidden is [], for it acts on hidden layers. Got 0.2",
+            {"dropout": 0},
+        ),
+        (
+            {"hidden": [], "dropout": 0, "batch_norm": True},
+            "batch_norm must be false where hidden is [], for it acts on hidden layers. Got true",
+            {"batch_norm": False},
+        ),
+        ({"wide_l1": 0.5}, "wide_l1 must be 0 unless wide_optimizer is ftrl. Got 0.5", {"wide_optimizer": "ftrl"}),
+    ],
+)
+def test_value_that_wide_deep_would_ignore_is_refused(
+    load: Load, changes: dict[str, Any], rule: str, obeyed: dict[str, Any]
+) -> None:
+    text = message(load, {f"{W}.{key}": value for key, value in changes.items()})
+    assert f"in '{W}': {rule} instead. Set " in text
+    load({f"{W}.{key}": value for key, value in (changes | obeyed).items()})
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "wide_deep"])
+def test_joint_is_refused_for_a_model_with_one_head(load: Load, name: str) -> None:
+    text = message(load, {"train.model": name, "train.objective": "joint"})
+    assert f"in 'train': objective must be rating or ranking for model: {name}. Got joint instead." in text
+    assert text.endswith("Models with the objective joint: wide_deep.")
+
+
+def test_replay_is_refused_without_a_warm_start(load: Load) -> None:
+    text = message(load, {"train.replay": 0.5})
+    assert "replay must be 0 unless warm_start_from names an earlier model. Got 0.5 instead." in text
+    assert load({"train.replay": 0.5, "train.warm_start_from": "v1"}).train.replay == 0.5
+
+
+@pytest.mark.parametrize("name", ["dense", "genre_dense"])
+def test_dense_layers_are_needed_where_there_is_nothing_else(load: Load, name: str) -> None:
+    text = message(load, {f"models.{name}.hidden": []})
+    assert f"'models.{name}.hidden': this model needs at least one hidden layer. Got [] instead." in text
+
+
+def test_knob_of_another_model_is_unknown(load: Load) -> None:
+    known = "members, embedding_size, embedding_deviation, factors_l2"
+    assert message(load, {"models.dot.hidden": [8]}).endswith(f"unknown key 'models.dot.hidden'. Known: {known}.")
+    text = message(load, {"models.bias.hidden": [8]})
+    assert text.endswith("unknown key 'models.bias.hidden'. It has no keys: remove this one.")
+    assert message(load, {"models.cnn.chanels": 8}).endswith("Did you mean 'channels'?")
+    assert message(load, {"models.dott": {}}).endswith("unknown key 'models.dott'. Did you mean 'dot'?")
+
+
+def test_defaults_of_a_model_are_the_values_of_the_params(load: Load) -> None:
+    # A model that was stored before a knob existed gets its default.
+    assert load().models == {name: entry.config() for name, entry in ENTRIES.items()}
 
 
 def test_section_that_is_no_mapping_is_refused(load: Load) -> None:
@@ -245,12 +312,12 @@ def test_whole_number_reads_the_same_however_written(load: Load, value: Any) -> 
 @pytest.mark.parametrize(("value", "expected"), [("on", True), ("off", False), (True, True), (False, False)])
 def test_switch_reads_the_same_in_both_yaml_versions(load: Load, value: Any, expected: bool) -> None:
     # `on` is true for YAML 1.1 and the text "on" for YAML 1.2.
-    assert load({"train.batch_norm": value}).train.batch_norm is expected
+    assert load({"models.dense.batch_norm": value}).models["dense"].model_dump()["batch_norm"] is expected
 
 
 def test_text_for_a_switch_is_refused(load: Load) -> None:
-    assert "'train.batch_norm': must be true or false. Got 'maybe' instead." in message(
-        load, {"train.batch_norm": "maybe"}
+    assert "'models.dense.batch_norm': must be true or false. Got 'maybe' instead." in message(
+        load, {"models.dense.batch_norm": "maybe"}
     )
 
 
@@ -278,7 +345,7 @@ def test_windows_may_be_of_the_calendar_or_a_count(load: Load, value: Any, expec
 
 
 def test_wrong_entry_is_not_also_called_a_short_list(load: Load) -> None:
-    assert message(load, {"train.hidden": [0]}).count("\n") == 0
+    assert message(load, {"models.dense.hidden": [0]}).count("\n") == 0
 
 
 def test_params_cannot_be_changed_after_loading(load: Load) -> None:

@@ -18,7 +18,7 @@ from studies.drift.results import RMSE, estimated, results, sums_by_user
 from studies.drift.run import of_dataset
 from studies.drift.stream import Stream, cut
 from tests.conftest import ROOT, Project
-from tests.small_data import DEFAULTS, coded, train_params
+from tests.small_data import DEFAULTS, coded, small_params
 from tests.test_dvc_yaml import closure, code_files
 from widedeep.columns import RATING, TIMESTAMP
 from widedeep.errors import UserError
@@ -46,8 +46,9 @@ def changed(stream: Stream, ratings: pa.Table, **changes: Any) -> Stream:
 def params() -> Params:
     whole = load_params(ROOT / "params.yaml")
     evaluate = whole.evaluate.model_copy(update={"bootstrap_replicates": 100})
-    sections = {"featurize": FeaturizeParams(**DEFAULTS), "train": train_params(epochs=3), "evaluate": evaluate}
-    return whole.model_copy(update=sections)
+    small = small_params(epochs=3)
+    sections = {"featurize": FeaturizeParams(**DEFAULTS), "evaluate": evaluate}
+    return whole.model_copy(update=sections | {"train": small.train, "models": small.models})
 
 
 Run = Callable[[Stream], list[Judged | Scored]]
@@ -55,9 +56,8 @@ Run = Callable[[Stream], list[Judged | Scored]]
 
 @pytest.fixture(scope="module")
 def run(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    changes: dict[str, Any] = {"epochs": 2}
-    policies = Policies(featurize={}, train={}, initial=0.5, windows=WINDOWS, validation=0.2, warm_start={"epochs": 2})
-    warm = params.train.model_copy(update=changes)
+    policies = Policies(params={}, initial=0.5, windows=WINDOWS, validation=0.2, warm_start={}, replay=0)
+    warm = params.recipe.with_train(epochs=2)
     return lambda stream: [*prequential(stream, params, policies, warm, tmp_path_factory.mktemp("moments"))]
 
 
@@ -229,11 +229,15 @@ def test_report_says_what_the_numbers_say(stream: Stream, ndcg: dict[str, list[f
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("windows: 5", "windows: 1", "'windows': Input should be greater than or equal to 2. Got 1 instead."),
-        ("initial: 0.5", "initial: 1", "'initial': Input should be less than 1. Got 1 instead."),
-        ("{epochs: 4,", "{epochs: 0,", "'epochs': Input should be greater than or equal to 1. Got 0 instead."),
-        ("{epochs: 4,", "{epoch: 4,", "'epoch': Extra inputs are not permitted. Got 4 instead."),
-        ("windows: 5", "", "'windows': Field required."),
+        ("windows: 5", "windows: 1", "'windows': must be greater than or equal to 2. Got 1 instead."),
+        ("initial: 0.5", "initial: 1", "'initial': must be less than 1. Got 1 instead."),
+        (
+            "{epochs: 4}",
+            "{epochs: 0}",
+            "warm_start: 'train.epochs': must be greater than or equal to 1. Got 0 instead.",
+        ),
+        ("{epochs: 4}", "{epoch: 4}", "unknown key 'train.epoch'. Did you mean 'epochs'?"),
+        ("windows: 5", "", "'windows' is missing"),
         ("windows: 5", "windows: [", "is not valid YAML"),
     ],
 )
@@ -249,8 +253,8 @@ def test_bad_policies_are_told(tmp_path: Path, old: str, new: str, message: str)
 @pytest.mark.parametrize("name", ["policies.yaml", "factors.yaml"])
 def test_warm_start_changes_nothing_of_the_architecture(name: str) -> None:
     _, params, warm = load_policies(STUDY / name, load_params(ROOT / "params.yaml"))
-    names = {key for key, value in warm if value != getattr(params.train, key)}
-    assert names <= {"epochs", "replay", "learning_rate", "wide_learning_rate"}
+    assert warm.architecture == params.recipe.architecture
+    assert {key for key, value in warm.train if value != getattr(params.train, key)} <= {"epochs", "learning_rate"}
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -17,10 +17,11 @@ from benchmarks.protocols import PROTOCOLS, split_ml_1m
 from studies.tuning import presets
 from tests.conftest import FAST, ROOT, Project
 from widedeep.errors import UserError
+from widedeep.models.registry import WideDeepConfig
 from widedeep.params import load_params
 
 PRESETS: dict[str, Any] = {
-    "random": {"rating": {"train": {"hidden": [8]}, "preprocess": {"validation_fraction": 0}}},
+    "random": {"rating": {"models": {"wide_deep": {"hidden": [8]}}, "preprocess": {"validation_fraction": 0}}},
     "temporal": {"ranking": {"featurize": {"recent": []}}},
 }
 ROWS = [f"{user}::{item}::{1 + user * item % 5}::{user * 100 + item}" for user in range(1, 7) for item in range(1, 6)]
@@ -71,7 +72,8 @@ def test_official_fold_with_a_preset(shared_data: Path, tmp_path: Path, preset_f
         assert set(line["metrics"]["baselines"]["bias"][task]["frozen"]) == {metric}
     assert "train_rmse" in progress
     params = load_params(kept / "params.yaml")
-    assert (params.preprocess.validation_fraction, params.train.hidden, params.train.seed) == (0, (16,), 3)
+    assert (params.preprocess.validation_fraction, params.train.seed) == (0, 3)
+    assert params.recipe.flat()["hidden"] == (16,)
 
 
 def test_split_from_two_files_keeps_items_and_users_of_the_data_set(ml_1m: Path, tmp_path: Path) -> None:
@@ -199,7 +201,8 @@ def test_dvc_takes_the_printed_preset(unrun_project: Project, tmp_path: Path) ->
     preset = {
         "featurize": {"crosses": [["user_id", "genres"], ["age", "item_id"]], "recent": []},
         "preprocess": {"validation_fraction": 0},
-        "train": {"hidden": [256, 64], "activation": "gelu", "batch_norm": True, "learning_rate": 1e-5},
+        "train": {"learning_rate": 1e-5, "rating": {"unseen_rate": 0}},
+        "models": {"wide_deep": {"hidden": [256, 64], "activation": "gelu", "batch_norm": True}},
     }
     file = project.path / "studies/tuning/ml-100k.yaml"
     file.write_text(yaml.safe_dump({"random": {"rating": preset}}), encoding="utf-8")
@@ -213,8 +216,10 @@ def test_dvc_takes_the_printed_preset(unrun_project: Project, tmp_path: Path) ->
     assert params.preprocess.validation_fraction == 0
     assert params.featurize.crosses == (("user_id", "genres"), ("age", "item_id"))
     assert params.featurize.recent == ()
-    train = params.train
-    assert (train.hidden, train.activation, train.batch_norm, train.learning_rate) == ((256, 64), "gelu", True, 1e-5)
+    assert (params.train.learning_rate, params.train.rating.unseen_rate) == (1e-5, 0)
+    config = params.recipe.config
+    assert isinstance(config, WideDeepConfig)
+    assert (config.hidden, config.activation, config.batch_norm) == ((256, 64), "gelu", True)
 
 
 def test_data_set_without_presets_is_an_error_that_says_so(capsys: pytest.CaptureFixture[str]) -> None:

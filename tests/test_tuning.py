@@ -12,33 +12,33 @@ import pytest
 import yaml
 
 from studies.ablation.run import ndcgs
-from studies.comparison.model import changed
+from studies.comparison.model import with_model
 from studies.tuning import objective, presets, search
 from studies.tuning.models import save_model
-from studies.tuning.presets import load_preset, merged, save_preset
-from studies.tuning.space import load_space
-from tests.small_data import written
+from studies.tuning.presets import load_preset, save_preset
+from studies.tuning.space import POSITIVE, load_space
+from tests.small_data import BASELINES, NETWORKS, written
 from widedeep.errors import UserError
 from widedeep.features.build import FeatureTables
 from widedeep.features.store import Features
 from widedeep.models.ease import Ease
-from widedeep.models.family import BASELINES, NETWORKS
 from widedeep.models.global_mean import GlobalMean
-from widedeep.params import TrainParams, load_params
+from widedeep.models.registry import EaseConfig, ModelConfig
+from widedeep.params import Recipe, changed, dotted, load_params, merged
 from widedeep.training.callbacks import Row
 from widedeep.training.fit import Fit
 
 SMALL = {
-    "embedding_size": 4,
-    "hidden": [8],
-    "batch_size": 64,
-    "epochs": 2,
-    "learning_rate": 0.01,
-    "accelerator": "cpu",
+    "train": {"batch_size": 64, "epochs": 2, "learning_rate": 0.01, "accelerator": "cpu"},
+    "models": {"wide_deep": {"embedding_size": 4, "hidden": [8]}},
 }
+SIZE, HIDDEN, TIME = (f"models.wide_deep.{name}" for name in ("embedding_size", "hidden", "time"))
 SPACE: dict[str, Any] = {
-    "common": {"learning_rate": {"low": "1e-4", "high": 0.1, "log": True}, "embedding_size": {"low": 2, "high": 8}},
-    "rating": {"hidden": {"choices": [[], [8], [8, 4]]}, "time": {"choices": [False, True]}},
+    "train.learning_rate": {"low": "1e-4", "high": 0.1, "log": True},
+    SIZE: {"low": 2, "high": 8},
+    HIDDEN: {"choices": [[], [8], [8, 4]]},
+    "models.wide_deep.dropout": {"low": 0, "high": 0.5, "when": HIDDEN},
+    TIME: {"choices": [False, True], "tasks": ["rating"]},
 }
 
 Run = Callable[..., str]
@@ -51,7 +51,7 @@ def here(root: Path, featurize: Callable[..., FeatureTables], tmp_path: Path, mo
     Path("data/features").mkdir(parents=True)
     written(featurize(), Path("data/features"))
     params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
-    Path("params.yaml").write_text(yaml.safe_dump(merged(params, {"train": SMALL})), encoding="utf-8")
+    Path("params.yaml").write_text(yaml.safe_dump(merged(params, SMALL)), encoding="utf-8")
     Path("space.yaml").write_text(yaml.safe_dump(SPACE, sort_keys=False), encoding="utf-8")
     return tmp_path
 
@@ -77,9 +77,9 @@ def run(here: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training that takes no time: the loss is lowest at a learning rate of 0.001."""
 
-    def fit(features: Features, params: TrainParams, checkpoints: Path, on_epoch: Callable[[Row], None]) -> Fit:
-        loss = 1 + abs(params.learning_rate - 0.001)
-        return Fit(GlobalMean(features.spec, params), [], 6, {"validation_rmse": loss})
+    def fit(features: Features, recipe: Recipe, checkpoints: Path, on_epoch: Callable[[Row], None]) -> Fit:
+        loss = 1 + abs(recipe.train.learning_rate - 0.001)
+        return Fit(GlobalMean(features.spec, ModelConfig()), [], 6, {"validation_rmse": loss})
 
     monkeypatch.setattr(objective, "fit", fit)
 
@@ -98,7 +98,7 @@ def test_search_goes_on_where_it_ended_and_writes_what_it_found(run: Run) -> Non
     printed = run("--trials", "3")
     assert "0 of 3 trials are in tuning.db" in printed
     assert len(lines(printed)) == 3
-    assert "learning_rate=0.01 embedding_size=4 hidden=[8] time=false" in lines(printed)[0]
+    assert "learning_rate=0.01 embedding_size=4 hidden=[8] dropout=0.2 time=false" in lines(printed)[0]
     assert "epoch  0" not in printed
     printed = run("--trials", "5", "--write", "presets.yaml")
     assert "3 of 5 trials are in tuning.db" in printed
@@ -111,8 +111,9 @@ def test_search_goes_on_where_it_ended_and_writes_what_it_found(run: Run) -> Non
     preset = load_preset(Path("presets.yaml"), "leave_last_out", "rating")
     assert preset is not None
     assert preset["preprocess"] == {"validation_fraction": 0}
-    assert preset["train"] == best.user_attrs["values"] | {"epochs": best.user_attrs["epoch"] + 1}
-    TrainParams.model_validate(load_params("params.yaml").train.model_dump() | dict(preset["train"]))
+    found = {"train": preset["train"], "models": preset["models"]}
+    assert dotted(found) == best.user_attrs["values"] | {"train.epochs": best.user_attrs["epoch"] + 1}
+    changed(load_params("params.yaml"), preset, "preset")
     head = Path("presets.yaml").read_text(encoding="utf-8").splitlines()[0]
     assert head.startswith(f"# temporal.rating: validation_rmse {best.value:.4f}, best of 5 trials")
     assert f"-S train.learning_rate={preset['train']['learning_rate']}" in printed
@@ -157,10 +158,10 @@ def test_loss_of_a_ranking(run: Run, task: str) -> None:
 def test_interrupted_search_keeps_what_it_has(
     run: Run, quick: None, monkeypatch: pytest.MonkeyPatch, interrupt: type[BaseException]
 ) -> None:
-    def fit(features: Features, params: TrainParams, *others: Any) -> Fit:
+    def fit(features: Features, recipe: Recipe, *others: Any) -> Fit:
         if len(trials()) == 3:
             raise interrupt
-        return Fit(GlobalMean(features.spec, params), [], 0, {"validation_rmse": 1})
+        return Fit(GlobalMean(features.spec, ModelConfig()), [], 0, {"validation_rmse": 1})
 
     with monkeypatch.context() as patch:
         patch.setattr(objective, "fit", fit)
@@ -178,24 +179,26 @@ def test_other_data_or_another_space_is_another_search(
     run("--trials", "1")
     written(featurize(user_damping=7), Path("data/features"))
     assert "0 of 1 trials" in run("--trials", "1")
-    Path("space.yaml").write_text(yaml.safe_dump({"common": SPACE["common"]}), encoding="utf-8")
+    Path("space.yaml").write_text(yaml.safe_dump({SIZE: SPACE[SIZE]}), encoding="utf-8")
     assert "0 of 1 trials" in run("--trials", "1")
     assert "1 of 1 trials" in run("--trials", "1")
 
 
 def test_values_that_exclude_each_other_are_pruned(run: Run, quick: None) -> None:
-    space = {"common": {"wide_optimizer": {"choices": ["adamw", "ftrl"]}, "wide_l1": {"low": 0, "high": 1}}}
+    optimizer, l1 = "models.wide_deep.wide_optimizer", "models.wide_deep.wide_l1"
+    space = {optimizer: {"choices": ["adamw", "ftrl"]}, l1: {"low": 0, "high": 1}}
     Path("space.yaml").write_text(yaml.safe_dump(space), encoding="utf-8")
     run("--trials", "8")
     for trial in trials():
         values = trial.user_attrs["values"]
-        assert (trial.state.name == "PRUNED") == (values["wide_optimizer"] == "adamw" and values["wide_l1"] > 0)
+        assert (trial.state.name == "PRUNED") == (values[optimizer] == "adamw" and values[l1] > 0)
     assert {trial.state.name for trial in trials()} == {"COMPLETE", "PRUNED"}
 
 
 def test_presets_of_other_splits_and_objectives_stay(run: Run, quick: None) -> None:
     path = Path("presets.yaml")
-    old = {"ranking": {"train": {"epochs": 4}}, "rating": {"featurize": {"buckets": 7}, "train": {"time": True}}}
+    by_hand = {"featurize": {"buckets": 7}, "models": {"wide_deep": {"time": True, "factors": 3}}}
+    old = {"ranking": {"train": {"epochs": 4}}, "rating": by_hand}
     text = yaml.safe_dump({"random": {"rating": {"train": {"epochs": 3}}}, "temporal": old})
     path.write_text("# By hand.\n# temporal.rating: old\n" + text, encoding="utf-8")
     run("--trials", "1", "--no-refit", "--write", "presets.yaml")
@@ -206,8 +209,12 @@ def test_presets_of_other_splits_and_objectives_stay(run: Run, quick: None) -> N
     assert load_preset(path, "random", "rating") == {"train": {"epochs": 3}}
     assert load_preset(path, "temporal", "ranking") == {"train": {"epochs": 4}}
     # Of what was set by hand: the value that was searched with.
-    values = {"learning_rate": 0.01, "embedding_size": 4, "hidden": [8], "time": False}
-    assert load_preset(path, "temporal", "rating") == {"featurize": {"buckets": 10}, "train": values}
+    knobs = {"time": False, "factors": 0, "embedding_size": 4, "hidden": [8], "dropout": 0.2}
+    assert load_preset(path, "temporal", "rating") == {
+        "featurize": {"buckets": 10},
+        "train": {"learning_rate": 0.01},
+        "models": {"wide_deep": knobs},
+    }
 
 
 def test_file_that_is_no_preset_is_not_written_over(tmp_path: Path) -> None:
@@ -219,34 +226,49 @@ def test_file_that_is_no_preset_is_not_written_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("task", ["rating", "ranking", "joint"])
-def test_shipped_space_holds_the_shipped_values(root: Path, task: str) -> None:
-    params = load_params(root / "params.yaml").train.model_copy(update={"objective": task})
-    assert "learning_rate" in load_space(root / "studies/tuning/space.yaml", params)
+def test_space_of_the_registry_holds_the_values_of_the_params(root: Path, task: str) -> None:
+    params = changed(load_params(root / "params.yaml"), {"train": {"objective": task}}, "test")
+    space = load_space(None, params)
+    assert "train.learning_rate" in space
+    assert ("train.ranking.weight" in space) == (task == "joint")
+    assert ("train.rating.unseen_rate" in space) == (task != "ranking")
+
+
+def test_what_the_model_would_ignore_is_not_drawn(run: Run, quick: None) -> None:
+    run("--trials", "8")
+    kept = trials()
+    assert {trial.state.name for trial in kept} == {"COMPLETE"}
+    without = [trial for trial in kept if trial.user_attrs["values"][HIDDEN] == []]
+    assert without
+    assert {trial.user_attrs["values"]["models.wide_deep.dropout"] for trial in without} == {0}
 
 
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ("learning_rat: {low: 0.1, high: 1}", "learning_rat is not a key of train. Did you mean 'learning_rate'?"),
-        ("dropout: {low: 0, high: 1.5}", "dropout: must be less than 1. Got 1.5 instead."),
-        ("epochs: {choices: [0, 2]}", "epochs: must be greater than or equal to 1. Got 0 instead."),
-        ("activation: {choices: [relu, rely]}", "Got 'rely' instead."),
-        ("dropout: {low: 0.5, high: 0.1}", "dropout: low must not be above high."),
-        ("dropout: {low: 0, high: 0.5, log: true}", "and above 0, as log is true"),
-        ("dropout: {low: 0.3, high: 0.5}", "dropout must include 0.2, its value in params.yaml"),
-        ("hidden: {choices: [[4]]}", "hidden must include (8,)"),
-        ("hidden: {low: 1, high: 2}", "hidden: must be a valid tuple"),
-        ("time: {low: 0, high: 1}", "time must have choices, since it is no number."),
-        ("dropout: [0.1, 0.2]", "dropout must be {low: , high: }, with log: true"),
-        ("dropout: {choices: []}", "Got {'choices': []} instead."),
-        ("objective: {choices: [rating]}", "objective must stay the same in all trials"),
-        ("positive_rating: {choices: [null, 3]}", "positive_rating must stay the same in all trials"),
+        ("train.learning_rat: {low: 0.1, high: 1}", "is not a parameter of wide_deep or its training. Did you mean"),
+        ("models.dot.members: {low: 1, high: 2}", "models.dot.members is not a parameter of wide_deep"),
+        ("models.wide_deep.dropout: {low: 0, high: 1.5}", "dropout: must be less than 1. Got 1.5 instead."),
+        ("train.epochs: {choices: [0, 2]}", "epochs: must be greater than or equal to 1. Got 0 instead."),
+        ("models.wide_deep.activation: {choices: [relu, rely]}", "Got 'rely' instead."),
+        ("models.wide_deep.dropout: {low: 0.5, high: 0.1}", "dropout: low must not be above high."),
+        ("models.wide_deep.dropout: {low: 0, high: 0.5, log: true}", "and above 0, as log is true"),
+        ("models.wide_deep.dropout: {low: 0.3, high: 0.5}", "dropout must include 0.2, its value in params.yaml"),
+        ("models.wide_deep.hidden: {choices: [[4]]}", "hidden must include (8,)"),
+        ("models.wide_deep.hidden: {low: 1, high: 2}", "hidden: must be a list"),
+        ("models.wide_deep.time: {low: 0, high: 1}", "time must have choices, since it is no number."),
+        ("models.wide_deep.dropout: [0.1, 0.2]", "dropout must be {low: , high: }, with log: true"),
+        ("models.wide_deep.dropout: {choices: []}", "Got {'choices': []} instead."),
+        ("models.wide_deep.dropout: {low: 0, high: 0.5, tasks: [rank]}", "tasks must be a list of rating, ranking"),
+        ("models.wide_deep.dropout: {low: 0, high: 0.5, when: x}", "when must name a parameter above"),
+        ("train.objective: {choices: [rating]}", "objective must stay the same in all trials"),
+        ("train.ranking.positive_rating: {choices: [null, 3]}", "positive_rating must stay the same in all trials"),
     ],
 )
 def test_mistake_in_an_entry_of_the_space(run: Run, entry: str, message: str) -> None:
-    Path("space.yaml").write_text(f"common: {{{entry}}}", encoding="utf-8")
+    Path("space.yaml").write_text(f"{entry}", encoding="utf-8")
     printed = run(status=1)
-    assert printed.startswith("error: space.yaml: common.")
+    assert printed.startswith(f"error: space.yaml: {entry.partition(':')[0]}")
     assert message in printed
     assert not Path("tuning.db").exists()
 
@@ -255,9 +277,8 @@ def test_mistake_in_an_entry_of_the_space(run: Run, entry: str, message: str) ->
     ("space", "message"),
     [
         ("common: [", "is not valid YAML"),
-        ("comon: {}", "must hold sections among common, rating, ranking, joint, global_mean, "),
-        ("common: 3", "common must hold keys of train. Got 3 instead."),
-        ("ranking: {dropout: {low: 0, high: 0.5}}", "has no key in common, rating or wide_deep"),
+        ("train.epochs", "must hold sections with keys. Got str instead."),
+        ("models.wide_deep.dropout: {low: 0, high: 0.5, tasks: [ranking]}", "no parameter for the objective rating"),
     ],
 )
 def test_space_of_another_form(run: Run, space: str, message: str) -> None:
@@ -298,10 +319,11 @@ MODELS = """\
 
 bias: {}
 # Found long ago.
-item_knn: {neighbours: 3,
-  shrinkage: 5}
+item_knn:
+  models:
+    item_knn: {neighbours: 3, shrinkage: 5}
 # Of another model.
-ease: {objective: ranking, ease_l2: 2, positive_rating: 3}
+ease: {train: {objective: ranking}, models: {ease: {l2: 2, positive_rating: 3}}}
 """
 
 
@@ -311,52 +333,63 @@ def models(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = here / "models.yaml"
     path.write_text(MODELS, encoding="utf-8")
     monkeypatch.setattr(search, "MODELS", path)
-    space = {
-        "item_knn": {"neighbours": {"low": 1, "high": 20}},
-        "ease": {"positive_rating": {"choices": [None, 2, 3, 4]}, "ease_l2": {"low": 1, "high": 9}},
-    }
-    Path("space.yaml").write_text(yaml.safe_dump(space), encoding="utf-8")
     return path
 
 
+EASE = {
+    POSITIVE: {"choices": [None, 2, 3, 4]},
+    "models.ease.l2": {"low": 1, "high": 9},
+}
+
+
+def write_space(space: dict[str, Any]) -> None:
+    Path("space.yaml").write_text(yaml.safe_dump(space), encoding="utf-8")
+
+
 def test_search_for_a_model_starts_from_its_values_and_puts_better_ones_in_their_place(run: Run, models: Path) -> None:
+    write_space({"models.item_knn.neighbours": {"low": 1, "high": 20}})
     printed = run("--model", "item_knn", "--trials", "6", "--write")
     assert lines(printed)[0].endswith("neighbours=3")
     kept = trials()
     best = min(kept, key=lambda trial: trial.value or 0)
     assert (best.value or 0) <= (kept[0].value or 0)
-    neighbours = best.user_attrs["values"]["neighbours"]
+    neighbours = best.user_attrs["values"]["models.item_knn.neighbours"]
     found = f"validation_rmse {best.value:.4f}, best of 6 trials{'' if best.number else ', the first'}"
     assert models.read_text(encoding="utf-8") == MODELS.replace(
-        "# Found long ago.\nitem_knn: {neighbours: 3,\n  shrinkage: 5}\n",
-        f"# {found}\nitem_knn: {{neighbours: {neighbours}, shrinkage: 5}}\n",
+        "# Found long ago.\nitem_knn:\n  models:\n    item_knn: {neighbours: 3, shrinkage: 5}\n",
+        f"# {found}\nitem_knn:\n  models:\n    item_knn: {{neighbours: {neighbours}, shrinkage: 5}}\n",
     )
-    assert f"-S train.neighbours={neighbours} -S train.shrinkage=5" in printed
+    knobs = f"-S models.item_knn.neighbours={neighbours} -S models.item_knn.shrinkage=5"
+    assert f"dvc exp run -S 'train.model=\"item_knn\"' {knobs}\n" in printed
 
 
 def test_ease_is_judged_by_the_relevant_rows_whatever_it_takes_for_a_positive(run: Run, models: Path) -> None:
+    write_space(EASE)
     run("--model", "ease", "--trials", "8")
     features = Features.load("data/features", "train", "validation")
-    params = load_params("params.yaml").train
+    params = changed(load_params("params.yaml"), {"train": {"ranking": {"positive_rating": 4}}}, "test")
     for trial in trials():
         values = trial.user_attrs["values"]
-        model = Ease(features.spec, params.model_copy(update=values))
+        model = Ease(features.spec, EaseConfig(l2=values["models.ease.l2"], positive_rating=values[POSITIVE]))
         model.fit(features)
         # On the scale from 0.5 to 5 these are the rows rated at least 4.
-        found = ndcgs(features, model, params.model_copy(update={"positive_rating": 4.0}))[0].mean()
+        found = ndcgs(features, model, params.train)[0].mean()
         assert trial.value == pytest.approx(-found, abs=1e-6)
-    assert len({trial.user_attrs["values"]["positive_rating"] for trial in trials()}) > 1
+    assert len({trial.user_attrs["values"][POSITIVE] for trial in trials()}) > 1
 
 
 def test_another_relevance_is_another_search(run: Run, models: Path) -> None:
+    write_space(EASE)
     run("--model", "ease", "--trials", "1")
     other = merged(yaml.safe_load(Path("params.yaml").read_text()), {"evaluate": {"relevant_rating": 2}})
     Path("params.yaml").write_text(yaml.safe_dump(other), encoding="utf-8")
     assert "0 of 1 trials" in run("--model", "ease", "--trials", "1")
 
 
-def test_model_without_a_space_has_nothing_to_search(run: Run, models: Path) -> None:
-    assert "has no key in common, rating or bias" in run("--model", "bias", status=1)
+def test_model_without_a_space_has_nothing_to_search(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        search.main(["--model", "bias"])
+    assert "the search space of bias has no parameter for the objective rating" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("model", ["bias", "ease", "dot"])
@@ -364,9 +397,9 @@ def test_model_without_a_space_has_nothing_to_search(run: Run, models: Path) -> 
 def test_values_of_the_first_the_last_and_a_new_model(tmp_path: Path, model: str, end: str) -> None:
     path = tmp_path / "models.yaml"
     path.write_text(MODELS.rstrip() + end, encoding="utf-8")
-    values = {"hidden": [8, 4], "learning_rate": 0.002, "activation": "relu", "optimizer": "adamw", "batch_size": 1024}
+    values = {"train": {"learning_rate": 0.002, "optimizer": "adamw"}, "models": {model: {"hidden": [8, 4], "size": 3}}}
     for found in ("first", "second"):
-        save_model(path, {"model": model} | values, found)
+        save_model(path, model, values, found)
     text = path.read_text(encoding="utf-8")
     assert yaml.safe_load(text) == yaml.safe_load(MODELS) | {model: values}
     assert text.startswith("# How to read this.\n\n")
@@ -374,15 +407,17 @@ def test_values_of_the_first_the_last_and_a_new_model(tmp_path: Path, model: str
     assert "# first" not in text
 
 
-@pytest.mark.parametrize("model", NETWORKS | BASELINES)
+@pytest.mark.parametrize("model", [*NETWORKS, *BASELINES])
 def test_every_shipped_value_of_a_model_is_in_its_shipped_space(root: Path, model: str) -> None:
-    train = changed(load_params(root / "params.yaml").train, root / "studies/comparison/models.yaml", model)
-    values = yaml.safe_load((root / "studies/comparison/models.yaml").read_text(encoding="utf-8"))[model]
+    path = root / "studies/comparison/models.yaml"
+    params = with_model(load_params(root / "params.yaml"), path, model)
+    values = dotted(yaml.safe_load(path.read_text(encoding="utf-8"))[model])
     if values:
-        assert values.keys() - {"objective"} <= load_space(root / "studies/comparison/space.yaml", train).keys()
+        fixed = {"train.objective", "train.ranking.positive_rating"}
+        assert values.keys() - fixed <= load_space(None, params).keys()
 
 
-def test_the_space_is_no_data_set_with_presets(capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_set_without_presets_is_named_by_those_that_have_some(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="1"):
         presets.main(["csv", "random", "rating"])
-    assert "space" not in capsys.readouterr().err
+    assert "Data sets with presets: ml-100k, ml-1m" in capsys.readouterr().err

@@ -223,6 +223,10 @@ class Recipe(Section):
             rating_weight=ranking.rating_weight if self.train.objective == "joint" else 0.0,
         )
 
+    def with_train(self, **values: Any) -> "Recipe":
+        """The same with other values of section train, which are not checked."""
+        return self.model_copy(update={"train": self.train.model_copy(update=values)})
+
     def flat(self) -> dict[str, Any]:
         """Every value by the name of its key; keys of train.rating and train.ranking with that section's name."""
         train = self.train.model_dump()

@@ -65,8 +65,7 @@ def measured(features: FeatureSet, recipe: Recipe, seeds: int) -> tuple[NDArray[
     for seed in range(seeds):
         start = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            own = recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": seed})})
-            trained = fit(features, own, Path(folder))
+            trained = fit(features, recipe.with_train(seed=seed), Path(folder))
         seconds += time.perf_counter() - start
         epochs += trained.epoch + 1
         by_user = squared_errors(features, trained.model) if recipe.train.objective == "rating" else None

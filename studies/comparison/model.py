@@ -16,7 +16,7 @@ from widedeep.files import replacing, write_json
 from widedeep.models.registry import ENTRIES
 from widedeep.params import Params, changed, load_params, merged
 from widedeep.scoring import UNRANKED, knowledges
-from widedeep.sections import read_yaml
+from widedeep.sections import nearest, read_yaml
 from widedeep.training.fit import fit
 
 
@@ -56,17 +56,21 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def load_model(path: Path, model: str) -> dict[str, Any]:
-    """What the file sets for the model, as sections of params.yaml.
+    """What the file sets for the model, as sections of params.yaml: {} for a model that it does not name.
 
     Raises
     ------
     UserError
-        The file is not readable YAML or lacks the model.
+        The file is not readable YAML, or has a section for a model that there is not.
     """
-    changes = read_yaml(path).get(model)
-    if not isinstance(changes, dict):
-        raise UserError(f"{path} must have a section {model} with sections of params.yaml. Add it ({{}} for none).")
-    return changes
+    changes = read_yaml(path)
+    for name, sections in changes.items():
+        if name not in ENTRIES:
+            raise UserError(f"{path}: there is no model {name!r}. {nearest(str(name), list(ENTRIES))}")
+        if not isinstance(sections, dict):
+            raise UserError(f"{path}: {name} must hold sections of params.yaml. Got {sections!r} instead.")
+    found: dict[str, Any] = changes.get(model, {})
+    return found
 
 
 def with_model(params: Params, path: Path, model: str) -> Params:

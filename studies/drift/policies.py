@@ -37,8 +37,8 @@ Part = Annotated[Float, Gt(0), Lt(1)]
 class Policies(Section):
     """policies.yaml.
 
-    params: what all policies set in place of values of params.yaml. warm_start: what that policy sets in place of these.
-    replay: the share of the earlier ratings that it learns again.
+    params: what all policies set in place of values of params.yaml. warm_start: what that policy sets in place of
+    these. replay: the share of the earlier ratings that it learns again.
     """
 
     params: dict[str, Any]
@@ -92,7 +92,7 @@ def prequential(
     first = int(stream.starts[0])
     choice = moment(stream, first, params.featurize, folder / "choice", validation=policies.validation)
     epochs = trained(choice.training, params.recipe).epochs
-    recipe = params.recipe.model_copy(update={"train": params.train.model_copy(update={"epochs": epochs})})
+    recipe = params.recipe.with_train(epochs=epochs)
     about = recipe.architecture
     print(f"epochs of {RETRAIN}: {epochs}", flush=True)
 

@@ -51,8 +51,7 @@ def measure(folder: Path, params: Params, seeds: int) -> dict[str, list[float]]:
     for run in range(seeds):
         seed = (params.train.seed + run) % 2**32
         # One device: with several Lightning would run this script once for each.
-        train = params.train.model_copy(update={"seed": seed, "devices": 1, "nodes": 1})
-        recipe = params.recipe.model_copy(update={"train": train})
+        recipe = params.recipe.with_train(seed=seed, devices=1, nodes=1)
         with TemporaryDirectory(prefix="widedeep-") as checkpoints:
             trained = fit(known, recipe, Path(checkpoints))
         found = estimates(evaluate(features, trained.model, recipe.architecture, quick).metrics)

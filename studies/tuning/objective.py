@@ -97,6 +97,6 @@ def check(features: FeatureSet, params: Params) -> None:
     if not parts or (train.objective != "rating" and RANKING not in parts):
         raise UserError(
             "The features have no validation row to judge by. Set preprocess.validation_fraction above 0, and "
-            "train.ranking.positive_rating (for a ranking; evaluate.relevant_rating where that is searched) to what some of "
-            "these rows reach; then run `dvc repro featurize`."
+            "train.ranking.positive_rating (for a ranking; evaluate.relevant_rating where that is searched) to what "
+            "some of these rows reach; then run `dvc repro featurize`."
         )

@@ -9,12 +9,14 @@ import pytest
 import torch
 from widedeep.evaluation.evaluate import Evaluation, evaluate
 
-from tests.small_data import train_params, written
+from tests.small_data import small_recipe, written
+from widedeep.evaluation.evaluate import Evaluation, evaluate
 from widedeep.features.build import FeatureTables
 from widedeep.features.store import Features
-from widedeep.models.family import build
+from widedeep.models.build import build
 from widedeep.models.model import Model
-from widedeep.params import EvaluateParams, TrainParams
+from widedeep.models.registry import Architecture
+from widedeep.params import EvaluateParams
 from widedeep.training.fit import Fit, fit
 
 
@@ -23,7 +25,7 @@ class Judged(NamedTuple):
 
     features: Features
     model: Model
-    about: TrainParams
+    about: Architecture
     params: EvaluateParams
     evaluation: Evaluation
     curves: pd.DataFrame
@@ -46,9 +48,10 @@ def judge(featurize: Callable[..., FeatureTables], tmp_path: Path) -> Callable[.
         own |= {"bootstrap_replicates": 100, "examples": 3, "seed": 0}
         params = EvaluateParams(**(own | {name: changes.pop(name) for name in own if name in changes}))
         features = Features.load(written(featurize(split, **changes), tmp_path), "train", "validation", "test")
-        about = train_params(**{"epochs": 2} | dict(train or {}))
+        recipe = small_recipe(**{"epochs": 2} | dict(train or {}))
+        about = recipe.architecture
         if trained:
-            done = fit(features, about, tmp_path / "checkpoints")
+            done = fit(features, recipe, tmp_path / "checkpoints")
         else:
             torch.manual_seed(0)
             model = build(features.spec, about)

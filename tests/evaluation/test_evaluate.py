@@ -12,10 +12,10 @@ import torch
 from widedeep.evaluation.evaluate import COMPARED, evaluate
 
 from tests.evaluation.conftest import Judged
+from tests.small_data import BASELINES, NETWORKS
 from widedeep.errors import UserError
 from widedeep.features.build import FeatureTables
 from widedeep.features.store import Features
-from widedeep.models.family import BASELINES, NETWORKS
 from widedeep.report.labels import MODEL_LABELS
 
 Judge = Callable[..., Judged]

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.small_data import train_params
+from tests.small_data import small_recipe
 from widedeep.features.build import FeatureTables
 from widedeep.features.inputs import Inputs, Reads
 from widedeep.features.store import Features
-from widedeep.models.family import BASELINES
+from widedeep.models.build import build
 from widedeep.models.model import Model
 from widedeep.models.popularity import Popularity, least_squares
 
@@ -29,7 +29,7 @@ def rows(featurize: Featurize, rated: pd.DataFrame) -> pd.DataFrame:
 
 
 def fitted(features: Features, name: str) -> Model:
-    model = BASELINES[name](features.spec, train_params(model=name))
+    model = build(features.spec, small_recipe(model=name).architecture)
     model.fit(features)
     return model
 

@@ -10,7 +10,7 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from tests.small_data import train_params, written
+from tests.small_data import written
 from widedeep.errors import UserError
 from widedeep.features.build import FeatureTables
 from widedeep.features.inputs import Reads
@@ -18,6 +18,7 @@ from widedeep.features.store import Features
 from widedeep.models import ease
 from widedeep.models.ease import Ease, check_catalogue, ease_weights
 from widedeep.models.popularity import Popularity
+from widedeep.models.registry import EaseConfig, ModelConfig
 
 NO_PAIRS = torch.zeros(0, dtype=torch.int64)
 
@@ -81,7 +82,7 @@ def test_a_catalogue_that_does_not_fit_is_refused_with_what_to_choose_instead() 
 
 
 def fitted(features: Features, positive: float | None) -> Ease:
-    model = Ease(features.spec, train_params(model="ease", ease_l2=2.0, positive_rating=positive))
+    model = Ease(features.spec, EaseConfig(l2=2.0, positive_rating=positive))
     model.fit(features)
     return model
 
@@ -167,7 +168,7 @@ def test_who_gets_no_score_from_others_gets_the_popular_items_first(few: Feature
 def test_a_new_user_gets_the_list_of_the_popularity_model(load: Callable[..., Features]) -> None:
     features = load("temporal")
     user, items, asked_at = torch.tensor([3]), torch.arange(31), torch.tensor([1060])
-    popularity = Popularity(features.spec, train_params(model="popularity"))
+    popularity = Popularity(features.spec, ModelConfig())
     inputs = features.grid(user, items, asked_at, Reads(ease.ALL), with_history=True)
     found = fitted(features, None)(inputs).ranking
     assert found.unique().numel() > 3

@@ -7,18 +7,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.small_data import train_params
 from widedeep.features.inputs import Inputs, Reads, Side
 from widedeep.features.store import Features
 from widedeep.models.factors import Factors
+from widedeep.models.registry import WideDeepConfig
 
 Load = Callable[..., Features]
 
 
 def random_factors(features: Features, heads: int, reads: Reads) -> Factors:
     torch.manual_seed(0)
-    params = train_params(factors=3, user_items=reads.user_items, item_users=reads.item_users)
-    factors = Factors(features.spec, params, heads)
+    config = WideDeepConfig(
+        embedding_deviation=0.1, factors=3, user_items=reads.user_items, item_users=reads.item_users
+    )
+    factors = Factors(features.spec, config, heads)
     with torch.no_grad():
         for parameter in factors.parameters():
             nn.init.normal_(parameter, std=0.5)

@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.small_data import train_params, written
+from tests.small_data import BASELINES, NETWORKS, small_recipe, written
 from widedeep.errors import UserError
 from widedeep.features.build import FeatureTables
 from widedeep.features.inputs import Inputs
 from widedeep.features.store import Features
-from widedeep.models.family import BASELINES, NETWORKS, build
+from widedeep.models.build import build
 from widedeep.models.model import Ensemble, Model, Output
+from widedeep.models.registry import ENTRIES
 from widedeep.models.weights import load_model, save_model
 
 Load = Callable[..., Features]
@@ -52,7 +53,12 @@ def randomize(model: Model) -> Model:
 
 
 def model_of(features: Features, variant: str) -> Model:
-    model = build(features.spec, train_params(**{"wide_l2": 0.1, "factors_l2": 0.2} | VARIANTS[variant]))
+    changes = VARIANTS[variant]
+    knobs = ENTRIES[changes.get("model", "wide_deep")].config.model_fields
+    l2 = {name: value for name, value in {"wide_l2": 0.1, "factors_l2": 0.2}.items() if name in knobs}
+    if "factors" in knobs and not changes.get("factors"):
+        l2["factors_l2"] = 0.0
+    model = build(features.spec, small_recipe(**l2 | changes).architecture)
     model.fit(features)
     with torch.no_grad():
         return randomize(model)
@@ -112,11 +118,11 @@ def test_a_row_is_scored_the_same_in_whatever_batch(load: Load, split: str, vari
 @every_variant
 def test_saved_model_predicts_the_same_after_loading(load: Load, variant: str, tmp_path: Path) -> None:
     features = load("temporal", crosses=CROSSES)
-    model, params = model_of(features, variant), train_params(**VARIANTS[variant])
-    save_model(tmp_path, model, features.vocabulary(), params, 3, {"validation_rmse": 0.9})
+    model, about = model_of(features, variant), small_recipe(**VARIANTS[variant]).architecture
+    save_model(tmp_path, model, features.vocabulary(), about, 3, {"validation_rmse": 0.9})
     torch.manual_seed(5)
     loaded, architecture = load_model(tmp_path, features.spec)
-    assert architecture.model_dump().items() <= params.model_dump().items()
+    assert architecture == about
     assert loaded.reads == model.reads
     before, after = (scored(one, features.inputs(features.splits["test"], one.reads)) for one in (model, loaded))
     assert after.rating.equal(before.rating)
@@ -127,8 +133,9 @@ def test_saved_model_predicts_the_same_after_loading(load: Load, variant: str, t
 @pytest.mark.parametrize("objective", ["rating", "ranking"])
 def test_every_parameter_of_a_network_has_a_gradient(load: Load, name: str, objective: str) -> None:
     features = load("random", crosses=CROSSES)
-    changes = {"factors": 3, "user_items": 9, "item_users": 9, "dropout": 0.0, "activation": "tanh"}
-    model = build(features.spec, train_params(model=name, objective=objective, **changes))
+    wanted = {"factors": 3, "user_items": 9, "item_users": 9, "dropout": 0.0, "activation": "tanh"}
+    changes = {key: value for key, value in wanted.items() if key in ENTRIES[name].config.model_fields}
+    model = build(features.spec, small_recipe(model=name, objective=objective, **changes).architecture)
     model.fit(features)
     with torch.no_grad():
         randomize(model).train()
@@ -146,7 +153,7 @@ def outputs_of_members(model: Ensemble, inputs: Inputs) -> list[Output]:
 
 def test_an_ensemble_is_the_mean_of_members_that_differ(load: Load) -> None:
     features = load("temporal")
-    model = build(features.spec, train_params(members=3)).eval()
+    model = build(features.spec, small_recipe(members=3).architecture).eval()
     assert isinstance(model, Ensemble)
     inputs = features.inputs(features.splits["test"], model.reads)
     members = outputs_of_members(model, inputs)
@@ -160,7 +167,7 @@ def test_an_ensemble_is_the_mean_of_members_that_differ(load: Load) -> None:
 
 def test_an_ensemble_of_one_is_that_one(load: Load) -> None:
     features = load("temporal")
-    model = build(features.spec, train_params(members=1)).eval()
+    model = build(features.spec, small_recipe(members=1).architecture).eval()
     assert isinstance(model, Ensemble)
     inputs = features.inputs(features.splits["test"], model.reads)
     assert scored(model, inputs).rating.equal(outputs_of_members(model, inputs)[0].rating)
@@ -190,19 +197,7 @@ def test_a_model_that_learnt_to_rank_alone_rates_by_a_line_and_whatever_the_hist
     assert scored(model, inputs._replace(history=inputs.history + 1)).ranking.equal(found.ranking)
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - {"wide_deep"}))
-def test_joint_is_refused_for_a_model_with_one_head(load: Load, name: str) -> None:
-    with pytest.raises(UserError, match=rf"train\.objective: joint .* {name} has not\. Choose wide_deep\."):
-        build(load("temporal").spec, train_params(model=name, objective="joint"))
-
-
-@pytest.mark.parametrize("name", ["dense", "genre_dense"])
-def test_dense_layers_are_needed_where_there_is_nothing_else(load: Load, name: str) -> None:
-    with pytest.raises(UserError, match=rf"train\.hidden: {name} needs at least one"):
-        build(load("temporal").spec, train_params(model=name, hidden=()))
-
-
 def test_genre_dense_needs_genres(featurize: Callable[..., FeatureTables], items: pd.DataFrame, tmp_path: Path) -> None:
     features = Features.load(written(featurize(items=items.assign(genres=[[] for _ in range(31)])), tmp_path), "train")
-    with pytest.raises(UserError, match=r"genre_dense needs genres.* Choose dense\."):
-        build(features.spec, train_params(model="genre_dense"))
+    with pytest.raises(UserError, match=r"genre_dense needs genres.* Choose a model that does without\."):
+        build(features.spec, small_recipe(model="genre_dense").architecture)

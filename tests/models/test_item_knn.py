@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.small_data import train_params
 from widedeep.features.inputs import Inputs, Interactions, Pairs, Side
 from widedeep.features.spec import UNIT, Damping, Field, Spec
 from widedeep.features.store import Features
@@ -16,6 +15,7 @@ from widedeep.models import item_knn
 from widedeep.models.bias import Bias
 from widedeep.models.item_knn import ItemKnn, item_similarity
 from widedeep.models.model import Output
+from widedeep.models.registry import ItemKnnConfig, ModelConfig
 
 NAN = float("nan")
 
@@ -49,7 +49,7 @@ def spec_of(table: Tensor) -> Spec:
 def fitted(table: Tensor, k: int, shrinkage: float) -> ItemKnn:
     """With items 0, 1, ... of the table as indices 1, 2, ..."""
     user, item = (~table.isnan()).nonzero().flip(0).T
-    model = ItemKnn(spec_of(table), train_params(model="item_knn", neighbours=k, shrinkage=shrinkage))
+    model = ItemKnn(spec_of(table), ItemKnnConfig(neighbours=k, shrinkage=shrinkage))
     n_users, n_items = table.shape
     model.similarity.copy_(item_similarity(user, item + 1, table[user, item], n_users, n_items + 1, shrinkage))
     return model
@@ -137,7 +137,7 @@ def test_similarities_are_those_of_the_formula(shrinkage: float, monkeypatch: py
 def test_a_fitted_model_predicts_by_the_formula(load: Callable[..., Features], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(item_knn, "BATCH", 11)
     features = load("random")
-    model = ItemKnn(features.spec, train_params(model="item_knn", neighbours=1000, shrinkage=4.0))
+    model = ItemKnn(features.spec, ItemKnnConfig(neighbours=1000, shrinkage=4.0))
     model.fit(features)
     train, mean = features.splits["train"], features.spec.mean
     names = [field.name for field in features.spec.of_kind("history")]
@@ -170,11 +170,10 @@ def test_a_fitted_model_predicts_by_the_formula(load: Callable[..., Features], m
 @torch.no_grad()
 def test_a_new_user_gets_the_list_of_the_biases(load: Callable[..., Features]) -> None:
     features = load("temporal")
-    params = train_params(model="item_knn")
-    model = ItemKnn(features.spec, params)
+    model = ItemKnn(features.spec, ItemKnnConfig())
     model.fit(features)
     user, items, asked_at = torch.tensor([3]), torch.arange(31), torch.tensor([1060])
     inputs = features.grid(user, items, asked_at, model.reads, with_history=True)
     found = model(inputs).ranking
     assert found.unique().numel() > 10
-    torch.testing.assert_close(found, Bias(features.spec, params)(inputs).ranking)
+    torch.testing.assert_close(found, Bias(features.spec, ModelConfig())(inputs).ranking)

@@ -7,25 +7,29 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.small_data import train_params
+from tests.small_data import small_recipe
 from widedeep.features.inputs import Inputs, Reads
 from widedeep.features.store import Features
 from widedeep.models import cnn
 from widedeep.models.bias_dot import BiasDot
+from widedeep.models.build import model_class
 from widedeep.models.cnn import Cnn
 from widedeep.models.dense import Dense
 from widedeep.models.dot import Dot
 from widedeep.models.genre_dense import GenreDense
 from widedeep.models.ids import IdEmbeddings
-from widedeep.models.model import Model
+from widedeep.models.registry import ENTRIES, BiasDotConfig
 
 Load = Callable[..., Features]
 
 
-def fresh(kind: type[Model], features: Features, deviation: float = 0.5, **changes: Any) -> Any:
+def fresh(kind: Any, features: Features, deviation: float = 0.5, **changes: Any) -> Any:
     torch.manual_seed(0)
-    changes = {"factors_l2": 0.25, "wide_l2": 0.5, "hidden": (5, 3), "activation": "relu"} | changes
-    model = kind(features.spec, train_params(**changes)).eval()
+    name = next(name for name, entry in ENTRIES.items() if model_class(entry) is kind)
+    own = {"factors_l2": 0.25, "wide_l2": 0.5, "hidden": (5, 3), "activation": "relu"}
+    own = {key: value for key, value in own.items() if key in ENTRIES[name].config.model_fields}
+    config: Any = small_recipe(model=name, **own | changes).config
+    model = kind(features.spec, config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             nn.init.normal_(parameter, std=deviation)
@@ -158,8 +162,8 @@ def test_cnn_gives_the_same_values_and_gradients_chunk_by_chunk(
 
 @pytest.mark.parametrize("kind", [Dot, BiasDot])
 @torch.no_grad()
-def test_unseen_users_and_items_start_at_the_mean(features: Features, kind: type[Model]) -> None:
-    model = kind(features.spec, train_params(embedding_deviation=3.0)).eval()
+def test_unseen_users_and_items_start_at_the_mean(features: Features, kind: type[Dot | BiasDot]) -> None:
+    model = kind(features.spec, BiasDotConfig(embedding_deviation=3.0)).eval()
     users, items = torch.tensor([3, 3, 0]), torch.tensor([4, 0, 4])  # user 3 and item 4 have no training rating
     rating = model(features.listed(users, items, torch.tensor([0]), Reads())).rating
     torch.testing.assert_close(rating, torch.full((3,), features.spec.mean))

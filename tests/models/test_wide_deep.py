@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.small_data import train_params
+from tests.small_data import small_recipe
 from widedeep.features.inputs import Inputs, Reads
 from widedeep.features.store import Features
 from widedeep.models.deep import Embeddings
 from widedeep.models.model import Standardize
+from widedeep.models.registry import WideDeepConfig
 from widedeep.models.wide import stable_hash
 from widedeep.models.wide_deep import WideDeep
 
@@ -29,9 +30,15 @@ def inputs_of(features: Features, split: str) -> Inputs:
     return features.inputs(features.splits[split], Reads(time=True))
 
 
+def small_model(features: Features, **changes: Any) -> WideDeep:
+    recipe = small_recipe(**changes)
+    assert isinstance(recipe.config, WideDeepConfig)
+    return WideDeep(features.spec, recipe.config, recipe.train.objective).eval()
+
+
 def random_model(features: Features, **changes: Any) -> WideDeep:
     torch.manual_seed(0)
-    model = WideDeep(features.spec, train_params(**{"hidden": (8, 3), "activation": "relu"} | changes)).eval()
+    model = small_model(features, **{"hidden": (8, 3), "activation": "relu"} | changes)
     for parameter in model.wide.parameters():
         nn.init.normal_(parameter)
     with torch.no_grad():
@@ -224,7 +231,7 @@ def test_parts_add_up(features: Features) -> None:
 
 
 def test_prediction_is_the_training_mean_before_any_step(features: Features) -> None:
-    model = WideDeep(features.spec, train_params()).eval()
+    model = small_model(features)
     silence(model)
     predicted = model(inputs_of(features, "test")).rating
     torch.testing.assert_close(predicted, torch.full_like(predicted, features.spec.mean))
@@ -237,7 +244,7 @@ def test_bounded_output_stays_inside_the_rating_scale_and_starts_at_the_mean(fea
     predicted = model(inputs_of(features, "train")).rating
     assert 0.5 <= predicted.min() < 0.6
     assert 4.9 < predicted.max() <= 5
-    fresh = WideDeep(features.spec, train_params(bounded_output=True)).eval()
+    fresh = small_model(features, bounded_output=True)
     silence(fresh)
     assert fresh(inputs_of(features, "test")).rating[0].item() == pytest.approx(features.spec.mean, abs=1e-5)
 

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.small_data import train_params, written
+from tests.small_data import BASELINES, NETWORKS, small_recipe, written
 from widedeep.errors import UserError
 from widedeep.evaluation.ranking import UserItems, ranking_metrics, top_items
 from widedeep.features.build import FeatureTables
 from widedeep.features.inputs import Reads
 from widedeep.features.store import Features
-from widedeep.models.family import BASELINES, NETWORKS, build
+from widedeep.models.build import build
 from widedeep.models.model import Ensemble
 from widedeep.training.callbacks import CURVES, Row
 from widedeep.training.fit import Fit, fingerprint, fit
@@ -33,7 +33,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "adagrad and ftrl": {"optimizer": "adagrad", "wide_optimizer": "ftrl", "wide_learning_rate": 0.1},
     "softmax": {"objective": "ranking"},
     "sampled softmax": {"objective": "ranking", "negatives": 3},
-    "bpr": {"objective": "ranking", "ranking_loss": "bpr", "negatives": 2, "model": "dot"},
+    "bpr": {"objective": "ranking", "loss": "bpr", "negatives": 2, "model": "dot"},
     "joint": {"objective": "joint", "factors": 2},
     "joint and sampled": {"objective": "joint", "negatives": 3, "positive_rating": 3.0},
 }
@@ -75,7 +75,7 @@ def same_weights(first: Fit, second: Fit) -> bool:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_training_lowers_the_loss(features: Features, tmp_path: Path, way: str) -> None:
-    curves = fit(features, train_params(**{"unseen_rate": 0.2} | WAYS[way]), tmp_path / "c").curves
+    curves = fit(features, small_recipe(**{"unseen_rate": 0.2} | WAYS[way]), tmp_path / "c").curves
     assert [row["epoch"] for row in curves] == list(range(6))
     objective = WAYS[way].get("objective", "rating")
     for name, trained in (("train_rmse", objective != "ranking"), ("train_ranking_loss", objective != "rating")):
@@ -87,21 +87,21 @@ def test_training_lowers_the_loss(features: Features, tmp_path: Path, way: str) 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("objective", ["rating", "ranking"])
 def test_every_network_learns_every_objective(features: Features, tmp_path: Path, name: str, objective: str) -> None:
-    params = train_params(model=name, objective=objective, unseen_rate=0.0, learning_rate=0.03)
+    params = small_recipe(model=name, objective=objective, unseen_rate=0.0, learning_rate=0.03)
     curves = fit(features, params, tmp_path / "c").curves
     loss = {"rating": "train_rmse", "ranking": "train_ranking_loss"}[objective]
     assert curves[-1][loss] < curves[0][loss]
 
 
 @pytest.mark.parametrize(
-    "loss", [{}, {"negatives": 4, "batch_size": 64}, {"ranking_loss": "bpr", "negatives": 4, "batch_size": 64}]
+    "loss", [{}, {"negatives": 4, "batch_size": 64}, {"loss": "bpr", "negatives": 4, "batch_size": 64}]
 )
 @pytest.mark.parametrize("name", ["dot", "wide_deep"])
 def test_ranking_finds_tastes_that_popularity_does_not(
     tastes: Features, tmp_path: Path, name: str, loss: dict[str, Any]
 ) -> None:
-    popular = fit(tastes, train_params(model="popularity", objective="ranking"), tmp_path / "a").validation[NDCG]
-    params = train_params(
+    popular = fit(tastes, small_recipe(model="popularity", objective="ranking"), tmp_path / "a").validation[NDCG]
+    params = small_recipe(
         model=name, objective="ranking", epochs=10, patience=10, unseen_rate=0.0, learning_rate=0.05, **loss
     )
     # Of the 46 items that a user has not rated 16 are of their own camp.
@@ -109,7 +109,7 @@ def test_ranking_finds_tastes_that_popularity_does_not(
 
 
 def test_weights_are_those_of_the_best_epoch(features: Features, tmp_path: Path) -> None:
-    trained = fit(features, train_params(), tmp_path / "c")
+    trained = fit(features, small_recipe(), tmp_path / "c")
     best = min(trained.curves, key=lambda row: row["validation_rmse"])
     assert trained.epoch == best["epoch"]
     assert trained.validation == {"validation_rmse": best["validation_rmse"]}
@@ -128,7 +128,7 @@ def test_weights_are_those_of_the_best_epoch(features: Features, tmp_path: Path)
 def test_the_best_ranking_is_that_with_the_highest_ndcg(
     features: Features, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    trained = fit(features, train_params(objective="ranking", **changes), tmp_path / "c")
+    trained = fit(features, small_recipe(objective="ranking", **changes), tmp_path / "c")
     best = max(trained.curves, key=lambda row: row[NDCG])
     assert trained.epoch == best["epoch"]
     assert trained.validation == {NDCG: best[NDCG]}
@@ -150,7 +150,7 @@ def test_the_best_ranking_is_that_with_the_highest_ndcg(
 
 
 def test_joint_has_all_curves_and_decides_by_both(features: Features, tmp_path: Path) -> None:
-    trained = fit(features, train_params(objective="joint"), tmp_path / "c")
+    trained = fit(features, small_recipe(objective="joint"), tmp_path / "c")
     assert all(row.keys() == {"epoch", *CURVES} for row in trained.curves)
     best = min(trained.curves, key=lambda row: row["validation_rmse"] - row[NDCG])
     assert trained.epoch == best["epoch"]
@@ -158,7 +158,7 @@ def test_joint_has_all_curves_and_decides_by_both(features: Features, tmp_path: 
 
 
 def test_a_ranking_rates_by_the_least_squares_line_of_its_scores(features: Features, tmp_path: Path) -> None:
-    model = fit(features, train_params(objective="ranking", epochs=2), tmp_path / "c").model
+    model = fit(features, small_recipe(objective="ranking", epochs=2), tmp_path / "c").model
     rows = features.splits["train"]
     with torch.no_grad():
         output = model(features.listed(rows.user, rows.item, rows.timestamp, model.reads))
@@ -168,23 +168,23 @@ def test_a_ranking_rates_by_the_least_squares_line_of_its_scores(features: Featu
 
 def test_a_random_split_validates_on_the_frozen_history_alone(featurize: Featurize, tmp_path: Path) -> None:
     features = Features.load(written(featurize("random"), tmp_path), "train", "validation")
-    row = fit(features, train_params(epochs=1), tmp_path / "c").curves[0]
+    row = fit(features, small_recipe(epochs=1), tmp_path / "c").curves[0]
     assert row["validation_rmse"] == row["validation_frozen_rmse"]
     assert "validation_online_rmse" not in row
 
 
 @pytest.mark.parametrize("objective", ["rating", "ranking"])
 def test_training_stops_when_validation_no_longer_improves(features: Features, tmp_path: Path, objective: str) -> None:
-    hasty = train_params(epochs=100, patience=2, learning_rate=0.05, objective=objective)
+    hasty = small_recipe(epochs=100, patience=2, learning_rate=0.05, objective=objective)
     trained = fit(features, hasty, tmp_path / "c")
     assert len(trained.curves) == trained.epoch + 1 + 2
 
 
 @pytest.mark.parametrize("way", ["rating", "joint and sampled"])
 def test_same_seed_gives_the_same_weights_and_another_seed_others(features: Features, tmp_path: Path, way: str) -> None:
-    params = train_params(**WAYS[way])
+    params = small_recipe(**WAYS[way])
     first, second = fit(features, params, tmp_path / "a"), fit(features, params, tmp_path / "b")
-    other = fit(features, params.model_copy(update={"seed": 1}), tmp_path / "c")
+    other = fit(features, params.with_train(seed=1), tmp_path / "c")
     assert same_weights(first, second)
     assert first.curves == second.curves
     assert not same_weights(first, other)
@@ -199,7 +199,7 @@ def test_killed_run_goes_on_and_ends_with_the_same_weights(features: Features, t
         if row["epoch"] == 3:
             raise Killed
 
-    params = train_params(**WAYS[way])
+    params = small_recipe(**WAYS[way])
     whole = fit(features, params, tmp_path / "a")
     with pytest.raises(Killed):
         fit(features, params, tmp_path / "b", kill_in_the_fourth_epoch)
@@ -214,7 +214,7 @@ def test_killed_run_goes_on_and_ends_with_the_same_weights(features: Features, t
 def test_without_validation_rows_all_epochs_are_trained_and_the_last_is_kept(
     unvalidated: Features, tmp_path: Path, objective: str
 ) -> None:
-    trained = fit(unvalidated, train_params(patience=1, objective=objective), tmp_path / "c")
+    trained = fit(unvalidated, small_recipe(patience=1, objective=objective), tmp_path / "c")
     assert trained.epoch == 5
     assert trained.validation == {}
 
@@ -223,7 +223,7 @@ def test_without_validation_rows_all_epochs_are_trained_and_the_last_is_kept(
 @pytest.mark.parametrize("objective", ["rating", "ranking", "joint"])
 def test_a_baseline_takes_one_epoch(features: Features, tmp_path: Path, name: str, objective: str) -> None:
     rows: list[Row] = []
-    trained = fit(features, train_params(model=name, objective=objective), tmp_path / "c", rows.append)
+    trained = fit(features, small_recipe(model=name, objective=objective), tmp_path / "c", rows.append)
     assert (trained.curves, trained.epoch) == (rows, 0)
     assert len(rows) == 1
     measured = {"rating": {"validation_rmse"}, "ranking": {NDCG}, "joint": {"validation_rmse", NDCG}}[objective]
@@ -239,13 +239,13 @@ def test_a_baseline_takes_one_epoch(features: Features, tmp_path: Path, name: st
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_baseline_needs_no_validation_rows(unvalidated: Features, tmp_path: Path, name: str) -> None:
-    trained = fit(unvalidated, train_params(model=name), tmp_path / "c")
+    trained = fit(unvalidated, small_recipe(model=name), tmp_path / "c")
     assert trained.curves == [{"epoch": 0}]
     assert trained.validation == {}
 
 
 def test_members_are_trained_apart_from_different_starts(features: Features, tmp_path: Path) -> None:
-    trained = fit(features, train_params(model="dot", members=2, unseen_rate=0.0), tmp_path / "c")
+    trained = fit(features, small_recipe(model="dot", members=2, unseen_rate=0.0), tmp_path / "c")
     assert isinstance(trained.model, Ensemble)
     first, second = (dict(member.named_parameters()) for member in trained.model.each())
     for name, weight in first.items():
@@ -264,7 +264,7 @@ def test_what_the_ratings_leave_uncertain_is_shrunk_the_more_noise_they_have(
     changes = {"factors": 3, "hidden": (), "history": False, "epochs": 40, "patience": 40, "learning_rate": 0.03}
     deviations = []
     for noise in (0.01, 1.0, 1000.0):
-        params = train_params(**changes, noise_variance=noise, unseen_rate=0.0, weight_decay=0.0)
+        params = small_recipe(**changes, noise_variance=noise, unseen_rate=0.0, weight_decay=0.0)
         model = fit(features, params, tmp_path / str(noise)).model
         with torch.no_grad():
             [wide] = [table.weight.std() for name, table in model.named_modules() if name.endswith("wide.table")]
@@ -273,7 +273,7 @@ def test_what_the_ratings_leave_uncertain_is_shrunk_the_more_noise_they_have(
 
 
 def test_weight_decay_leaves_deviations_alone(features: Features, tmp_path: Path) -> None:
-    params = train_params(factors=3, epochs=2, noise_variance=0.5, weight_decay=50.0)
+    params = small_recipe(factors=3, epochs=2, noise_variance=0.5, weight_decay=50.0)
     state = fit(features, params, tmp_path / "c").model.state_dict()
     deviations = [value.exp() for name, value in state.items() if name.endswith("log_deviation")]
     assert len(deviations) == 4
@@ -281,7 +281,7 @@ def test_weight_decay_leaves_deviations_alone(features: Features, tmp_path: Path
 
 
 def wide_weights(features: Features, folder: Path, **changes: Any) -> torch.Tensor:
-    params = train_params(wide_optimizer="ftrl", wide_learning_rate=0.5, patience=9, **changes)
+    params = small_recipe(wide_optimizer="ftrl", wide_learning_rate=0.5, patience=9, **changes)
     model = fit(features, params, folder).model
     return torch.cat([parameter.detach().flatten() for parameter in model.wide_parameters()])
 
@@ -296,27 +296,27 @@ def test_ftrl_with_a_large_l1_keeps_the_wide_weights_at_exactly_0(features: Feat
 def test_a_step_is_as_long_as_the_clipped_gradient_lets_it(
     features: Features, tmp_path: Path, clip: float, moved: bool
 ) -> None:
-    params = train_params(model="dot", epochs=1, gradient_clip=clip, weight_decay=0.0)
+    params = small_recipe(model="dot", epochs=1, gradient_clip=clip, weight_decay=0.0)
     trained = fit(features, params, tmp_path / "c")
-    torch.manual_seed(params.seed)
-    start = build(features.spec, params).state_dict()
+    torch.manual_seed(params.train.seed)
+    start = build(features.spec, params.architecture).state_dict()
     change = max(float((weight - start[name]).abs().max()) for name, weight in trained.model.state_dict().items())
     assert (change > 1e-3) is moved
 
 
 def test_at_unseen_rate_1_ids_learn_nothing_and_at_0_they_do(features: Features, tmp_path: Path) -> None:
     for rate in (0.0, 1.0):
-        params = train_params(model="bias_dot", epochs=2, unseen_rate=rate, weight_decay=0.0)
+        params = small_recipe(model="bias_dot", epochs=2, unseen_rate=rate, weight_decay=0.0)
         trained = fit(features, params, tmp_path / str(rate)).model.state_dict()
-        torch.manual_seed(params.seed)
-        start = build(features.spec, params).state_dict()
+        torch.manual_seed(params.train.seed)
+        start = build(features.spec, params.architecture).state_dict()
         for name in ("members.0.ids.user.weight", "members.0.biases.item.weight"):
             assert trained[name][1:].equal(start[name][1:]) is (rate == 1)
         assert trained["members.0.biases.item.weight"][0].equal(torch.zeros(1)) is (rate == 0)
 
 
 def test_bf16_learns(features: Features, tmp_path: Path) -> None:
-    params = train_params(precision="bf16-mixed", unseen_rate=0.0, **WAYS["joint"] | WAYS["interactions"])
+    params = small_recipe(precision="bf16-mixed", unseen_rate=0.0, **WAYS["joint"] | WAYS["interactions"])
     curves = fit(features, params, tmp_path / "c").curves
     assert curves[-1]["train_rmse"] < curves[0]["train_rmse"]
     assert curves[-1]["train_ranking_loss"] < curves[0]["train_ranking_loss"]
@@ -326,18 +326,18 @@ def test_accelerator_that_is_not_there_is_a_clear_error(features: Features, tmp_
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(UserError, match=r"train.accelerator: gpu .* Set train.accelerator to auto"):
-        fit(features, train_params(accelerator="gpu"), tmp_path / "c")
+        fit(features, small_recipe(accelerator="gpu"), tmp_path / "c")
 
 
 def test_more_processes_than_cores_is_a_clear_error(features: Features, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train.devices: 999 cannot be had .* CPU cores .* train.devices to 1"):
-        fit(features, train_params(devices=999), tmp_path / "c")
+        fit(features, small_recipe(devices=999), tmp_path / "c")
 
 
 @pytest.mark.parametrize("changes", [{"objective": "ranking"}, {"objective": "joint"}, {"model": "ease"}])
 def test_nothing_to_rank_is_a_clear_error(features: Features, tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"train.positive_rating: no training row is rated at least 5.5"):
-        fit(features, train_params(positive_rating=5.5, **changes), tmp_path / "c")
+        fit(features, small_recipe(positive_rating=5.5, **changes), tmp_path / "c")
 
 
 def crowded(featurize: Featurize, folder: Path, whole: int, part: int) -> Features:
@@ -359,13 +359,13 @@ def test_no_negative_at_all_is_a_clear_error(featurize: Featurize, tmp_path: Pat
     with pytest.raises(
         UserError, match=r"train.negatives must be 0 .* catalogue \(6\).* Got [23] instead. Set it to 0"
     ):
-        fit(features, train_params(**WAYS[way]), tmp_path / "c")
+        fit(features, small_recipe(**WAYS[way]), tmp_path / "c")
 
 
 @pytest.mark.parametrize("changes", [{"model": "dot"}, {"model": "popularity", "negatives": 3}])
 def test_who_draws_no_negatives_needs_none(featurize: Featurize, tmp_path: Path, changes: dict[str, Any]) -> None:
     features = crowded(featurize, tmp_path, whole=4, part=0)
-    trained = fit(features, train_params(objective="ranking", **changes), tmp_path / "c")
+    trained = fit(features, small_recipe(objective="ranking", **changes), tmp_path / "c")
     assert all(bool(weight.isfinite().all()) for weight in trained.model.state_dict().values())
 
 
@@ -374,13 +374,13 @@ def test_users_without_a_negative_teach_nothing(featurize: Featurize, tmp_path: 
     # Of the 37 batches at most two hold a row of the last user.
     features = crowded(featurize, tmp_path, whole=12, part=1)
     # A gradient of 0 moves nothing.
-    params = train_params(
-        model="dot", objective="ranking", ranking_loss=loss, negatives=2, batch_size=2, optimizer="adagrad",
+    params = small_recipe(
+        model="dot", objective="ranking", loss=loss, negatives=2, batch_size=2, optimizer="adagrad",
         weight_decay=0.0, factors_l2=0.1, unseen_rate=0.0, epochs=3,
     )  # fmt: skip
     trained = fit(features, params, tmp_path / "c")
-    torch.manual_seed(params.seed)
-    start = build(features.spec, params).state_dict()["members.0.ids.user.weight"]
+    torch.manual_seed(params.train.seed)
+    start = build(features.spec, params.architecture).state_dict()["members.0.ids.user.weight"]
     change = (trained.model.state_dict()["members.0.ids.user.weight"] - start).abs().amax(1)
     assert change.nonzero().flatten().tolist() == [int(features.users.categories[-1, 0])]
     assert all(np.isfinite(row["train_ranking_loss"]) for row in trained.curves)
@@ -390,7 +390,7 @@ def test_users_without_a_negative_teach_nothing(featurize: Featurize, tmp_path: 
 def test_batches_without_a_negative_are_harmless_to_every_part(featurize: Featurize, tmp_path: Path, way: str) -> None:
     features = crowded(featurize, tmp_path, whole=12, part=1)
     changes = WAYS["interactions"] | WAYS[way] | {"batch_size": 2, "batch_norm": True, "positive_rating": None}
-    trained = fit(features, train_params(**changes), tmp_path / "c")
+    trained = fit(features, small_recipe(**changes), tmp_path / "c")
     assert all(bool(weight.isfinite().all()) for weight in trained.model.state_dict().values())
     assert trained.curves[-1]["train_ranking_loss"] < trained.curves[0]["train_ranking_loss"]
 
@@ -401,20 +401,20 @@ WILD: dict[str, Any] = {"learning_rate": 1e30, "wide_learning_rate": 1e30, "grad
 @pytest.mark.parametrize("objective", ["rating", "ranking"])
 def test_loss_that_blows_up_is_a_clear_error(features: Features, tmp_path: Path, objective: str) -> None:
     with pytest.raises(UserError, match=r"Lower train.learning_rate"):
-        fit(features, train_params(objective=objective, **WILD), tmp_path / "c")
+        fit(features, small_recipe(objective=objective, **WILD), tmp_path / "c")
 
 
 def test_weights_that_blow_up_without_validation_rows_are_a_clear_error(unvalidated: Features, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Lower train.learning_rate"):
-        fit(unvalidated, train_params(**WILD), tmp_path / "c")
+        fit(unvalidated, small_recipe(**WILD), tmp_path / "c")
 
 
 def test_only_the_same_params_features_and_code_are_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    params = train_params()
+    params = small_recipe()
     name = fingerprint(params, "a")
     assert fingerprint(params, "a") == name
     assert fingerprint(params, "b") != name
-    assert fingerprint(train_params(objective="joint"), "a") != name
+    assert fingerprint(small_recipe(objective="joint"), "a") != name
     (tmp_path / "other.py").write_text("changed = True\n", encoding="utf-8")
     monkeypatch.setattr("widedeep.__file__", str(tmp_path / "__init__.py"))
     assert fingerprint(params, "a") != name
@@ -426,16 +426,16 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CU
 @needs_gpu
 @pytest.mark.parametrize("way", WAYS)
 def test_gpu_trains_to_the_same_loss_as_the_cpu(features: Features, tmp_path: Path, way: str) -> None:
-    params = train_params(unseen_rate=0.0, dropout=0.0, **WAYS[way])
+    params = small_recipe(unseen_rate=0.0, dropout=0.0, **WAYS[way])
     on_cpu = fit(features, params, tmp_path / "a")
-    on_gpu = fit(features, params.model_copy(update={"accelerator": "gpu"}), tmp_path / "b")
+    on_gpu = fit(features, params.with_train(accelerator="gpu"), tmp_path / "b")
     assert on_gpu.validation == pytest.approx(on_cpu.validation, abs=0.05)
 
 
 @needs_gpu
 @pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed"])
 def test_mixed_precision_learns_on_a_gpu(features: Features, tmp_path: Path, precision: str) -> None:
-    params = train_params(accelerator="gpu", precision=precision, epochs=12, **WAYS["joint"] | WAYS["interactions"])
+    params = small_recipe(accelerator="gpu", precision=precision, epochs=12, **WAYS["joint"] | WAYS["interactions"])
     curves = fit(features, params, tmp_path / "c").curves
     assert curves[-1]["train_rmse"] < curves[0]["train_rmse"]
 
@@ -443,7 +443,7 @@ def test_mixed_precision_learns_on_a_gpu(features: Features, tmp_path: Path, pre
 @needs_gpu
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_baseline_is_the_same_on_a_gpu(features: Features, tmp_path: Path, name: str) -> None:
-    params = train_params(model=name, objective="joint")
+    params = small_recipe(model=name, objective="joint")
     on_cpu = fit(features, params, tmp_path / "a")
-    on_gpu = fit(features, params.model_copy(update={"accelerator": "gpu"}), tmp_path / "b")
+    on_gpu = fit(features, params.with_train(accelerator="gpu"), tmp_path / "b")
     assert on_gpu.validation == pytest.approx(on_cpu.validation, abs=0.02)

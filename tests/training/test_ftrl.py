@@ -1,21 +1,10 @@
-"""Ftrl against Keras and against a step worked out by hand."""
-
-import importlib
-import os
-from typing import Any
+"""Ftrl against steps worked out by hand, and as its user meets it."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from widedeep.training.ftrl import Ftrl
-
-
-@pytest.fixture(scope="module")
-def keras(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    os.environ.setdefault("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))  # else Keras writes into the user's home
-    return importlib.import_module("keras")
 
 
 def starts_and_gradients(steps: int) -> tuple[list[Tensor], list[list[Tensor]]]:
@@ -41,47 +30,33 @@ def parameters(starts: list[Tensor]) -> list[nn.Parameter]:
     return [nn.Parameter(start.clone()) for start in starts]
 
 
-@pytest.mark.parametrize("accumulator", [0.1, 2.0])
-@pytest.mark.parametrize(("lr", "l1", "l2"), [(0.1, 0.0, 0.0), (0.5, 0.3, 0.0), (0.01, 0.0, 0.2), (1.0, 0.5, 2.0)])
-def test_weights_are_those_of_keras_after_every_step(
-    keras: Any, lr: float, l1: float, l2: float, accumulator: float
-) -> None:
-    starts, gradients = starts_and_gradients(steps=6)
-    weights = parameters(starts)
-    ours = Ftrl(weights, lr=lr, l1=l1, l2=l2, initial_accumulator_value=accumulator)
-    variables = [keras.Variable(start.numpy()) for start in starts]
-    theirs = keras.optimizers.Ftrl(
-        learning_rate=lr,
-        l1_regularization_strength=l1,
-        l2_regularization_strength=l2,
-        initial_accumulator_value=accumulator,
-    )
-    theirs.build(variables)
-    for step in gradients:
-        train(ours, weights, [step])
-        theirs.apply([keras.ops.convert_to_tensor(gradient.numpy()) for gradient in step])
-        for weight, variable in zip(weights, variables, strict=True):
-            expected = torch.from_numpy(keras.ops.convert_to_numpy(variable))
-            torch.testing.assert_close(weight.data, expected, rtol=1e-5, atol=1e-6)
-
-
-def test_defaults_are_those_of_keras(keras: Any) -> None:
-    theirs = keras.optimizers.Ftrl().get_config()
-    assert Ftrl([nn.Parameter(torch.zeros(1))]).defaults == {
-        "lr": pytest.approx(theirs["learning_rate"]),
-        "l1": theirs["l1_regularization_strength"],
-        "l2": theirs["l2_regularization_strength"],
-        "initial_accumulator_value": theirs["initial_accumulator_value"],
-    }
-
-
-def test_two_steps_worked_out_by_hand() -> None:
+def test_three_steps_worked_out_by_hand() -> None:
+    """lr 0.5, l1 1, l2 0.25, so a step is n += g^2, z += g - (sqrt(n') - sqrt(n)) / 0.5 * w, and w is 0 where |z| <= 1,
+    else (sign(z) - z) / (sqrt(n) / 0.5 + 2 * 0.25)."""
     weight = nn.Parameter(torch.zeros(1))
     optimizer = Ftrl([weight], lr=0.5, l1=1.0, l2=0.25, initial_accumulator_value=7.0)
-    train(optimizer, [weight], [[torch.tensor([3.0])]])  # n 7 -> 16, z = 3, w = (1 - 3) / (4 / 0.5 + 0.5)
+    # n = 7 + 9 = 16, z = 0 + 3 - (4 - sqrt(7)) / 0.5 * 0 = 3, w = (1 - 3) / (4 / 0.5 + 0.5)
+    train(optimizer, [weight], [[torch.tensor([3.0])]])
     assert weight.item() == pytest.approx(-2 / 8.5)
-    train(optimizer, [weight], [[torch.tensor([-3.0])]])  # n 16 -> 25, z = 0 - (5 - 4) / 0.5 * w = 4 / 8.5 < l1
+    # n = 16 + 9 = 25, z = 3 - 3 - (5 - 4) / 0.5 * (-2 / 8.5) = 4 / 8.5, which is not above l1
+    train(optimizer, [weight], [[torch.tensor([-3.0])]])
     assert weight.item() == 0.0
+    # n = 25 + 144 = 169, z = 4 / 8.5 - 12 - (13 - 5) / 0.5 * 0 = -98 / 8.5, w = (-1 + 98 / 8.5) / (13 / 0.5 + 0.5)
+    train(optimizer, [weight], [[torch.tensor([-12.0])]])
+    assert weight.item() == pytest.approx((98 / 8.5 - 1) / 26.5)
+
+
+def test_every_weight_has_a_step_of_its_own() -> None:
+    """lr 0.1, no l1 or l2, n = 1 at the start."""
+    weight = nn.Parameter(torch.zeros(3))
+    optimizer = Ftrl([weight], lr=0.1, initial_accumulator_value=1.0)
+    # Squares of the gradients 8, 0 and 3 are added to 1: w = -0.1 * g / [3, 1, 2].
+    first = torch.tensor([8**0.5, 0.0, -(3**0.5)])
+    train(optimizer, [weight], [[first]])
+    torch.testing.assert_close(weight.data, torch.tensor([-0.1 * 8**0.5 / 3, 0.0, 0.1 * 3**0.5 / 2]))
+    # n = [9, 4, 4] and z = g + g' - (sqrt(n') - sqrt(n)) / 0.1 * w: only the second weight has a gradient, 3^0.5.
+    train(optimizer, [weight], [[torch.tensor([0.0, 3**0.5, 0.0])]])
+    torch.testing.assert_close(weight.data, torch.tensor([-0.1 * 8**0.5 / 3, -0.1 * 3**0.5 / 2, 0.1 * 3**0.5 / 2]))
 
 
 def test_the_more_l1_the_more_weights_are_exactly_zero() -> None:

@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import nn
 
-from tests.small_data import train_params, written
+from tests.small_data import BASELINES, NETWORKS, small_recipe, written
 from widedeep.errors import UserError
 from widedeep.features.build import FeatureTables
 from widedeep.features.store import Features
 from widedeep.features.vocabulary import Vocabulary
-from widedeep.models.family import BASELINES, NETWORKS, build
+from widedeep.models.build import build
 from widedeep.models.model import Ensemble, Model
 from widedeep.models.weights import save_model
-from widedeep.params import TrainParams
+from widedeep.params import Recipe
 from widedeep.training.fit import fit
 from widedeep.training.grow import grow, new_rows, warm_start
 
@@ -55,10 +55,10 @@ def at(
     return features
 
 
-def random_model(features: Features, params: TrainParams) -> Model:
+def random_model(features: Features, recipe: Recipe) -> Model:
     """All weights are drawn, but for those that stay 0."""
     torch.manual_seed(0)
-    model = build(features.spec, params)
+    model = build(features.spec, recipe.architecture)
     model.fit(features)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.5)
@@ -87,7 +87,7 @@ def test_what_was_known_is_predicted_as_before(
     assert {cross.hashed for cross in before.spec.crosses} == ({False} if hash_buckets == 1000 else {False, True})
     after = at(1045, before.vocabulary(), hash_buckets=hash_buckets)
     assert len(after.spec.of_kind("bag")[0].values or ()) == 5  # a genre has come
-    earlier = random_model(before, train_params(model=model, **changes))
+    earlier = random_model(before, small_recipe(model=model, **changes))
     grown = grow(earlier, before.vocabulary(), after)
     n = len(before.splits["train"])
     for old, new in zip(predicted(earlier, before, n), predicted(grown, after, n), strict=True):
@@ -101,7 +101,7 @@ def test_growing_twice_is_growing_once(at: Grown, model: str, changes: dict[str,
     second = at(1030, first.vocabulary())
     by_two, by_one = at(1055, second.vocabulary()), at(1055, first.vocabulary())
     assert by_two.users.categories[:, 0].tolist() != by_one.users.categories[:, 0].tolist()
-    earlier = random_model(first, train_params(model=model, **changes))
+    earlier = random_model(first, small_recipe(model=model, **changes))
     once = grow(earlier, first.vocabulary(), by_one)
     twice = grow(grow(earlier, first.vocabulary(), second), second.vocabulary(), by_two)
     for split in ("train", "test"):
@@ -129,7 +129,7 @@ def test_a_new_user_starts_at_the_mean_of_users_like_it(
 
     before = features(5)
     after = features(7, before.vocabulary())
-    model = random_model(before, train_params(model="dot"))
+    model = random_model(before, small_recipe(model="dot"))
     assert isinstance(model, Ensemble)
     grown = grow(model, before.vocabulary(), after)
     old, new = (one.state_dict()["members.0.ids.user.weight"] for one in (model, grown))
@@ -159,7 +159,7 @@ def test_only_new_rows_and_a_share_of_the_others_are_trained_on(at: Grown) -> No
 def test_a_grown_model_trains_on(at: Grown, changes: dict[str, Any], tmp_path: Path) -> None:
     before = at(1015)
     vocabulary = before.vocabulary()
-    params = train_params(epochs=3, **changes)
+    params = small_recipe(epochs=3, **changes)
     earlier = fit(before, params, tmp_path / "1").model
     after = at(1045, vocabulary)
     grown = grow(earlier, vocabulary, after)
@@ -177,9 +177,9 @@ def test_a_grown_model_trains_on(at: Grown, changes: dict[str, Any], tmp_path: P
 
 def test_what_shapes_no_weights_may_change(at: Grown, tmp_path: Path) -> None:
     before = at(1015)
-    params = train_params(dropout=0.1, wide_l2=0.0)
-    save_model(tmp_path, random_model(before, params), before.vocabulary(), params, 0, {})
-    changed = params.model_copy(update={"dropout": 0.9, "wide_l2": 2.0})
+    params = small_recipe(dropout=0.1, wide_l2=0.0)
+    save_model(tmp_path, random_model(before, params), before.vocabulary(), params.architecture, 0, {})
+    changed = small_recipe(dropout=0.9, wide_l2=2.0)
     features = at(1045, before.vocabulary())
     was, _, _ = warm_start(tmp_path, params, features)
     now, _, rows = warm_start(tmp_path, changed, features)
@@ -192,11 +192,11 @@ def test_what_shapes_no_weights_may_change(at: Grown, tmp_path: Path) -> None:
 def test_an_optimizer_that_would_forget_the_earlier_weights_is_refused(at: Grown, tmp_path: Path) -> None:
     before = at(1015)
     after = at(1045, before.vocabulary())
-    params = train_params(wide_optimizer="ftrl")
+    params = small_recipe(wide_optimizer="ftrl")
     grown = grow(random_model(before, params), before.vocabulary(), after)
-    with pytest.raises(UserError, match=r"train.wide_optimizer: ftrl .* would forget .* Set it to adamw"):
+    with pytest.raises(UserError, match=r"models.wide_deep.wide_optimizer: ftrl .* would forget .* Set it to adamw"):
         fit(after, params, tmp_path, start=grown)
-    without_wide = train_params(wide_optimizer="ftrl", model="dot", epochs=1)
+    without_wide = small_recipe(model="dot", epochs=1)
     grown = grow(random_model(before, without_wide), before.vocabulary(), after)
     assert fit(after, without_wide, tmp_path, start=grown).curves
 
@@ -204,11 +204,11 @@ def test_an_optimizer_that_would_forget_the_earlier_weights_is_refused(at: Grown
 def test_weights_learnt_as_distributions_go_on_as_points(at: Grown, tmp_path: Path) -> None:
     before = at(1015)
     after = at(1045, before.vocabulary())
-    params = train_params(noise_variance=0.5, factors=2, user_items=3)
+    params = small_recipe(noise_variance=0.5, factors=2, user_items=3)
     was = random_model(before, params)
-    with pytest.raises(UserError, match=r"train.noise_variance must be 0 in a warm start.*Got 0.5"):
+    with pytest.raises(UserError, match=r"models.wide_deep.noise_variance must be 0 in a warm start.*Got 0.5"):
         fit(after, params, tmp_path, start=grow(was, before.vocabulary(), after))
-    points = grow(was, before.vocabulary(), after, train_params(factors=2, user_items=3))
+    points = grow(was, before.vocabulary(), after, small_recipe(factors=2, user_items=3).architecture)
     assert not [name for name in points.state_dict() if name.endswith("log_deviation")]
     rows = before.splits["train"]
     torch.testing.assert_close(
@@ -221,7 +221,7 @@ def test_features_that_have_not_grown_from_the_model_are_refused(at: Grown) -> N
     before, anew = at(1015), at(1045)
     assert before.vocabulary().user_ids[7] == "10" != anew.vocabulary().user_ids[7]
     with pytest.raises(UserError, match=r"have not grown from the vocabulary of this model.*dvc repro --force"):
-        grow(random_model(before, train_params()), before.vocabulary(), anew)
+        grow(random_model(before, small_recipe()), before.vocabulary(), anew)
 
 
 def test_users_and_items_that_have_left_the_data_keep_their_index(
@@ -244,9 +244,9 @@ def test_users_and_items_that_have_left_the_data_keep_their_index(
 
     before = features(1015, None, 9)
     known = before.vocabulary()
-    params = train_params()
+    params = small_recipe()
     (tmp_path / "model").mkdir()
-    save_model(tmp_path / "model", random_model(before, params), known, params, 0, {})
+    save_model(tmp_path / "model", random_model(before, params), known, params.architecture, 0, {})
     _, vocabulary, _ = warm_start(tmp_path / "model", params, features(1045, known, 3))
     assert known.user_ids == [*"12345678", "10"]
     assert vocabulary.user_ids == [*"12345678", "10", "9"]
@@ -257,7 +257,7 @@ def test_users_and_items_that_have_left_the_data_keep_their_index(
 def test_a_model_without_gradient_does_not_grow(at: Grown, name: str) -> None:
     features = at(1045)
     with pytest.raises(UserError, match=r"Set train.warm_start_from to null"):
-        grow(build(features.spec, train_params(model=name)), features.vocabulary(), features)
+        grow(build(features.spec, small_recipe(model=name).architecture), features.vocabulary(), features)
 
 
 @pytest.mark.parametrize(

@@ -214,7 +214,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     "bias_dot": Entry(
         label="dot with biases",
-        about="the same with biases, squeezed into the rating scale",
+        about="inner product and biases, squeezed into the rating scale",
         target="widedeep.models.bias_dot:BiasDot",
         config=BiasDotConfig,
         search={

@@ -68,13 +68,14 @@ def fit(
     wide = config if isinstance(config, WideDeepConfig) else None
     if start is not None and wide is not None and wide.wide_optimizer == "ftrl":
         raise UserError(
-            "models.wide_deep.wide_optimizer: ftrl starts from weights of 0, so it would forget those of the earlier model. "
-            "Set it to adamw for a warm start."
+            "models.wide_deep.wide_optimizer: ftrl starts from weights of 0, so it would forget those of the "
+            "earlier model. Set it to adamw for a warm start."
         )
     if start is not None and wide is not None and wide.noise_variance:
         raise UserError(
-            "models.wide_deep.noise_variance must be 0 in a warm start: from few new ratings it would shrink what the earlier "
-            f"model knows. Got {wide.noise_variance} instead. The means that were learnt go on as points."
+            "models.wide_deep.noise_variance must be 0 in a warm start: from few new ratings it would shrink "
+            f"what the earlier model knows. Got {wide.noise_variance} instead. "
+            "The means that were learnt go on as points."
         )
     _quiet()
     torch.manual_seed(params.seed)
@@ -82,8 +83,8 @@ def fit(
     data = TrainingData(features, params)
     if not all(len(task.learnt(features)) for task in data.tasks):
         raise UserError(
-            f"train.ranking.positive_rating: no training row is rated at least {params.ranking.positive_rating}, so there is nothing "
-            "to rank. Lower it, or set it to null."
+            f"train.ranking.positive_rating: no training row is rated at least {params.ranking.positive_rating}, "
+            "so there is nothing to rank. Lower it, or set it to null."
         )
 
     if start is None:

@@ -6,7 +6,7 @@ Each weight w has a learning rate of its own, which falls with its squared gradi
     z' = z + g - (sqrt(n') - sqrt(n)) / lr * w
     w' = 0 if |z'| <= l1, else (sign(z') l1 - z') / (sqrt(n') / lr + 2 l2)
 
-This is the form of keras.optimizers.Ftrl with its defaults, whose l2 is half that of the paper.
+This is the form of keras.optimizers.Ftrl, whose l2 is half that of the paper.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from torch.optim.optimizer import ParamsT
 
 
 class Ftrl(torch.optim.Optimizer):
-    """FTRL-Proximal for dense gradients, as in `keras.optimizers.Ftrl`. Each parameter takes twice its memory as state.
+    """FTRL-Proximal for dense gradients. Each parameter takes twice its memory as state.
 
     Meant for weights that start at 0: z starts at 0 whatever they start at, so the first step replaces other values,
     by 0 where the gradient is 0.
