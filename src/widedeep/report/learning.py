@@ -96,7 +96,6 @@ def fitted_finding(about: About, curves: pd.DataFrame) -> str:
     """What validation measured of a model that is not trained in epochs."""
     row = curves.iloc[0].dropna()
     measured = [f"{label} {number(row[name])}" for name, label in FITTED.items() if name in row]
-    start = (
-        f"{model_title(about.model)} is not trained in epochs: it is computed from the training ratings in one step."
-    )
+    whose = model_title(about.model)
+    start = f"{whose} is not trained in epochs: it is computed from the training ratings in one step."
     return f"{start} On the validation ratings: {', '.join(measured)}." if measured else start
