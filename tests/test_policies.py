@@ -24,7 +24,7 @@ from widedeep.columns import RATING, RATINGS_SCHEMA, TIMESTAMP
 from widedeep.errors import UserError
 from widedeep.evaluation.bootstrap import Bootstrap
 from widedeep.params import FeaturizeParams, Params, load_params
-from widedeep.report.findings import PERCENT
+from widedeep.report.text import PERCENT
 
 STUDY = ROOT / "studies/drift"
 STAGES: dict[str, Any] = yaml.safe_load((STUDY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]

@@ -15,13 +15,15 @@ from widedeep.compare.gates import judge
 from widedeep.compare.history import as_table, chosen, headline_metrics, history, remarks, render_history
 from widedeep.compare.noise import read_noise
 from widedeep.compare.page import OverTime, render_drift_page
+from widedeep.compare.pictures import history_figures
 from widedeep.compare.table import as_json, headline, render_markdown, render_text
 from widedeep.errors import UserError
 from widedeep.evaluation.bootstrap import Bootstrap
 from widedeep.files import read_json, replacing
 from widedeep.params import load_params
-from widedeep.report.change_charts import sheet
-from widedeep.report.pictures import POLICY_COLUMNS, WINDOW_COLUMNS, history_pictures
+from widedeep.report.charts import sheet
+from widedeep.report.policies import POLICY_COLUMNS
+from widedeep.report.windows import WINDOW_COLUMNS
 from widedeep.revisions import WORKSPACE, Paths, load
 
 PARAMS = Path("params.yaml")
@@ -159,7 +161,7 @@ def _history(options: argparse.Namespace) -> int:
         with replacing(options.csv) as partial:
             as_table(commits, metrics if options.metric else chosen(commits, ["*"])).to_csv(partial, index=False)
     if options.svg:
-        charts = [(picture.title, picture.svg) for picture in history_pictures(commits, metrics)]
+        charts = [(figure.title, figure.svg) for figure in history_figures(commits, metrics)]
         with replacing(options.svg) as partial:
             partial.write_text(sheet(charts), encoding="utf-8")
     return 0

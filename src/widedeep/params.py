@@ -252,6 +252,10 @@ class EvaluateParams(Section):
     relevant_rating: Float | None
     ranked_users: Count
     bootstrap_replicates: Annotated[Int, Ge(100)]
+    seed: Seed
+
+
+class ReportParams(Section):
     examples: Annotated[Int, Ge(0)]
     seed: Seed
 
@@ -279,6 +283,7 @@ class Params(Section):
     featurize: FeaturizeParams
     train: TrainParams
     evaluate: EvaluateParams
+    report: ReportParams
     drift: DriftParams
 
 

@@ -2,9 +2,8 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,10 @@ from widedeep.errors import UserError, exit_on_user_error
 from widedeep.evaluation.bootstrap import BETTER, NO_EVIDENCE, WORSE, Bootstrap, verdict
 from widedeep.files import read_json, replacing
 from widedeep.params import load_params
-from widedeep.report.charts import WIDTH, Axis, Point, Row, Series, dot_chart, key
-from widedeep.report.findings import LABELS, PERCENT, count, number
+from widedeep.report.charts import Axis, Point, Row, Series, dot_chart, sheet
+from widedeep.report.charts.canvas import BLUE, CIRCLE, DIAMOND, GREEN, GREY, SQUARE, TRIANGLE, VERMILION
+from widedeep.report.labels import MODEL_LABELS
+from widedeep.report.text import PERCENT, count, interval, markdown_table, number
 
 REFERENCE = "wide_deep"
 RMSE, SQUARED_ERROR, N = "rmse", "squared_error", "n"
@@ -27,10 +28,10 @@ COLUMNS = (
     *("minus_wide_deep", "minus_low", "minus_high", "verdict"),
 )
 LOOKS = {
-    BETTER: Series(BETTER, "#009E73", "triangle"),
-    WORSE: Series(WORSE, "#D55E00", "square"),
-    NO_EVIDENCE: Series(NO_EVIDENCE, "#6B7280", "diamond"),
-    "": Series(LABELS[REFERENCE], "#0072B2", "circle"),
+    "": Series(MODEL_LABELS[REFERENCE], BLUE, CIRCLE),
+    BETTER: Series(BETTER, GREEN, TRIANGLE),
+    WORSE: Series(WORSE, VERMILION, SQUARE),
+    NO_EVIDENCE: Series(NO_EVIDENCE, GREY, DIAMOND),
 }
 
 
@@ -43,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     with exit_on_user_error():
         params = load_params(args.params).evaluate
-        names = [name for name in LABELS if (args.models / f"{name}.csv").exists()]
+        names = [name for name in MODEL_LABELS if (args.models / f"{name}.csv").exists()]
         tables = {name: pd.read_csv(args.models / f"{name}.csv") for name in names}
         about = {name: read_json(args.models / f"{name}.json") for name in names}
         results = compare(tables, Bootstrap(params.bootstrap_replicates, params.seed))
@@ -131,7 +132,7 @@ def render_table(results: pd.DataFrame, dataset: str) -> str:
         found = [part.loc[model] if model in part.index else None for part in by_model]
         cells = ["" if row is None else interval(row["value"], row["low"], row["high"]) for row in found]
         cost = [count(costs["parameters"][model]), number(costs["training_seconds"][model], 1)]
-        values.append([LABELS[model], *cells, *cost])
+        values.append([MODEL_LABELS[model], *cells, *cost])
         if model != REFERENCE:
             cells = [
                 ""
@@ -139,18 +140,11 @@ def render_table(results: pd.DataFrame, dataset: str) -> str:
                 else f"{interval(row['minus_wide_deep'], row['minus_low'], row['minus_high'])} {row['verdict']}"
                 for row in found
             ]
-            differences.append([LABELS[model], *cells])
+            differences.append([MODEL_LABELS[model], *cells])
     n = count(by_model[0]["n"].iloc[0])
     first = [f"{n} test ratings of {dataset}", *titles, "parameters", "training seconds"]
-    return lines(first, values) + "\n" + lines([f"minus {LABELS[REFERENCE]}, paired", *titles], differences)
-
-
-def lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "".join(f"| {' | '.join(row)} |\n" for row in (header, ["---"] * len(header), *rows))
-
-
-def interval(value: float, low: float, high: float) -> str:
-    return f"{number(value)} [{number(low)}, {number(high)}]"
+    second = [f"minus {MODEL_LABELS[REFERENCE]}, paired", *titles]
+    return markdown_table(first, values) + "\n" + markdown_table(second, differences)
 
 
 def heading(metric: str) -> str:
@@ -160,42 +154,24 @@ def heading(metric: str) -> str:
 
 def draw(results: pd.DataFrame) -> str:
     """A chart per metric: the difference of each model from `REFERENCE`, under a title that says what it shows."""
-    parts: list[str] = []
-    y = 8.0
+    charts = []
     for (metric, knowledge), table in results.groupby(["metric", "knowledge"], sort=False):
         name = heading(metric)
         title = f"{knowledge.capitalize()} {name}: {finding(table['verdict'])}"
         rows = []
         for row in table.fillna(0).to_dict("records"):
-            look = LOOKS[row["verdict"]]
-            point = Point(look, row["minus_wide_deep"], row["minus_low"], row["minus_high"])
-            rows.append(Row(LABELS[row["model"]], number(row["value"]), [point]))
-        axis = Axis(f"{name} minus that of {LABELS[REFERENCE]}, 95{PERCENT} interval")
-        chart = dot_chart(rows, axis, name, title, [0])
-        height = height_of(chart)
-        parts.append(f'<text x="2" y="{y + 12:.0f}" font-weight="bold">{escape(title)}</text>')
-        parts.append(f'<svg y="{y + 20:.0f}" width="{WIDTH}" height="{height}">{chart}</svg>')
-        y += height + 36
-    x = 2.0
-    for look in (LOOKS[name] for name in ("", BETTER, WORSE, NO_EVIDENCE)):
-        parts.append(f'<svg x="{x:.0f}" y="{y:.0f}" width="20" height="14">{key(look)}</svg>')
-        parts.append(f'<text x="{x + 24:.0f}" y="{y + 11:.0f}">{escape(look.label)}</text>')
-        x += 38 + 6 * len(look.label)
-    box = f'viewBox="0 0 {WIDTH} {y + 22:.0f}" width="{2 * WIDTH}"'
-    style = 'font-family="sans-serif" font-size="11.5"'
-    white = '<rect width="100%" height="100%" fill="#fff"/>'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {box} {style}>{white}{"".join(parts)}</svg>\n'
+            point = Point(LOOKS[row["verdict"]], row["minus_wide_deep"], row["minus_low"], row["minus_high"])
+            rows.append(Row(MODEL_LABELS[row["model"]], number(row["value"]), [point]))
+        axis = Axis(f"{name} minus that of {MODEL_LABELS[REFERENCE]}, 95{PERCENT} interval")
+        charts.append((title, dot_chart(rows, axis, name, title, [0])))
+    return sheet(charts, list(LOOKS.values()))
 
 
-def height_of(chart: str) -> int:
-    return int(chart.partition(f'viewBox="0 0 {WIDTH} ')[2].partition('"')[0])
-
-
-def finding(verdicts: Sequence[str]) -> str:
+def finding(verdicts: Iterable[str]) -> str:
     """How many models are worse and better than `REFERENCE`; of the others there is no evidence."""
     counts = Counter(verdicts)
-    others = len(verdicts) - counts[""]
-    return f"{counts[WORSE]} of {others} worse than {LABELS[REFERENCE]}, {counts[BETTER]} better"
+    others = counts.total() - counts[""]
+    return f"{counts[WORSE]} of {others} worse than {MODEL_LABELS[REFERENCE]}, {counts[BETTER]} better"
 
 
 if __name__ == "__main__":

@@ -1,24 +1,17 @@
 """The results in words, Markdown tables and a picture."""
 
-from collections.abc import Sequence
-from html import escape
-
 import pandas as pd
 
-from studies.comparison.compare import heading, height_of, interval
+from studies.comparison.compare import heading
 from studies.drift.policies import RETRAIN, STALE, WARM_START
 from studies.drift.reference import RIVER
 from studies.drift.results import NDCG, PAIRS, POLICIES, RMSE, Pair, Results
 from widedeep.evaluation.bootstrap import NO_EVIDENCE, verdict
-from widedeep.report.charts import WIDTH, Axis, Line, Point, Row, Series, dot_chart, key, line_chart
-from widedeep.report.findings import PERCENT, count, number
+from widedeep.report import policies
+from widedeep.report.charts import Axis, Line, Point, Row, dot_chart, line_chart, sheet
+from widedeep.report.text import count, interval, markdown_table, number, percent
 
-LOOKS = {
-    STALE: Series("stale", "#D55E00", "square"),
-    RETRAIN: Series("retrain", "#0072B2", "circle"),
-    WARM_START: Series("warm start", "#009E73", "triangle"),
-    RIVER: Series("River BiasedMF", "#6B7280", "diamond"),
-}
+LOOKS = {policy: policies.POLICIES[policy] for policy in POLICIES}
 COST, LOSS = 0.2, 0.01  # the most that warm_start should cost and lose, as shares of retrain's seconds and RMSE
 
 
@@ -41,7 +34,7 @@ def render(results: Results, matrix: pd.DataFrame) -> str:
         f"{LOOKS[RIVER].label} over the whole stream of {count(whole.n)} ratings, from the first on: RMSE "
         f"{interval(whole.value, whole.low, whole.high)}.",
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
 def answers(results: Results) -> list[str]:
@@ -49,8 +42,8 @@ def answers(results: Results) -> list[str]:
     rmse = results.overall[RMSE].values
     loss = rmse[WARM_START].value / rmse[RETRAIN].value - 1
     return [
-        f"{cost_finding(results)} ({_met(_cost(results) <= COST)}: at most {_percent(COST)}).",
-        f"{_compared(results, RMSE, (WARM_START, RETRAIN))} ({_met(loss <= LOSS)}: at most {_percent(LOSS)} above).",
+        f"{cost_finding(results)} ({_met(_cost(results) <= COST)}: at most {percent(COST)}).",
+        f"{_compared(results, RMSE, (WARM_START, RETRAIN))} ({_met(loss <= LOSS)}: at most {percent(LOSS)} above).",
         *(f"{_compared(results, RMSE, pair)}." for pair in PAIRS if pair != (WARM_START, RETRAIN)),
         *(f"{_compared(results, NDCG, (WARM_START, other))}." for other in (RETRAIN, STALE) if NDCG in results.overall),
     ]
@@ -58,7 +51,7 @@ def answers(results: Results) -> list[str]:
 
 def cost_finding(results: Results) -> str:
     """What an update costs, as the title of a picture."""
-    return f"Warm start takes {_percent(_cost(results))} of the training seconds of retrain"
+    return f"Warm start takes {percent(_cost(results))} of the training seconds of retrain"
 
 
 def _cost(results: Results) -> float:
@@ -70,7 +63,7 @@ def _compared(results: Results, metric: str, pair: Pair) -> str:
     difference = results.overall[metric].differences[pair]
     reference = results.overall[metric].values[pair[1]].value
     said = verdict(difference, lower_is_better=metric != NDCG)
-    size = _percent(abs(difference.value) / reference) if reference else number(abs(difference.value))
+    size = percent(abs(difference.value) / reference) if reference else number(abs(difference.value))
     start = f"{heading(metric)} of {one} is {size} {'above' if difference.value > 0 else 'below'} that of {other}"
     return f"{start}, {said}" if said == NO_EVIDENCE else start
 
@@ -79,19 +72,15 @@ def _met(met: bool) -> str:
     return "met" if met else "missed"
 
 
-def _percent(share: float) -> str:
-    return f"{number(100 * share, 1)}{PERCENT}"
-
-
 def _overall(results: Results) -> str:
     rows = []
     for policy in POLICIES:
         found = [estimates.values.get(policy) for estimates in results.overall.values()]
         cells = ["" if one is None else interval(one.value, one.low, one.high) for one in found]
         seconds = results.seconds[policy]
-        cost = "" if policy == RIVER else _percent(seconds / results.seconds[RETRAIN])
+        cost = "" if policy == RIVER else percent(seconds / results.seconds[RETRAIN])
         rows.append([LOOKS[policy].label, *cells, number(seconds, 1), cost])
-    return _table(["policy", *map(_name, results.overall), "seconds", "of retrain"], rows)
+    return markdown_table(["policy", *map(_name, results.overall), "seconds", "of retrain"], rows)
 
 
 def _differences(results: Results) -> str:
@@ -100,7 +89,7 @@ def _differences(results: Results) -> str:
         found = [estimates.differences.get(pair) for estimates in results.overall.values()]
         cells = ["" if one is None else interval(one.value, one.low, one.high) for one in found]
         rows.append([f"{LOOKS[pair[0]].label} minus {LOOKS[pair[1]].label}", *cells])
-    return _table(["", *map(_name, results.overall)], rows)
+    return markdown_table(["", *map(_name, results.overall)], rows)
 
 
 def _by_window(table: pd.DataFrame) -> str:
@@ -110,7 +99,7 @@ def _by_window(table: pd.DataFrame) -> str:
         found = part.set_index("policy")[["value", "low", "high"]]
         cells = [interval(*found.loc[policy]) if policy in found.index else "" for policy in POLICIES]
         rows.append([str(window), part["start"].iloc[0][:10], count(part["n"].iloc[0]), _name(str(metric)), *cells])
-    return _table(["window", "from", "n", "metric", *(LOOKS[policy].label for policy in POLICIES)], rows)
+    return markdown_table(["window", "from", "n", "metric", *(LOOKS[policy].label for policy in POLICIES)], rows)
 
 
 def _matrix(matrix: pd.DataFrame) -> str:
@@ -119,16 +108,11 @@ def _matrix(matrix: pd.DataFrame) -> str:
         [f"before {before}", *("" if pd.isna(value) else number(value, 4) for value in row)]
         for before, row in zip(square.index, square.to_numpy(), strict=True)
     ]
-    return _table(["trained", *(f"window {window}" for window in square.columns)], rows)
+    return markdown_table(["trained", *(f"window {window}" for window in square.columns)], rows)
 
 
 def _name(metric: str) -> str:
     return {"frozen_rmse": "RMSE, frozen"}.get(metric, heading(metric))
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def draw(results: Results) -> str:
@@ -156,27 +140,7 @@ def draw(results: Results) -> str:
     ]
     axis = Axis("seconds of training, windows after the first")
     charts.append((cost_finding(results), dot_chart(rows, axis, "seconds", cost_finding(results), [0])))
-    return _page(charts)
-
-
-def _page(charts: Sequence[tuple[str, str]]) -> str:
-    """The charts one below the other with their titles, and the legend."""
-    parts: list[str] = []
-    y = 8.0
-    for title, chart in charts:
-        height = height_of(chart)
-        parts.append(f'<text x="2" y="{y + 12:.0f}" font-weight="bold">{escape(title)}</text>')
-        parts.append(f'<svg y="{y + 20:.0f}" width="{WIDTH}" height="{height}">{chart}</svg>')
-        y += height + 36
-    x = 2.0
-    for look in LOOKS.values():
-        parts.append(f'<svg x="{x:.0f}" y="{y:.0f}" width="20" height="14">{key(look)}</svg>')
-        parts.append(f'<text x="{x + 24:.0f}" y="{y + 11:.0f}">{escape(look.label)}</text>')
-        x += 38 + 6 * len(look.label)
-    box = f'viewBox="0 0 {WIDTH} {y + 22:.0f}" width="{2 * WIDTH}"'
-    style = 'font-family="sans-serif" font-size="11.5"'
-    white = '<rect width="100%" height="100%" fill="#fff"/>'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {box} {style}>{white}{"".join(parts)}</svg>\n'
+    return sheet(charts, list(LOOKS.values()))
 
 
 def _lines(table: pd.DataFrame) -> list[Line]:

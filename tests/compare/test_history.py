@@ -12,9 +12,10 @@ import pytest
 from tests.conftest import Project
 from widedeep.cli import PATHS, main
 from widedeep.compare.history import Commit, as_table, chosen, headline_metrics, history, remarks, render_history
+from widedeep.compare.pictures import history_figures, history_finding
 from widedeep.errors import UserError
 from widedeep.files import read_json
-from widedeep.report.pictures import history_finding, history_pictures, metric_label
+from widedeep.report.labels import metric_label
 from widedeep.tracking import EXPERIMENT, MODEL_LOCK
 
 RMSE, NDCG = "rating.online.rmse", "ranking.frozen.ndcg_at_10"
@@ -147,7 +148,7 @@ def test_a_metric_that_a_commit_lacks_leaves_a_gap(three: Project) -> None:
 
 def drawn(commits: list[Commit], metric: str) -> list[list[str]]:
     """The points of each line of a picture."""
-    (picture,) = history_pictures(commits, [metric])
+    (picture,) = history_figures(commits, [metric])
     return [points.split() for points in re.findall(r'<polyline points="([^"]+)"', picture.svg)]
 
 

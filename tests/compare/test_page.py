@@ -15,18 +15,12 @@ from widedeep.compare.compare import compare
 from widedeep.compare.gates import judge
 from widedeep.compare.history import Commit
 from widedeep.compare.page import OverTime, render_drift_page, verdicts_finding
+from widedeep.compare.pictures import history_figures
 from widedeep.evaluation.bootstrap import Bootstrap
 from widedeep.params import Gate
-from widedeep.report.change_charts import SHADES, Occasion, heat_map, run_chart
-from widedeep.report.charts import Axis, Point, Series
-from widedeep.report.pictures import (
-    heat_map_finding,
-    heat_map_picture,
-    history_pictures,
-    policy_finding,
-    policy_pictures,
-    policy_table,
-)
+from widedeep.report.charts import SHADES, Axis, Occasion, Point, Series, heat_map, run_chart
+from widedeep.report.policies import policy_figures, policy_finding, policy_table
+from widedeep.report.windows import heat_map_figure, heat_map_finding
 from widedeep.revisions import WORKSPACE, Paths, Revision
 
 RMSE, NDCG, NOVELTY = "rating.frozen.rmse", "ranking.frozen.ndcg_at_10", "ranking.frozen.novelty_at_10"
@@ -238,7 +232,7 @@ def test_feature_that_moved_most_is_the_one_furthest_above_chance() -> None:
 
 
 def test_heat_map_orders_windows_by_time_and_features_by_how_far_they_moved() -> None:
-    svg = heat_map_picture(windows().sample(frac=1, random_state=0)).svg
+    svg = heat_map_figure(windows().sample(frac=1, random_state=0)).svg
     cells = re.findall(r"<title>(\w+), (\S+): ([\d.]+)<", svg)
     assert cells == [
         *(("year", f"2001-0{month}", value) for month, value in enumerate(("0.020", "0.020", "0.120", "0.220"), 1)),
@@ -247,11 +241,11 @@ def test_heat_map_orders_windows_by_time_and_features_by_how_far_they_moved() ->
     assert "after training →" in svg
     parts = windows().assign(window=windows()["window"].map("part {}".format))
     assert heat_map_finding(parts) == "year moved most: PSI 0.22 in part 2001-04 (from 2001-04)"
-    assert "after training" not in heat_map_picture(windows(train=0)).svg
+    assert "after training" not in heat_map_figure(windows(train=0)).svg
     without_times = windows(train=0).assign(start=np.nan)
-    assert len(re.findall("<title>", heat_map_picture(without_times).svg)) == 8
+    assert len(re.findall("<title>", heat_map_figure(without_times).svg)) == 8
     undefined = windows().assign(psi=lambda table: table["psi"].where(table["window"] != "2001-02"))
-    assert len(re.findall("<title>", heat_map_picture(undefined).svg)) == 6
+    assert len(re.findall("<title>", heat_map_figure(undefined).svg)) == 6
 
 
 def test_policies_over_the_windows_in_which_they_differ() -> None:
@@ -265,17 +259,17 @@ def test_policies_over_the_windows_in_which_they_differ() -> None:
     assert policy_table(uneven.assign(metric="mae"))["value"]["retrain"] == pytest.approx(1.6)
     finding = "Warm start takes 20 % of retrain's seconds, with an RMSE 1.0 % higher"
     assert policy_finding(rmse).replace("\N{NO-BREAK SPACE}", " ") == finding
-    (picture,) = policy_pictures(policies())
-    assert picture.title == policy_finding(rmse)
-    assert [look.label for look in picture.looks] == ["retrain", "warm start", "stale", "River BiasedMF"]
+    (figure,) = policy_figures(policies())
+    assert figure.title == policy_finding(rmse)
+    assert [look.label for look in figure.looks] == ["retrain", "warm start", "stale", "River BiasedMF"]
     assert policy_finding(policies(("stale", "river")).query("metric == 'rmse'")) == (
         "RMSE: stale 1.200, River BiasedMF 1.100"
     )
 
 
 def test_pictures_of_many_commits_name_the_first_change_and_count_the_others() -> None:
-    (picture,) = history_pictures(commits(2), [RMSE])
-    words = re.findall(r">([^<>]+)</text>", picture.svg)
+    (figure,) = history_figures(commits(2), [RMSE])
+    words = re.findall(r">([^<>]+)</text>", figure.svg)
     assert "wide_learning_rate" in words
     assert "0.0001 → 0.0001" in words
     assert "and 1 more" in words

@@ -50,7 +50,7 @@ def judge_fixture(
         **changes: Any,
     ) -> Judged:
         own: dict[str, Any] = {"ks": (1, 5), "relevant_rating": None, "ranked_users": 100}
-        own |= {"bootstrap_replicates": 100, "examples": 3, "seed": 0}
+        own |= {"bootstrap_replicates": 100, "seed": 0}
         params = EvaluateParams(**(own | {name: changes.pop(name) for name in own if name in changes}))
         features = Features.load(written(featurize(split, **changes), tmp_path), "train", "validation", "test")
         about = train_params(**{"epochs": 2} | dict(train or {}))

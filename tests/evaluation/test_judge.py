@@ -16,7 +16,7 @@ from widedeep.evaluation.judge import judge as judge_tables
 from widedeep.features.build import FeatureTables
 from widedeep.features.store import Features
 from widedeep.models.family import BASELINES, NETWORKS
-from widedeep.report.findings import LABELS
+from widedeep.report.labels import MODEL_LABELS
 from widedeep.scoring import COMPARED, score_tables
 
 Judge = Callable[..., Judged]
@@ -80,7 +80,7 @@ def test_global_mean_is_that_of_training(judge: Judge, ratings: pd.DataFrame) ->
         assert found[knowledge]["rmse"]["value"] == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("model", LABELS)
+@pytest.mark.parametrize("model", MODEL_LABELS)
 def test_every_model_is_judged_once_beside_the_other_baselines(judge: Judge, model: str) -> None:
     evaluation = judge(train={"model": model}).evaluation
     metrics = evaluation.metrics
@@ -100,7 +100,7 @@ def test_a_baseline_has_the_same_numbers_as_the_trained_model(judge: Judge) -> N
 
 
 def test_every_model_of_the_family_has_a_label() -> None:
-    assert set(LABELS) == set(BASELINES) | set(NETWORKS)
+    assert set(MODEL_LABELS) == set(BASELINES) | set(NETWORKS)
 
 
 @pytest.mark.parametrize(("split", "expected"), [("temporal", ["online", "frozen"]), ("random", ["frozen"])])
@@ -124,7 +124,7 @@ def test_sums_per_user_make_the_global_metrics(judge: Judge) -> None:
 
 
 RANKED: dict[str, dict[str, Any]] = {
-    **{model: {"model": model} for model in LABELS},
+    **{model: {"model": model} for model in MODEL_LABELS},
     "interactions": {"factors": 2, "user_items": 3, "item_users": 2, "time": True},
     "ranking": {"objective": "ranking", "time": True},
     "joint": {"objective": "joint", "rating_weight": 0.5, "factors": 2},

@@ -15,7 +15,7 @@ import pandas as pd
 
 from widedeep.compare.compare import TEST_HASH, changes, estimates
 from widedeep.errors import UserError
-from widedeep.report.findings import number
+from widedeep.report.text import interval
 from widedeep.revisions import Paths, Revision, git, load, resolve
 
 HEADLINE = ("rating.*.rmse", "ranking.*.ndcg_at_10")
@@ -138,10 +138,7 @@ def estimate_text(estimate: Mapping[str, Any] | None) -> str:
     """As `0.832 [0.773, 0.887]`; a dash for none."""
     if estimate is None:
         return "–"
-    value = number(estimate["value"])
-    if not {"low", "high"} <= estimate.keys():
-        return value
-    return f"{value} [{number(estimate['low'])}, {number(estimate['high'])}]"
+    return interval(estimate["value"], estimate.get("low"), estimate.get("high"))
 
 
 def changed_text(commit: Commit) -> list[str]:

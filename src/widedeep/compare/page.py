@@ -11,22 +11,15 @@ import pandas as pd
 from widedeep.compare.compare import CHANGED, NOT_COMPARABLE, Comparison, Row
 from widedeep.compare.gates import Outcome
 from widedeep.compare.history import Commit, changed_text, headline_metrics
+from widedeep.compare.pictures import history_figures
 from widedeep.compare.table import called, legend
 from widedeep.evaluation.bootstrap import BETTER, NO_EVIDENCE, WORSE
-from widedeep.report.change_charts import SHADES
-from widedeep.report.findings import number
+from widedeep.report.charts import SHADES
+from widedeep.report.labels import axis_label, metric_label
 from widedeep.report.page import render_page
-from widedeep.report.pictures import (
-    POLICIES,
-    PSI_BOUNDS,
-    heat_map_picture,
-    history_pictures,
-    metric_label,
-    moved,
-    policy_pictures,
-    policy_table,
-    unit,
-)
+from widedeep.report.policies import POLICIES, policy_figures, policy_table
+from widedeep.report.text import number
+from widedeep.report.windows import PSI_BOUNDS, heat_map_figure, moved
 
 MOST = 10  # features in the table of those that moved
 SIGNS = {BETTER: "▲", WORSE: "▼", CHANGED: "◆", NO_EVIDENCE: "○", NOT_COMPARABLE: "–"}
@@ -52,7 +45,7 @@ def render_drift_page(
     commits = over_time.commits
     metrics = headline_metrics(commits) if commits else []
     broken = [f"Broken gate: {one.metric}, {one.why}." for one in outcomes if one.broken]
-    heat_map = None if over_time.windows is None else heat_map_picture(over_time.windows)
+    heat_map = None if over_time.windows is None else heat_map_figure(over_time.windows)
     return render_page(
         "compare.html.j2",
         dataset=comparison.new.params.get("download", {}).get("dataset", "the data"),
@@ -66,7 +59,7 @@ def render_drift_page(
         changes={"params": comparison.params, "data": comparison.data},
         metrics=[metric_label(metric) for metric in metrics],
         commits=[_commit(commit, metrics) for commit in commits],
-        history=history_pictures(commits, metrics),
+        history=history_figures(commits, metrics),
         history_notes=over_time.history_notes,
         heat_map=heat_map,
         moved=[] if over_time.windows is None else moved(over_time.windows).head(MOST).to_dict("records"),
@@ -132,6 +125,6 @@ def _policies(results: pd.DataFrame) -> list[dict[str, Any]]:
             }
             for name in seconds.index
         ]
-        names = [unit(metric) for metric in tables]
-        shown.append({"dataset": dataset, "pictures": policy_pictures(own), "metrics": names, "table": rows})
+        names = [axis_label(metric) for metric in tables]
+        shown.append({"dataset": dataset, "figures": policy_figures(own), "metrics": names, "table": rows})
     return shown

@@ -1,25 +1,20 @@
 """Recommendations that a person can judge: what a user liked before, beside what the model offers."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
-from widedeep.columns import GENRES, ITEM, TEST, TITLE, TRAIN, YEAR
-from widedeep.evaluation.evaluate import Recommended, relevant_from
-from widedeep.evaluation.ranking import PAD
-from widedeep.features.store import Features, Rows
-from widedeep.models.model import Model
-from widedeep.params import EvaluateParams
+from widedeep.columns import GENRES, ITEM, RATING, SPLIT, TITLE, TRAIN, USER, YEAR
 
 SHOWN = 10
 
 
 class Item(NamedTuple):
-    """A title to show. `rating`: the user's own, in training (liked) or in the test rows (recommended), if any."""
+    """A title to show.
+
+    `rating` is the user's own: in training for an item that was liked before, in test for a recommended one, if any.
+    """
 
     title: str
     year: str
@@ -29,9 +24,9 @@ class Item(NamedTuple):
 
 
 class Example(NamedTuple):
-    """A user: the best rated of the `n_train` training ratings, and the model's list as of the cut-off."""
+    """A user: the best rated of `n_train` training ratings, and the list of the model as of the training cut-off."""
 
-    user_id: int
+    user_id: Any
     n_train: int
     n_test: int
     n_relevant: int
@@ -43,63 +38,72 @@ class Example(NamedTuple):
         return sum(item.rating is not None for item in self.recommended)
 
 
-def choose(features: Features, users: Tensor, params: EvaluateParams) -> list[int]:
-    """Places in `users` (U,) of up to `params.examples` users, drawn with `params.seed`: first among those with
-    training rows and a relevant test item, then among new users with one, then among the others."""
-    test = features.splits[TEST]
-    relevant = test.user[test.rating >= relevant_from(features, params)]
-    known, judged = (torch.isin(users, some) for some in (features.splits[TRAIN].user, relevant))
-    rank = torch.where(judged, torch.where(known, 0, 1), 2).numpy()
-    order = np.random.default_rng(params.seed).permutation(len(users))
-    chosen: list[int] = order[np.argsort(rank[order], kind="stable")][: params.examples].tolist()
-    return chosen
+def choose_users(users: pd.Index, known: pd.Series, judged: pd.Series, most: int, seed: int) -> list[Any]:
+    """Draw at most so many of the users (each once, in rising order).
+
+    Users in `known`, who have training ratings, and in `judged`, who have a relevant test item, come first. Then come
+    new users with a relevant test item, then all others.
+    """
+    rank = np.where(users.isin(judged), np.where(users.isin(known), 0, 1), 2)
+    order = np.random.default_rng(seed).permutation(len(users))
+    return list(users[order[np.argsort(rank[order], kind="stable")][:most]])
 
 
-@torch.no_grad()
 def examples(
-    features: Features, model: Model, recommended: Recommended, items: pd.DataFrame, params: EvaluateParams
+    ratings: pd.DataFrame,
+    items: pd.DataFrame,
+    test: pd.DataFrame,
+    lists: pd.DataFrame,
+    relevant: float,
+    most: int,
+    seed: int,
 ) -> list[Example]:
-    """`items` is the canonical table. A missing title becomes "item 123"."""
-    titles = items.set_index(ITEM).reindex(features.items.ids.numpy())
-    threshold = relevant_from(features, params)
+    """Show some of the users who have a list.
+
+    Parameters
+    ----------
+    ratings, items : the canonical tables. A missing title becomes "item 123".
+    test : user_id, item_id and rating of each test row
+    lists : user_id, rank and item_id of the model's lists, and the `predicted` rating where the system has one
+    relevant : a test item is relevant from this rating on
+    most : at most so many users, drawn with `seed`
+    """
+    train = ratings.loc[ratings[SPLIT] == TRAIN, [USER, ITEM, RATING]]
+    users = pd.Index(lists[USER].unique()).sort_values()
+    judged = test.loc[test[RATING] >= relevant, USER]
+    chosen = choose_users(users, train[USER], judged, most, seed)
+    train, test, lists = (table[table[USER].isin(chosen)] for table in (train, test, lists))
+    listed = items.set_index(ITEM)
     found = []
-    for place in choose(features, recommended.users, params):
-        user = recommended.users[place]
-        train, test = (_of_user(features.splits[split], user) for split in (TRAIN, TEST))
-        best = sorted(train, key=lambda item: (-train[item], item))[:SHOWN]
-        top = recommended.items[place]
-        top = top[top != PAD][:SHOWN]
-        inputs = features.grid(user[None], top, recommended.asked_at[place][None], model.reads, with_history=True)
-        predicted = model(inputs).rating.expand(1, len(top))[0].clamp(*features.spec.rating_scale).tolist()
+    for user in chosen:
+        before, after = train[train[USER] == user], test[test[USER] == user]
+        best = before.sort_values([RATING, ITEM], ascending=[False, True]).head(SHOWN)
+        top = lists[lists[USER] == user].sort_values("rank").head(SHOWN)
+        rated = dict(zip(after[ITEM], after[RATING], strict=True))
+        predicted = top["predicted"] if "predicted" in top else [None] * len(top)
         found.append(
             Example(
-                user_id=int(features.users.ids[user]),
-                n_train=len(train),
-                n_test=len(test),
-                n_relevant=sum(rating >= threshold for rating in test.values()),
-                liked=[_item(titles, item, train[item]) for item in best],
+                user_id=user,
+                n_train=len(before),
+                n_test=len(after),
+                n_relevant=int((after[RATING] >= relevant).sum()),
+                liked=[_item(listed, *row) for row in zip(best[ITEM], best[RATING], strict=True)],
                 recommended=[
-                    _item(titles, item, test.get(item), score)
-                    for item, score in zip(top.tolist(), predicted, strict=True)
+                    _item(listed, item, rated.get(item), score)
+                    for item, score in zip(top[ITEM], predicted, strict=True)
                 ],
             )
         )
     return found
 
 
-def _of_user(rows: Rows, user: Tensor) -> Mapping[int, float]:
-    """Rating of each item that the user rated, by the item's position."""
-    own = rows.user == user
-    return dict(zip(rows.item[own].tolist(), rows.rating[own].tolist(), strict=True))
-
-
-def _item(titles: pd.DataFrame, position: int, rating: float | None, predicted: float | None = None) -> Item:
-    row = titles.iloc[position]
+def _item(listed: pd.DataFrame, item: Any, rating: float | None, predicted: float | None = None) -> Item:
+    row = listed.loc[item] if item in listed.index else pd.Series(dtype=object)
     title, year, genres = (row.get(column) for column in (TITLE, YEAR, GENRES))
     return Item(
-        title=title if isinstance(title, str) and title.strip() else f"item {titles.index[position]}",
+        title=title if isinstance(title, str) and title.strip() else f"item {item}",
         year="" if year is None or pd.isna(year) else str(int(year)),
         genres=", ".join(genres) if isinstance(genres, list | tuple | np.ndarray) else "",
         rating=rating,
-        predicted=predicted,
+        predicted=None if predicted is None or pd.isna(predicted) else predicted,
     )

@@ -1,14 +1,15 @@
-"""Static HTML pages from the templates of the package: the same values, the same bytes."""
+"""Static HTML pages from the templates of the package: the same values give the same bytes."""
 
 import jinja2
 from markupsafe import Markup, escape
 
 from widedeep.report import charts
-from widedeep.report.findings import count, number
+from widedeep.report.charts import canvas
+from widedeep.report.text import count, number
 
 
 def render_page(template: str, **values: object) -> str:
-    """The page as text. `template`: its file in report/templates."""
+    """Render a file of report/templates as text."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("widedeep", "report/templates"),
         autoescape=True,
@@ -18,7 +19,7 @@ def render_page(template: str, **values: object) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"number": number, "count": count, "key": _key, "code": _code}
-    environment.globals["colors"] = charts  # those of the charts, to turn them with the page
+    environment.globals["colors"] = canvas  # those of the charts, to turn them with the page
     return environment.get_template(template).render(**values)
 
 
@@ -27,7 +28,7 @@ def _key(series: charts.Series) -> Markup:
 
 
 def _code(text: str) -> Markup:
-    """What stands between backticks as code."""
+    """Mark what stands between backticks as code."""
     parts = [
         Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
         for place, part in enumerate(text.split("`"))

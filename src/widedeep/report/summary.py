@@ -3,41 +3,38 @@
 from collections.abc import Mapping
 from typing import Any
 
-from widedeep.features.store import FROZEN
-from widedeep.report.findings import LABELS, Estimate, number
+from widedeep.columns import FROZEN
+from widedeep.report.labels import model_label
+from widedeep.report.results import Estimate, Results
+from widedeep.report.text import count, interval, markdown_table
 
 RANKED = ("ndcg", "recall", "hit_rate", "coverage")
 
 
 def render_summary(model: str, metrics: Mapping[str, Any], dataset: str, k: int) -> str:
-    """Two tables: RMSE of the trained model and the baselines under each knowledge with 95 % intervals, and rankings
-    at the cut-off k."""
-    tasks = {model: metrics, **metrics["baselines"]}
-    rows = []
-    for name, of_model in tasks.items():
-        rows.append([LABELS[name], *(_interval(estimates["rmse"]) for estimates in of_model["rating"].values())])
-    for name in metrics["baselines"]:
-        differences = (estimates[f"rmse_minus_{name}"] for estimates in metrics["rating"].values())
-        rows.append([f"{LABELS[model]} minus {LABELS[name]}, paired", *map(_interval, differences)])
-    n = next(iter(metrics["rating"].values()))["rmse"]["n"]
-    text = _table([f"RMSE on {n:,} test ratings of {dataset}", *metrics["rating"]], rows)
+    """Two tables: RMSE by model and knowledge with 95 % intervals, and the lists of k items by model.
 
-    ranked = {LABELS[name]: of_model["ranking"][FROZEN] for name, of_model in tasks.items() if "ranking" in of_model}
+    The first table ends with the paired differences of the trained model from each baseline.
+    """
+    results = Results(model, metrics)
+    by_knowledge = {knowledge: results.by_model("rating", knowledge) for knowledge in results.knowledges}
+    rows = [
+        [model_label(name), *(_text(by_model[name]["rmse"]) for by_model in by_knowledge.values())]
+        for name in (model, *results.baselines)
+    ]
+    for name in results.baselines:
+        differences = (by_model[model][f"rmse_minus_{name}"] for by_model in by_knowledge.values())
+        rows.append([f"{model_label(model)} minus {model_label(name)}, paired", *map(_text, differences)])
+    n = count(by_knowledge[results.knowledges[0]][model]["rmse"]["n"])
+    text = markdown_table([f"RMSE on {n} test ratings of {dataset}", *by_knowledge], rows)
+
     names = [f"{metric}_at_{k}" for metric in RANKED]
     rows = [
-        [label, *(_interval(estimates[name]) if name in estimates else "" for name in names)]
-        for label, estimates in ranked.items()
+        [model_label(name), *(_text(found[name_at]) if name_at in found else "" for name_at in names)]
+        for name, found in results.by_model("ranking", FROZEN).items()
     ]
-    return text + "\n" + _table([f"full ranking, {FROZEN}", *names], rows)
+    return text + "\n" + markdown_table([f"full ranking, {FROZEN}", *names], rows)
 
 
-def _interval(estimate: Estimate) -> str:
-    value = number(estimate["value"])
-    if estimate["low"] == estimate["high"]:
-        return value
-    return f"{value} [{number(estimate['low'])}, {number(estimate['high'])}]"
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+def _text(estimate: Estimate) -> str:
+    return interval(estimate["value"], estimate["low"], estimate["high"])

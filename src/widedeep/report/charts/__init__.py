@@ -1,0 +1,28 @@
+"""Charts as small SVG of our own: the same data give the same bytes, under any version of any library.
+
+matplotlib and Vega-Altair gave equal bytes in two environments as well (other locale, threads and fonts). They were not
+taken: they add 35 and 94 MB, and each new release would change every committed picture.
+"""
+
+from widedeep.report.charts.canvas import Axis, Point, Series
+from widedeep.report.charts.dots import Row, dot_chart
+from widedeep.report.charts.heat import SHADES, heat_map
+from widedeep.report.charts.lines import Line, line_chart
+from widedeep.report.charts.runs import Occasion, run_chart
+from widedeep.report.charts.sheet import key, sheet
+
+__all__ = [
+    "SHADES",
+    "Axis",
+    "Line",
+    "Occasion",
+    "Point",
+    "Row",
+    "Series",
+    "dot_chart",
+    "heat_map",
+    "key",
+    "line_chart",
+    "run_chart",
+    "sheet",
+]

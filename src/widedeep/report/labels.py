@@ -1,0 +1,56 @@
+"""The names that a reader sees for models and metrics."""
+
+from widedeep.columns import FROZEN, ONLINE
+from widedeep.evaluation.metrics import label_of, metric_of, unit_of
+from widedeep.report.text import capitalize
+
+MODEL_LABELS = {
+    "wide_deep": "Wide & Deep",
+    "dot": "embedding dot",
+    "bias_dot": "dot with biases",
+    "dense": "dense",
+    "genre_dense": "dense with genres",
+    "cnn": "CNN",
+    "item_knn": "item kNN",
+    "ease": "EASE",
+    "bias": "bias",
+    "popularity": "popularity",
+    "global_mean": "global mean",
+}
+
+
+def model_label(model: str) -> str:
+    """The label of a model. A system that is not one of ours keeps its name."""
+    return MODEL_LABELS.get(model, model)
+
+
+def model_title(model: str) -> str:
+    """The label of a model at the start of a sentence."""
+    return capitalize(MODEL_LABELS[model]) if model in MODEL_LABELS else model
+
+
+def metric_label(metric: str) -> str:
+    """`rating.online.rmse` as `online RMSE`. An unknown name stays as it is."""
+    *place, _ = metric.split(".")
+    if not place or metric_of(metric) is None:
+        return metric
+    label = label_of(metric)
+    label = label if label.partition(" ")[0].isupper() else label[0].lower() + label[1:]
+    of = f"{model_label(place[1])}, " if place[0] == "baselines" else ""
+    return f"{of}{place[-1]} {label}"
+
+
+def axis_label(metric: str) -> str:
+    """The label of a metric with its unit, for an axis or the head of a column.
+
+    `metric` is a name as `rating.online.rmse`, `ndcg_at_10` or `frozen_rmse`.
+    """
+    name = metric.rpartition(".")[2]
+    knowledge, _, rest = name.partition("_")
+    if knowledge in (ONLINE, FROZEN):
+        return f"{knowledge} {axis_label(rest)}"
+    return with_unit(label_of(name), unit_of(name))
+
+
+def with_unit(label: str, unit: str) -> str:
+    return f"{label} ({unit})" if unit else label

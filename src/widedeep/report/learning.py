@@ -1,0 +1,101 @@
+"""How the model learnt: a chart per measure of the learning curves, or what validation says where there are none."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from widedeep.report.about import About
+from widedeep.report.charts import Axis, Line, Point, Series, line_chart
+from widedeep.report.charts.canvas import BLUE, CIRCLE, DIAMOND, GREY, ORANGE, PINK, SQUARE, TRIANGLE
+from widedeep.report.labels import model_title
+from widedeep.report.results import RMSE, Figure, thin_out
+from widedeep.report.text import number
+
+TRAINING, VALIDATION = Series("training", GREY, DIAMOND), Series("validation", BLUE, CIRCLE)
+# Columns of the learning curves, by what they measure. A temporal split has RMSE by knowledge too, and its
+# `validation_rmse` is over both.
+MEASURES = {
+    "RMSE": {
+        "train_rmse": TRAINING,
+        "validation_rmse": VALIDATION,
+        "validation_frozen_rmse": Series("validation, frozen", PINK, SQUARE),
+        "validation_online_rmse": Series("validation, online", ORANGE, TRIANGLE),
+    },
+    "NDCG at 10": {"validation_ndcg_at_10": VALIDATION},
+    "ranking loss": {"train_ranking_loss": TRAINING},
+}
+UNITS = {"RMSE": RMSE, "ranking loss": "ranking loss (nats)"}
+FITTED = {
+    "validation_rmse": "RMSE",
+    "validation_frozen_rmse": "frozen RMSE",
+    "validation_online_rmse": "online RMSE",
+    "validation_ndcg_at_10": "NDCG at 10",
+}
+
+
+def learning_figures(curves: pd.DataFrame, kept: int) -> list[Figure]:
+    """A chart per measure of the learning curves. None for a model that is not trained in epochs.
+
+    Parameters
+    ----------
+    curves : a row per epoch, as in reports/plots/learning_curves.csv
+    kept : the epoch whose weights were kept
+    """
+    curves = curves.set_index("epoch")
+    curves = curves.where(np.isfinite(curves)).dropna(axis="columns", how="all")
+    if not any(str(column).startswith("train") for column in curves):
+        return []
+    figures = []
+    for measure, columns in MEASURES.items():
+        shown = {column: look for column, look in columns.items() if column in curves}
+        if "validation_online_rmse" not in shown:  # then the frozen RMSE is the validation itself
+            shown.pop("validation_frozen_rmse", None)
+        if shown:
+            figures.append(_figure(measure, curves[list(shown)], list(shown.values()), kept))
+    return figures
+
+
+def _figure(measure: str, curves: pd.DataFrame, looks: Sequence[Series], kept: int) -> Figure:
+    title = learning_finding(measure, curves, kept)
+    lines = []
+    for look, column in zip(looks, curves, strict=True):
+        values = curves[column].dropna()
+        lines.append(Line(values.index.tolist(), [Point(look, value, value, value) for value in values]))
+    ticks = thin_out([(epoch, str(epoch)) for epoch in curves.index], 10)
+    axes = Axis("epoch", ticks), Axis(UNITS.get(measure, measure))
+    svg = Markup(line_chart(lines, *axes, title, (kept, f"epoch {kept} is kept")))
+    return Figure(title, svg, f"Learning curves, {measure}", looks=looks)
+
+
+def learning_finding(measure: str, curves: pd.DataFrame, kept: int) -> str:
+    """Where the validation curve of a measure is best. Without validation: where the training curve ends.
+
+    `curves` has the columns of this measure, by epoch.
+    """
+    last = int(curves.index[-1])
+    validation = [name for name in curves if str(name).startswith("validation")]
+    if not validation:
+        return f"Training {measure} ends at {number(curves.iloc[:, 0].dropna().iloc[-1])} after epoch {last}"
+    values = curves[validation[0]]
+    lowest = measure == "RMSE"
+    best = int(values.index[values.argmin() if lowest else values.argmax()])
+    start = f"Validation {measure} is {'lowest' if lowest else 'highest'} in"
+    if best != kept:  # with two objectives, each has its own best epoch
+        return (
+            f"{start} epoch {best} ({number(values[best])}). Epoch {kept} is kept ({number(values[kept])}): there RMSE "
+            "minus NDCG is lowest"
+        )
+    if best == last:
+        return f"{start} the last epoch, {best} ({number(values[best])}): it may still {'fall' if lowest else 'rise'}"
+    return f"{start} epoch {best} ({number(values[best])}), whose weights are kept"
+
+
+def fitted_finding(about: About, curves: pd.DataFrame) -> str:
+    """What validation measured of a model that is not trained in epochs."""
+    row = curves.iloc[0].dropna()
+    measured = [f"{label} {number(row[name])}" for name, label in FITTED.items() if name in row]
+    whose = model_title(about.model)
+    start = f"{whose} is not trained in epochs: it is computed from the training ratings in one step."
+    return f"{start} On the validation ratings: {', '.join(measured)}." if measured else start

@@ -1,0 +1,119 @@
+"""How far off predicted ratings are: the finding, the table of errors, and the charts beside it."""
+
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from widedeep.evaluation.metrics import RATING_TASK, of_task
+from widedeep.report.about import About
+from widedeep.report.charts import Axis, Line, Point, Row, dot_chart, line_chart
+from widedeep.report.labels import model_label, model_title, with_unit
+from widedeep.report.results import RMSE, Estimate, Figure, Results, point
+from widedeep.report.text import PERCENT, number, percent
+
+
+def rating_finding(results: Results, knowledge: str) -> str:
+    """How the model's RMSE compares with that of the best baseline under the same knowledge."""
+    best, rmse, difference = _against_best(results, knowledge)
+    own = number(results.metrics["rating"][knowledge]["rmse"]["value"])
+    bounds = f"95{PERCENT} interval of the difference {number(difference['low'])} to {number(difference['high'])}"
+    first = knowledge == results.knowledges[0]
+    start = (
+        f"{model_title(results.model)} predicts unseen ratings with RMSE {own} {knowledge}"
+        if first
+        else f"Its {knowledge} RMSE is {own}"
+    )
+    other = f"the {model_label(best)} baseline"
+    if difference["low"] <= 0 <= difference["high"]:
+        return f"{start}: no evidence of a difference from {other} ({number(rmse)}; {bounds})."
+    word = "below" if difference["high"] < 0 else "above"
+    share = f"{percent(abs(difference['value']) / rmse)} {word}" if rmse > 0 else word
+    return f"{start}, {share} {other} ({bounds})."
+
+
+def headline_finding(results: Results, knowledge: str) -> str:
+    """The same in few words, as the title of a chart."""
+    best, _, difference = _against_best(results, knowledge)
+    model, other = model_label(results.model), model_label(best)
+    if difference["low"] <= 0 <= difference["high"]:
+        return f"{knowledge.capitalize()}, {model} and {other} cannot be told apart"
+    lower, higher = (model, other) if difference["high"] < 0 else (other, model)
+    return f"{knowledge.capitalize()}, {lower} has a lower RMSE than {higher}"
+
+
+def _against_best(results: Results, knowledge: str) -> tuple[str, float, Estimate]:
+    """The baseline with the lowest RMSE, that RMSE, and the model's RMSE minus it."""
+    rmse = {name: tasks["rating"][knowledge]["rmse"]["value"] for name, tasks in results.baselines.items()}
+    best = min(rmse, key=lambda name: rmse[name])
+    return best, rmse[best], results.metrics["rating"][knowledge][f"rmse_minus_{best}"]
+
+
+def rating_note(about: About, in_epochs: bool) -> str:
+    """Where the predicted ratings of a model come from that learns an order only. Empty for other models.
+
+    `in_epochs` says whether the model is trained in epochs: only such a model has an objective.
+    """
+    if about.model == "ease" or (about.objective == "ranking" and in_epochs):
+        return (
+            f"{model_title(about.model)} learns an order, not ratings: its predicted rating is the least-squares "
+            "line of its score on the training ratings."
+        )
+    return ""
+
+
+def error_table(results: Results) -> list[dict[str, Any]]:
+    """A row per model. Its cells are pairs: an estimate, and whether it is the lowest of all models."""
+    columns = []
+    for knowledge in results.knowledges:
+        by_model = results.by_model("rating", knowledge)
+        for metric in ("rmse", "mae"):
+            lowest = min(estimates[metric]["value"] for estimates in by_model.values())
+            columns.append({name: (e[metric], e[metric]["value"] == lowest) for name, e in by_model.items()})
+    return [{"look": look, "cells": [column[name] for column in columns]} for name, look in results.looks.items()]
+
+
+def rating_rows(results: Results) -> list[dict[str, Any]]:
+    """A row per metric of the rating task and knowledge, with the estimate of each model."""
+    rows = []
+    for metric in of_task(RATING_TASK):
+        for knowledge in results.knowledges:
+            cells = [found.get(metric.name) for found in results.by_model("rating", knowledge).values()]
+            if any(cells):
+                rows.append({"metric": with_unit(metric.label, metric.unit), "knowledge": knowledge, "models": cells})
+    return rows
+
+
+def headline_figures(results: Results) -> list[Figure]:
+    """RMSE of every model, a chart per knowledge, on one scale."""
+    by_knowledge = {knowledge: results.by_model("rating", knowledge) for knowledge in results.knowledges}
+    every = [estimates["rmse"] for by_model in by_knowledge.values() for estimates in by_model.values()]
+    span = [min(estimate["low"] for estimate in every), max(estimate["high"] for estimate in every)]
+    figures = []
+    for knowledge, by_model in by_knowledge.items():
+        looks = results.looks
+        rows = [
+            Row(looks[name].label, number(e["rmse"]["value"]), [point(looks[name], e["rmse"])])
+            for name, e in by_model.items()
+        ]
+        alt = f"RMSE {knowledge} with 95 % intervals: " + ", ".join(f"{row.label} {row.remark}" for row in rows)
+        svg = Markup(dot_chart(rows, Axis(RMSE), "RMSE", alt, span))
+        figures.append(Figure(headline_finding(results, knowledge), svg, f"RMSE, {knowledge}"))
+    return figures
+
+
+def calibration_figure(results: Results, table: pd.DataFrame) -> Figure:
+    """Mean rating over mean prediction, from reports/plots/calibration.csv."""
+    look = results.looks[results.model]
+    points = [Point(look, value, value, value) for value in table["mean_rating"]]
+    title = calibration_finding(table)
+    line = Line(table["mean_predicted"].tolist(), points)
+    axes = Axis("mean predicted rating (points)"), Axis("mean rating (points)")
+    svg = Markup(line_chart([line], *axes, title, diagonal=True))
+    return Figure(title, svg, f"Calibration, {results.knowledges[0]}", looks=[look])
+
+
+def calibration_finding(table: pd.DataFrame) -> str:
+    gap = (table["mean_predicted"] - table["mean_rating"]).abs().max()
+    bins = "the one bin" if len(table) == 1 else f"all {len(table)} bins"
+    return f"Mean ratings lie within {number(gap, 2)} points of the prediction in {bins}"

@@ -1,0 +1,63 @@
+"""How far the data moved: a heat map of features by window of time."""
+
+import math
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from widedeep.report.charts import Axis, heat_map
+from widedeep.report.results import Figure
+from widedeep.report.text import number
+
+PSI_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0)
+# Of reports/plots/drift.csv.
+WINDOW_COLUMNS = ("feature", "window", "start", "split", "n", "psi", "psi_by_chance", "js")
+
+
+def heat_map_figure(windows: pd.DataFrame) -> Figure:
+    """PSI of each feature and window, the features that moved most first.
+
+    Parameters
+    ----------
+    windows : `WINDOW_COLUMNS`, a row per feature and window. `start` is UTC. `split` is train for a window of training
+        rows. `psi` is empty where it is not defined.
+    """
+    known = windows.dropna(subset="psi")
+    first = moved(windows)["feature"].tolist()
+    order = first + sorted(set(known["feature"]) - set(first))
+    parts = windows.drop_duplicates("window").sort_values("start", kind="stable")
+    cells = known.set_index(["feature", "window"])["psi"].to_dict()
+    values = [[cells.get((feature, name), math.nan) for name in parts["window"]] for feature in order]
+    labels = [_month(start) or str(name) for start, name in zip(parts["start"], parts["window"], strict=True)]
+    train = int(parts["split"].eq("train").sum())
+    mark = (train, "after training") if 0 < train < len(parts) else None
+    title = heat_map_finding(windows)
+    svg = Markup(heat_map(order, labels, values, PSI_BOUNDS, Axis("start of the window (UTC)"), title, mark))
+    return Figure(title, svg, "Population stability index, by feature and window")
+
+
+def heat_map_finding(windows: pd.DataFrame) -> str:
+    """The feature and window after the training period whose PSI is furthest above what chance alone gives."""
+    features = moved(windows)
+    if features.empty:
+        return "No window lies after the training period"
+    most = features.iloc[0]
+    if most["psi"] <= most["psi_by_chance"]:
+        return "No feature moved more than chance alone would move it"
+    start, when = _month(most["start"]), str(most["window"])
+    if start and when[:4] != start[:4]:  # a window that is not named by its time
+        when = f"{when} (from {start})"
+    return f"{most['feature']} moved most: PSI {number(most['psi'], 2)} in {when}"
+
+
+def moved(windows: pd.DataFrame) -> pd.DataFrame:
+    """Each feature at the window after training where its PSI is furthest above chance, the furthest first."""
+    after = windows[windows["split"] != "train"].dropna(subset="psi")
+    beyond = (after["psi"] - after["psi_by_chance"]).sort_values(ascending=False, kind="stable")
+    return after.loc[beyond.index].drop_duplicates("feature")
+
+
+def _month(start: Any) -> str:
+    """The month of a moment. Empty where there are no timestamps."""
+    return "" if pd.isna(start) else str(start)[:7]
