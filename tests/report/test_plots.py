@@ -13,27 +13,26 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.evaluation.conftest import Judged
+from tests.report import made_up
 from widedeep.training.callbacks import CURVES
 
 DVC = [sys.executable, "-m", "dvc"]
 
 
 @pytest.fixture
-def show(root: Path, judge: Callable[..., Judged], tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """The Vega specification by plot, from an evaluation and the `plots` section of dvc.yaml."""
+def show(root: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """The Vega specification by plot, from the tables of the stages and the `plots` section of dvc.yaml."""
     folder = tmp_path / "repo"
     shutil.copytree(root / ".dvc" / "plots", folder / ".dvc" / "plots")
     plots = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["plots"]
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"plots": plots}), encoding="utf-8")
     (folder / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n", encoding="utf-8")
 
-    def run(**changes: Any) -> dict[str, Any]:
-        judged = judge(**changes)
-        curves = judged.evaluation.curves
-        curves["learning_curves"] = judged.curves.reindex(columns=["epoch", *CURVES])  # as the train stage writes them
+    def run(curves: pd.DataFrame = made_up.CURVES, **changes: Any) -> dict[str, Any]:
+        tables = made_up.plots(made_up.metrics(), **changes)
+        tables["learning_curves"] = curves.reindex(columns=["epoch", *CURVES])  # as the train stage writes them
         (folder / "reports" / "plots").mkdir(parents=True)
-        for name, table in curves.items():
+        for name, table in tables.items():
             table.to_csv(folder / "reports" / "plots" / f"{name}.csv", index=False)
         done = subprocess.run([*DVC, "plots", "show"], cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -46,7 +45,7 @@ def show(root: Path, judge: Callable[..., Judged], tmp_path: Path) -> Callable[.
 
 
 def test_every_plot_has_its_rows_of_every_model(show: Callable[..., dict[str, Any]]) -> None:
-    specs = show(trained=True)
+    specs = show()
     assert list(specs) == [
         "learning_curves", "calibration", "rmse_by_month", "rmse_by_user_activity", "rmse_by_item_popularity",
         "rmse_by_genre", "ranking_by_k",
@@ -67,20 +66,17 @@ def test_every_plot_has_its_rows_of_every_model(show: Callable[..., dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("train", "expected"),
+    "measured",
     [
-        ({"objective": "ranking"}, {"train_ranking_loss", "validation_ndcg_at_10"}),
-        (
-            {"objective": "joint"},
-            {"train_ranking_loss", "validation_ndcg_at_10", "train_rmse", "validation_rmse"},
-        ),
-        ({"model": "bias"}, {"validation_rmse"}),
+        {"train_ranking_loss", "validation_ndcg_at_10"},
+        {"train_ranking_loss", "validation_ndcg_at_10", "train_rmse", "validation_rmse"},
+        {"validation_rmse"},
     ],
 )
 def test_learning_curves_are_drawn_as_far_as_the_objective_has_them(
-    show: Callable[..., dict[str, Any]], train: dict[str, Any], expected: set[str]
+    show: Callable[..., dict[str, Any]], measured: set[str]
 ) -> None:
-    assert learning(show(train=train, trained=True)) == expected
+    assert learning(show(pd.DataFrame({"epoch": [0, 1]} | {name: [1.0, 0.9] for name in measured}))) == measured
 
 
 def learning(specs: dict[str, Any]) -> set[str]:
@@ -90,13 +86,6 @@ def learning(specs: dict[str, Any]) -> set[str]:
     return {row["field"] for row in spec["data"]["values"] if row["dvc_inferred_y_value"] != ""}
 
 
-def test_tables_without_rows_leave_their_plots_empty(
-    show: Callable[..., dict[str, Any]], ratings: pd.DataFrame, items: pd.DataFrame
-) -> None:
-    specs = show(
-        split="random",
-        ratings=ratings.assign(timestamp=pd.array([None] * len(ratings), "Int64")),
-        items=items.assign(genres=[[] for _ in range(len(items))]),
-        crosses=(),
-    )
+def test_tables_without_rows_leave_their_plots_empty(show: Callable[..., dict[str, Any]]) -> None:
+    specs = show(months=False, genres=False)
     assert [name for name, spec in specs.items() if not spec] == ["rmse_by_month", "rmse_by_genre"]

@@ -4,9 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from widedeep.report.labels import model_label
-from widedeep.report.text import capitalize
-
 
 @dataclass(frozen=True)
 class About:
@@ -21,11 +18,6 @@ class About:
     """From this rating on an item is a positive for the ranking objective. None: every rated item is."""
     rating_weight: float = 0
     """Weight of the predicted rating in the score that a joint model sorts by."""
-
-    @property
-    def title(self) -> str:
-        """The label of the model at the start of a sentence."""
-        return capitalize(model_label(self.model))
 
     @classmethod
     def from_json(cls, about: Mapping[str, Any]) -> "About":

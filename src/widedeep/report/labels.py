@@ -2,6 +2,7 @@
 
 from widedeep.columns import FROZEN, ONLINE
 from widedeep.evaluation.metrics import label_of, metric_of, unit_of
+from widedeep.report.text import capitalize
 
 MODEL_LABELS = {
     "wide_deep": "Wide & Deep",
@@ -21,6 +22,11 @@ MODEL_LABELS = {
 def model_label(model: str) -> str:
     """The label of a model. A system that is not one of ours keeps its name."""
     return MODEL_LABELS.get(model, model)
+
+
+def model_title(model: str) -> str:
+    """The label of a model at the start of a sentence."""
+    return capitalize(MODEL_LABELS[model]) if model in MODEL_LABELS else model
 
 
 def metric_label(metric: str) -> str:
@@ -43,4 +49,8 @@ def axis_label(metric: str) -> str:
     knowledge, _, rest = name.partition("_")
     if knowledge in (ONLINE, FROZEN):
         return f"{knowledge} {axis_label(rest)}"
-    return f"{label_of(name)} ({unit_of(name)})" if unit_of(name) else label_of(name)
+    return with_unit(label_of(name), unit_of(name))
+
+
+def with_unit(label: str, unit: str) -> str:
+    return f"{label} ({unit})" if unit else label

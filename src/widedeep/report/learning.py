@@ -9,6 +9,7 @@ from markupsafe import Markup
 from widedeep.report.about import About
 from widedeep.report.charts import Axis, Line, Point, Series, line_chart
 from widedeep.report.charts.canvas import BLUE, CIRCLE, DIAMOND, GREY, ORANGE, PINK, SQUARE, TRIANGLE
+from widedeep.report.labels import model_title
 from widedeep.report.results import RMSE, Figure, thin_out
 from widedeep.report.text import number
 
@@ -95,5 +96,6 @@ def fitted_finding(about: About, curves: pd.DataFrame) -> str:
     """What validation measured of a model that is not trained in epochs."""
     row = curves.iloc[0].dropna()
     measured = [f"{label} {number(row[name])}" for name, label in FITTED.items() if name in row]
-    start = f"{about.title} is not trained in epochs: it is computed from the training ratings in one step."
+    whose = model_title(about.model)
+    start = f"{whose} is not trained in epochs: it is computed from the training ratings in one step."
     return f"{start} On the validation ratings: {', '.join(measured)}." if measured else start

@@ -9,7 +9,7 @@ from widedeep.columns import FROZEN
 from widedeep.evaluation.metrics import HIGHER, METRICS, RANKING_TASK, of_task
 from widedeep.report.about import About
 from widedeep.report.charts import Axis, Line, line_chart
-from widedeep.report.labels import axis_label, model_label
+from widedeep.report.labels import model_label, model_title, with_unit
 from widedeep.report.results import Figure, Results, estimates, point
 from widedeep.report.text import PERCENT, number
 
@@ -39,7 +39,7 @@ def sorting_note(about: About, in_epochs: bool) -> str:
     if about.objective != "joint" or not in_epochs:
         return ""
     rating = f" plus {about.rating_weight:g} times the predicted rating" if about.rating_weight else ""
-    return f"{about.title} sorts by its ranking head{rating}."
+    return f"{model_title(about.model)} sorts by its ranking head{rating}."
 
 
 def ranking_table(results: Results, k: int) -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ def ranking_table(results: Results, k: int) -> list[dict[str, Any]]:
         highest = max(cell["value"] for cell in cells if cell)
         judged = metric.direction == HIGHER and highest > 0
         marked = [(cell, judged and cell is not None and cell["value"] == highest) for cell in cells]
-        rows.append({"label": axis_label(metric.name), "cells": marked})
+        rows.append({"label": with_unit(metric.label, metric.unit), "cells": marked})
     return rows
 
 

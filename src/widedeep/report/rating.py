@@ -8,7 +8,7 @@ from markupsafe import Markup
 from widedeep.evaluation.metrics import RATING_TASK, of_task
 from widedeep.report.about import About
 from widedeep.report.charts import Axis, Line, Point, Row, dot_chart, line_chart
-from widedeep.report.labels import axis_label, model_label
+from widedeep.report.labels import model_label, model_title, with_unit
 from widedeep.report.results import RMSE, Estimate, Figure, Results, point
 from widedeep.report.text import PERCENT, number, percent
 
@@ -20,7 +20,7 @@ def rating_finding(results: Results, knowledge: str) -> str:
     bounds = f"95{PERCENT} interval of the difference {number(difference['low'])} to {number(difference['high'])}"
     first = knowledge == results.knowledges[0]
     start = (
-        f"{results.title} predicts unseen ratings with RMSE {own} {knowledge}"
+        f"{model_title(results.model)} predicts unseen ratings with RMSE {own} {knowledge}"
         if first
         else f"Its {knowledge} RMSE is {own}"
     )
@@ -56,7 +56,7 @@ def rating_note(about: About, in_epochs: bool) -> str:
     """
     if about.model == "ease" or (about.objective == "ranking" and in_epochs):
         return (
-            f"{about.title} learns an order, not ratings: its predicted rating is the least-squares "
+            f"{model_title(about.model)} learns an order, not ratings: its predicted rating is the least-squares "
             "line of its score on the training ratings."
         )
     return ""
@@ -80,7 +80,7 @@ def rating_rows(results: Results) -> list[dict[str, Any]]:
         for knowledge in results.knowledges:
             cells = [found.get(metric.name) for found in results.by_model("rating", knowledge).values()]
             if any(cells):
-                rows.append({"metric": axis_label(metric.name), "knowledge": knowledge, "models": cells})
+                rows.append({"metric": with_unit(metric.label, metric.unit), "knowledge": knowledge, "models": cells})
     return rows
 
 

@@ -10,6 +10,7 @@ from widedeep.columns import FROZEN, ONLINE, SPLIT, SPLITS, TIMESTAMP
 from widedeep.report import learning, ranking, rating, slices
 from widedeep.report.about import About
 from widedeep.report.examples import examples
+from widedeep.report.labels import model_title
 from widedeep.report.page import render_page
 from widedeep.report.results import FEW, Results
 
@@ -83,7 +84,7 @@ def render_report(
     lists = metrics["ranking"][FROZEN]
     return render_page(
         "report.html.j2",
-        title=results.title,
+        title=model_title(about.model),
         dataset=tables.dataset,
         scale=tables.rating_scale,
         split=tables.split,

@@ -12,7 +12,6 @@ from markupsafe import Markup
 from widedeep.report.charts import Point, Series
 from widedeep.report.charts.canvas import BLUE, CIRCLE, DIAMOND, GREEN, GREY, ORANGE, PINK, SQUARE, TRIANGLE, VERMILION
 from widedeep.report.labels import model_label
-from widedeep.report.text import capitalize
 
 FEW = 10  # users: a group with fewer is drawn hollow
 RMSE = "RMSE (rating points)"
@@ -29,11 +28,6 @@ class Results:
 
     model: str
     metrics: Mapping[str, Any]
-
-    @property
-    def title(self) -> str:
-        """The label of the model at the start of a sentence."""
-        return capitalize(model_label(self.model))
 
     @property
     def knowledges(self) -> list[str]:

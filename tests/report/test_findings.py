@@ -1,0 +1,113 @@
+"""The sentences of the report say what the intervals say."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.report.conftest import text
+from widedeep.report.labels import axis_label, metric_label
+from widedeep.report.learning import learning_finding
+from widedeep.report.ranking import by_k_finding, ranking_finding
+from widedeep.report.rating import headline_finding, rating_finding
+from widedeep.report.results import Results
+from widedeep.report.slices import slice_finding
+
+
+def results(low: float, high: float, ndcg: tuple[float, float] = (0.1, 0.2)) -> Results:
+    """Of a model with RMSE 0.9 whose difference to the best baseline, of RMSE 1, has this interval."""
+
+    def estimate(value: float, low: float = 0.0, high: float = 0.0) -> dict[str, float]:
+        return {"value": value, "low": low, "high": high, "n": 9}
+
+    def ranking(low: float, high: float) -> dict[str, Any]:
+        return {"ranking": {"frozen": {"ndcg_at_5": estimate((low + high) / 2, low, high)}}}
+
+    return Results(
+        "wide_deep",
+        {
+            "rating": {"online": {"rmse": estimate(0.9), "rmse_minus_bias": estimate((low + high) / 2, low, high)}},
+            **ranking(*ndcg),
+            "baselines": {
+                "global_mean": {"rating": {"online": {"rmse": estimate(1.1)}}},
+                "bias": {"rating": {"online": {"rmse": estimate(1.0)}}} | ranking(0.3, 0.4),
+            },
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sentence", "title"),
+    [
+        (
+            -0.12, -0.08,
+            "RMSE 0.900 online, 10.0 % below the bias baseline (95 % interval of the difference −0.120 to −0.080).",
+            "Online, Wide & Deep has a lower RMSE than bias",
+        ),
+        (
+            0.08, 0.12,
+            "RMSE 0.900 online, 10.0 % above the bias baseline (95 % interval of the difference 0.080 to 0.120).",
+            "Online, bias has a lower RMSE than Wide & Deep",
+        ),
+        (
+            -0.1, 0.0,
+            "RMSE 0.900 online: no evidence of a difference from the bias baseline "
+            "(1.000; 95 % interval of the difference −0.100 to 0.000).",
+            "Online, Wide & Deep and bias cannot be told apart",
+        ),
+    ],
+)  # fmt: skip
+def test_finding_says_what_the_interval_says(low: float, high: float, sentence: str, title: str) -> None:
+    found = results(low, high)
+    assert text(rating_finding(found, "online")) == f"Wide & Deep predicts unseen ratings with {sentence}"
+    assert headline_finding(found, "online") == title
+
+
+@pytest.mark.parametrize(
+    ("ndcg", "words"),
+    [
+        ((0.1, 0.2), "of 0.150, below the 0.350 of bias (the 95 % intervals do not overlap)"),
+        ((0.6, 0.7), "of 0.650, above the 0.350 of bias (the 95 % intervals do not overlap)"),
+        ((0.2, 0.3), "of 0.250, bias 0.350: the 95 % intervals overlap"),
+    ],
+)
+def test_ranking_finding_says_what_the_intervals_say(ndcg: tuple[float, float], words: str) -> None:
+    assert words in text(ranking_finding(results(0, 0, ndcg), 5))
+
+
+def test_two_objectives_keep_an_epoch_that_need_not_be_the_best_of_either() -> None:
+    ndcg = pd.DataFrame({"validation_ndcg_at_10": [0.1, 0.2, 0.3]})
+    assert learning_finding("NDCG at 10", ndcg, 1) == (
+        "Validation NDCG at 10 is highest in epoch 2 (0.300). Epoch 1 is kept (0.200): there RMSE minus NDCG is lowest"
+    )
+    assert learning_finding("NDCG at 10", ndcg, 2).endswith("in the last epoch, 2 (0.300): it may still rise")
+
+
+def test_findings_of_slices_and_of_list_lengths_count() -> None:
+    rows = [{"group": group, "model": name, "rmse": rmse} for group, own in (("a", 0.9), ("b", 1.1))
+            for name, rmse in (("wide_deep", own), ("bias", 1.0))]  # fmt: skip
+    table = pd.DataFrame(rows)
+    assert slice_finding(table, "wide_deep", "bias", "genres") == "Lower RMSE than the bias baseline in 1 of 2 genres"
+    assert slice_finding(table[:2], "wide_deep", "bias", "genres") == "Lower RMSE than the bias baseline"
+    by_k = [{"metric": "ndcg", "k": k, "model": name, "value": value} for k in (1, 5)
+            for name, value in (("wide_deep", 0.2), ("bias", 0.1))]  # fmt: skip
+    assert by_k_finding(pd.DataFrame(by_k), "ndcg") == "NDCG: Wide & Deep is best at every k"
+    by_k[-1]["value"] = 0.3
+    assert by_k_finding(pd.DataFrame(by_k), "ndcg") == "NDCG: which model is best depends on k"
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "axis"),
+    [
+        ("rating.online.rmse", "online RMSE", "RMSE (rating points)"),
+        ("rating.frozen.user_mean_mae", "frozen mean MAE of users", "Mean MAE of users (rating points)"),
+        ("ranking.frozen.ndcg_at_10", "frozen NDCG at 10", "NDCG at 10"),
+        ("ranking.frozen.novelty_at_10", "frozen novelty at 10", "Novelty at 10 (bits)"),
+        ("baselines.global_mean.rating.frozen.rmse", "global mean, frozen RMSE", "RMSE (rating points)"),
+        ("frozen_rmse", "frozen_rmse", "frozen RMSE (rating points)"),
+        ("rating.online.unheard_of", "rating.online.unheard_of", "unheard_of"),
+    ],
+)
+def test_labels_of_metrics(name: str, label: str, axis: str) -> None:
+    assert metric_label(name) == label
+    assert axis_label(name) == axis
