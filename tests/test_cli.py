@@ -93,7 +93,7 @@ def test_missing_metric_of_a_gate_breaks_it(here: Project, capsys: pytest.Captur
     assert main(["drift"]) == 1
     assert (
         capsys.readouterr().err
-        == "broken gate: rating.online.rsme: missing in both. Did you mean rating.online.rmse?\n"
+        == "broken gate: rating.online.rsme: missing in both. Did you mean 'rating.online.rmse'?\n"
     )
 
 

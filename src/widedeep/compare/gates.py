@@ -1,11 +1,10 @@
 """How much of a metric a commit may cost: the gates of params.yaml, and whether a comparison breaks them."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from widedeep.compare.compare import Row, lower_is_better
-from widedeep.errors import UserError
+from widedeep.errors import UserError, nearest
 from widedeep.evaluation.bootstrap import WORSE
 from widedeep.params import Gate
 
@@ -35,9 +34,8 @@ def judge(gates: Mapping[str, Gate], rows: Mapping[str, Row]) -> tuple[Outcome, 
     for metric, gate in gates.items():
         lower, row = lower_is_better(metric), rows.get(metric)
         if row is None:
-            near = difflib.get_close_matches(metric, rows, n=1)
-            hint = f". Did you mean {near[0]}?" if near else ""
-            outcomes.append(Outcome(metric, True, f"missing in both{hint}"))
+            hint = nearest(metric, rows)
+            outcomes.append(Outcome(metric, True, f"missing in both. {hint}" if hint else "missing in both"))
             continue
         if lower is None:
             raise UserError(

@@ -5,7 +5,6 @@ A commit and a run of MLflow belong together by the model: dvc.lock holds the MD
 because training comes before the commit of its results.
 """
 
-import difflib
 import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from widedeep.compare.compare import TEST_HASH, changes, estimates
-from widedeep.errors import UserError
+from widedeep.errors import UserError, nearest
 from widedeep.report.findings import number
 from widedeep.revisions import Paths, Revision, git, load, resolve
 
@@ -95,8 +94,7 @@ def chosen(commits: Sequence[Commit], patterns: Sequence[str]) -> list[str]:
     known = list(dict.fromkeys(name for commit in reversed(commits) for name in commit.estimates))
     for pattern in patterns:
         if not fnmatch.filter(known, pattern):
-            near = difflib.get_close_matches(pattern, known, n=1, cutoff=0.4)
-            hint = f"Did you mean '{near[0]}'?" if near else f"There are {', '.join(known) or 'none'}."
+            hint = nearest(pattern, known, f"There are {', '.join(known) or 'none'}.", cutoff=0.4)
             raise UserError(f"No commit of this history has a metric '{pattern}'. {hint}")
     return list(dict.fromkeys(name for pattern in patterns for name in fnmatch.filter(known, pattern)))
 
