@@ -104,8 +104,8 @@ def test_params_are_the_section_of_the_stage(stage: str) -> None:
     assert STAGES[stage]["params"] == [stage, *(["train.warm_start_from"] if grows else [])]
 
 
-def test_every_section_of_the_params_belongs_to_a_stage() -> None:
-    assert list(Params.model_fields) == list(STAGES)
+def test_every_section_of_the_params_belongs_to_a_stage_or_to_the_command_compare() -> None:
+    assert list(Params.model_fields) == [*STAGES, "compare"]
 
 
 @each_stage

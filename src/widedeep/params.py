@@ -270,6 +270,9 @@ class Gate(Section):
 
 class DriftParams(Section):
     windows: Windows
+
+
+class CompareParams(Section):
     gates: dict[str, Gate]
 
 
@@ -280,6 +283,7 @@ class Params(Section):
     train: TrainParams
     evaluate: EvaluateParams
     drift: DriftParams
+    compare: CompareParams
 
 
 def load_params(path: str | Path) -> Params:
@@ -344,6 +348,6 @@ def _literals(expected: str) -> list[str]:
 def _fields(location: Iterable[str | int]) -> list[str]:
     model: Any = Params
     for part in location:
-        # Below a section stand its keys, below a dict (drift.gates) names of the user's.
+        # Below a section stand its keys, below a dict (compare.gates) names of the user's.
         model = get_args(model)[1] if get_origin(model) is dict else model.model_fields[str(part)].annotation
     return list(model.model_fields)

@@ -1,16 +1,12 @@
-"""What each ingredient gives: the preset of a data set, and the same with one change at a time, on validation rows.
+"""`widedeep ablation`: the preset of a data set against the same with one change at a time, on validation rows.
 
-    python -m studies.ablation.run ml-100k predefined rating --features data/features --out docs/ablation.csv
-
-Each variant of variants.yaml is trained with `--seeds` seeds on the training rows, with early stopping, and judged on
-the validation rows at its best epoch, so both sides of a comparison enjoy the same optimism. Test rows are not read.
-The difference to the preset is that of the mean over seeds, with a 95 % interval of a bootstrap that resamples users.
+Each variant of variants.yaml is trained with several seeds on the training rows, with early stopping, and judged on the
+validation rows at its best epoch. Both sides of a comparison are equally optimistic. Test rows are not read.
 """
 
-import argparse
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +16,9 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from studies.tuning.presets import FAMILIES, load_preset, merged, preset_file
+from studies.tuning.presets import load_preset, merged, preset_file
 from widedeep.columns import TRAIN, VALIDATION
-from widedeep.errors import UserError, exit_on_user_error
+from widedeep.errors import UserError
 from widedeep.evaluation.bootstrap import Bootstrap, verdict
 from widedeep.features.log import Sets
 from widedeep.features.store import Features
@@ -115,37 +111,31 @@ def ablate(
     return pd.DataFrame(rows)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    description, _, rest = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        prog="python -m studies.ablation.run",
-        description=description,
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("dataset", help="as download.dataset: which preset")
-    parser.add_argument("split", choices=list(FAMILIES), help="as preprocess.split")
-    parser.add_argument("objective", choices=["rating", "ranking"])
-    parser.add_argument("--features", type=Path, default=Path("data/features"), help="with validation rows")
-    parser.add_argument("--out", type=Path, required=True, help="the table, as CSV")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--set", action="append", default=[], help="key=value of train, for preset and variants")
-    options = parser.parse_args(arguments)
-    with exit_on_user_error():
-        raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-        preset = load_preset(preset_file(options.dataset), options.split, options.objective)
-        if preset is None:
-            raise UserError(f"There is no preset for {options.dataset} {options.split} {options.objective}.")
-        overrides = {key: yaml.safe_load(value) for key, _, value in (text.partition("=") for text in options.set)}
-        whole = merged(merged(raw, preset), {"train": {"objective": options.objective} | overrides})
-        variants = yaml.safe_load(Path(__file__).with_name("variants.yaml").read_text(encoding="utf-8"))
-        features = Features.load(options.features, TRAIN, VALIDATION)
-        if not len(features.splits[VALIDATION]):
-            raise UserError(f"{options.features} has no validation rows. Set preprocess.validation_fraction above 0.")
-        table = ablate(features, Params.model_validate(whole).train, variants[options.objective], options.seeds)
-        with replacing(options.out) as out:
-            table.to_csv(out, index=False)
+def run(dataset: str, split: str, objective: str, folder: Path, out: Path, seeds: int, changes: Sequence[str]) -> None:
+    """Write the table of `ablate` for a preset to the file `out`.
 
+    Parameters
+    ----------
+    folder : of stage featurize, with validation rows
+    changes : `key=value` of train, for the preset and all variants
 
-if __name__ == "__main__":
-    main()
+    Raises
+    ------
+    UserError
+        There is no such preset, there are no variants for the objective, or there are no validation rows.
+    """
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    preset = load_preset(preset_file(dataset), split, objective)
+    if preset is None:
+        raise UserError(f"There is no preset for {dataset} {split} {objective}.")
+    overrides = {key: yaml.safe_load(value) for key, _, value in (text.partition("=") for text in changes)}
+    whole = merged(merged(raw, preset), {"train": {"objective": objective} | overrides})
+    variants = yaml.safe_load(Path(__file__).with_name("variants.yaml").read_text(encoding="utf-8"))
+    if objective not in variants:
+        raise UserError(f"There are variants for {' and '.join(variants)} only. Got '{objective}' instead.")
+    features = Features.load(folder, TRAIN, VALIDATION)
+    if not len(features.splits[VALIDATION]):
+        raise UserError(f"{folder} has no validation rows. Set preprocess.validation_fraction above 0.")
+    table = ablate(features, Params.model_validate(whole).train, variants[objective], seeds)
+    with replacing(out) as partial:
+        table.to_csv(partial, index=False)

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from tests.conftest import Project
-from widedeep.cli import PATHS, main
+from widedeep.cli import main
+from widedeep.cli.versions import PATHS
 from widedeep.compare.history import Commit, as_table, chosen, headline_metrics, history, remarks, render_history
 from widedeep.errors import UserError
 from widedeep.files import read_json

@@ -13,11 +13,11 @@ from typing import Any
 import pandas as pd
 
 from widedeep.compare.compare import TEST_HASH, changes, estimates
+from widedeep.compare.metrics import headline_length, of_model, place_of
 from widedeep.errors import UserError, nearest
 from widedeep.report.findings import number
 from widedeep.revisions import Paths, Revision, git, load, resolve
 
-HEADLINE = ("rating.*.rmse", "ranking.*.ndcg_at_10")
 COLUMNS = ("commit", "date", "subject", "metric", "value", "low", "high", "n", "changed", "model_md5")
 
 
@@ -100,9 +100,11 @@ def chosen(commits: Sequence[Commit], patterns: Sequence[str]) -> list[str]:
 
 
 def headline_metrics(commits: Sequence[Commit]) -> list[str]:
-    """The metrics that are shown unless others are asked for: those of `HEADLINE`, or else the first three."""
+    """The metrics that are shown unless others are asked for: the main ones of the model, or else the first three."""
     known = chosen(commits, ["*"])
-    return [name for pattern in HEADLINE for name in fnmatch.filter(known, pattern)] or known[:3]
+    k = headline_length(known)
+    main = [name for name in known if (metric := of_model(name)) and metric.main and place_of(name) in (None, k)]
+    return sorted(main, key=lambda name: not name.startswith("rating.")) or known[:3]
 
 
 def as_table(commits: Sequence[Commit], metrics: Sequence[str]) -> pd.DataFrame:
