@@ -1,15 +1,5 @@
-"""Quality of the pipeline on a named protocol or a split of your own, as one line of JSON.
+"""`widedeep benchmark`: the quality of the pipeline on a named protocol or a split of your own, as one line of JSON."""
 
-    python -m benchmarks.quality --protocol ml-100k-u1 --source ~/Downloads/ml-100k.zip
-    python -m benchmarks.quality --dataset ml-100k --split predefined --fold u1 --objective rating --seed 0
-    python -m benchmarks.quality --dataset csv --train train.csv --test test.csv --set preprocess.rating_scale=[1,5]
-
-The stages of dvc.yaml up to evaluate run in a folder of their own with params.yaml, the preset of studies/tuning for
-this data set, split and objective (where there is one) and the settings of the protocol. What they print goes to
-stderr. Exit status: 2 for a mistake in the call, 1 where a stage fails.
-"""
-
-import argparse
 import json
 import os
 import shlex
@@ -20,9 +10,10 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,9 +21,9 @@ import pyarrow.compute as pc
 import yaml
 
 from benchmarks.protocols import PROTOCOLS, Divide, Protocol, settings
-from widedeep.columns import SPLIT, TEST, TRAIN, USER, USER_ID
 from studies.tuning.presets import FAMILIES, load_preset, preset_file
-from widedeep.errors import UserError
+from widedeep.columns import SPLIT, TEST, TRAIN, USER, USER_ID
+from widedeep.errors import FAILED, UserError, nearest
 from widedeep.evaluation.metrics import list_length
 from widedeep.files import read_json
 from widedeep.params import Sections, dotted, load_params, merged, nested
@@ -49,53 +40,53 @@ RANKING = ("ndcg", "precision", "recall", "map", "mrr", "hit_rate", "coverage")
 Json = dict[str, Any]
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see {self.prog} --help)")
+@dataclass(frozen=True)
+class Options:
+    """The options of `widedeep benchmark`, whose help explains them."""
+
+    protocol: str | None
+    dataset: str | None
+    source: str
+    split: str | None
+    fold: str | None
+    train: Path | None
+    test: Path | None
+    objective: str | None
+    seed: int
+    preset: str
+    set: tuple[str, ...]
+    keep: Path | None
 
 
-def _parser() -> argparse.ArgumentParser:
-    description, _, rest = (__doc__ or "").partition("\n")
-    parser = _Parser(
-        prog="python -m benchmarks.quality",
-        description=description,
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--list", action="store_true", help="print the names of the protocols and end")
-    parser.add_argument("--protocol", choices=PROTOCOLS, metavar="NAME", help="sets data set, split and objective")
-    parser.add_argument("--dataset", choices=SOURCES, metavar="NAME", help="as download.dataset")
-    parser.add_argument("--source", default="auto", help="as download.source, relative to this folder; default: auto")
-    parser.add_argument("--split", choices=FAMILIES, metavar="NAME", help=f"one of {', '.join(FAMILIES)}")
-    parser.add_argument("--fold", help="of --split predefined")
-    parser.add_argument("--train", type=Path, metavar="FILE", help="with --test a split of your own (docs/own-data.md)")
-    parser.add_argument("--test", type=Path, metavar="FILE")
-    parser.add_argument("--objective", help="as train.objective; default: rating")
-    parser.add_argument("--seed", type=int, default=0, help="as train.seed; default: 0")
-    parser.add_argument("--preset", default="auto", help="auto, none or a file of presets; default: auto")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any other parameter")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="work in this new or empty folder, and leave it")
-    return parser
+def print_protocols() -> None:
+    """Print a line per protocol: its name and what it measures."""
+    for name, protocol in PROTOCOLS.items():
+        print(f"{name:24}{protocol.about}")
 
 
-def main(arguments: list[str] | None = None) -> None:
+def benchmark(options: Options) -> int:
+    """Print the line of JSON, and return the exit status: 0, or 1 where a stage fails.
+
+    Raises
+    ------
+    UserError
+        The options do not go together, or one has an impossible value.
+    """
     try:
-        options = _parser().parse_args(arguments)
-        if options.list:
-            for name, protocol in PROTOCOLS.items():
-                print(f"{name:24}{protocol.about}")
-            return
         print(json.dumps(measure(options), allow_nan=False))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
     except subprocess.CalledProcessError as error:
         print(f"error: the stage failed: {shlex.join(error.cmd)}", file=sys.stderr)
-        sys.exit(1)
+        return FAILED
+    return 0
 
 
-def measure(options: argparse.Namespace) -> Json:
+def measure(options: Options) -> Json:
     """The line of JSON. Raises `UserError` for a mistake in the call, `CalledProcessError` where a stage fails."""
+    for option, known in (("protocol", PROTOCOLS), ("dataset", SOURCES), ("split", FAMILIES)):
+        given = getattr(options, option)
+        if given is not None and given not in known:
+            hint = nearest(given, known, f"Known: {', '.join(known)}.")
+            raise UserError(f"--{option}: there is no {option} '{given}'. {hint}")
     protocol = PROTOCOLS[options.protocol] if options.protocol else None
     own = [name for name in ("dataset", "split", "fold", "train", "test", "objective") if getattr(options, name)]
     if protocol is None:
@@ -121,16 +112,16 @@ def measure(options: argparse.Namespace) -> Json:
     }
 
 
-def _own_protocol(options: argparse.Namespace) -> Protocol:
+def _own_protocol(options: Options) -> Protocol:
     objective = options.objective or "rating"
     if not options.dataset:
-        raise UserError("name a --protocol (see --list), or a --dataset with --split or with --train and --test.")
+        raise UserError("Name a --protocol (see --list), or a --dataset with --split or with --train and --test.")
     if options.train or options.test:
         if not (options.train and options.test) or options.split or options.fold:
             raise UserError("--train and --test are a split: give both, and neither --split nor --fold.")
         for path in (options.train, options.test):
             if not path.is_file():
-                raise UserError(f"there is no file {path}. --train and --test must name files of ratings.")
+                raise UserError(f"There is no file {path}. --train and --test must name files of ratings.")
         divide = partial(_copy, options.train, options.test)
         return Protocol("", settings(options.dataset, objective, "predefined"), (GIVEN,), divide)
     if not options.split:
@@ -157,7 +148,7 @@ def _work_folder(keep: Path | None) -> Iterator[Path]:
         yield keep.resolve()
 
 
-def _run(work: Path, protocol: Protocol, fold: str | None, options: argparse.Namespace) -> Json:
+def _run(work: Path, protocol: Protocol, fold: str | None, options: Options) -> Json:
     """One run of the pipeline in the folder `work`."""
     own = {"download": {"source": options.source}, "train": {"seed": options.seed}}
     fixed = merged(merged(protocol.settings, own), {"preprocess": {"fold": fold}} if fold else {})
@@ -299,7 +290,3 @@ def _commit() -> str | None:
     command = ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=40"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stdout.strip() or None
-
-
-if __name__ == "__main__":
-    main()

@@ -9,11 +9,11 @@ import pandas as pd
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import exit_on_user_error
 from widedeep.features.tensors import load_features
-from widedeep.files import replacing
+from widedeep.files import replacing, sha256
 from widedeep.models.bundle import Bundle
 from widedeep.models.files import WEIGHTS
 from widedeep.params import load_params
-from widedeep.tracking import Tracker, sha256
+from widedeep.tracking import Tracker
 from widedeep.training.callbacks import CURVES
 from widedeep.training.fit import fingerprint, fit, is_first_process
 from widedeep.training.grow import warm_start

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from widedeep.features.store import Features
 
 from widedeep.columns import RATINGS_SCHEMA
 from widedeep.features.build import FeatureTables, build_features
-from widedeep.features.store import Features
 from widedeep.files import write_json
-from widedeep.tables.files import About, Tables
 from widedeep.models.registry import ENTRIES
 from widedeep.params import FeaturizeParams, Params, Recipe, changed, dotted, load_params, nested
+from widedeep.tables.files import About, Tables
 
 DEFAULTS: dict[str, Any] = {
     "crosses": (("user_id", "genres"),),

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from widedeep.features.store import Features
 
 from studies.ablation.run import ablate, ndcgs, squared_errors
 from studies.tuning.presets import load_preset
 from tests.conftest import ROOT
-from tests.small_data import small_params, small_recipe
 from tests.lists import lists
+from tests.small_data import small_params, small_recipe
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.evaluation import ranking
 from widedeep.evaluation.bootstrap import Estimate, verdict
-from widedeep.features.store import Features
 from widedeep.models.bias import Bias
 from widedeep.models.global_mean import GlobalMean
 from widedeep.models.registry import ModelConfig

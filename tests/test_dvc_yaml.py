@@ -114,8 +114,8 @@ def test_params_are_the_section_of_the_stage(stage: str) -> None:
     assert STAGES[stage]["params"] == [stage, *of_others.get(stage, [])]
 
 
-def test_every_section_of_the_params_belongs_to_a_stage() -> None:
-    assert [section for section in Params.model_fields if section != "models"] == list(STAGES)
+def test_every_section_of_the_params_belongs_to_a_stage_to_the_models_or_to_the_command_compare() -> None:
+    assert [name for name in Params.model_fields if name != "models"] == [*STAGES, "compare"]
 
 
 @each_stage

@@ -16,6 +16,7 @@ from benchmarks import quality
 from benchmarks.protocols import PROTOCOLS, split_ml_1m
 from studies.tuning import presets
 from tests.conftest import FAST, ROOT, Project
+from widedeep.cli import main
 from widedeep.errors import UserError
 from widedeep.models.registry import WideDeepConfig
 from widedeep.params import load_params
@@ -31,7 +32,7 @@ def measured(*arguments: str) -> tuple[dict[str, Any], str]:
     """The line that the program prints, and what it writes to stderr."""
     fast = [word for name, value in FAST.items() for word in ("--set", f"{name}={json.dumps(value)}")]
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.quality", *arguments, *fast],
+        [sys.executable, "-m", "widedeep.cli", "benchmark", *arguments, *fast],
         cwd=ROOT, env=os.environ | {"MLFLOW_TRACKING_URI": ""}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     (line,) = done.stdout.splitlines()
@@ -110,29 +111,31 @@ def test_several_folds_give_their_mean(monkeypatch: pytest.MonkeyPatch, capsys: 
         return {"protocol": "ml-100k-folds", "fold": fold, "n": 20_000, "seconds": {"total": 2.0}, "metrics": metrics}
 
     monkeypatch.setattr(quality, "_run", run)
-    quality.main(["--protocol", "ml-100k-folds"])
+    monkeypatch.chdir(ROOT)
+    assert main(["benchmark", "--protocol", "ml-100k-folds"]) == 0
     line = json.loads(capsys.readouterr().out)
     assert line["metrics"] == {"rating": {"frozen": {"rmse": {"value": 0.75}}}}
     assert (line["fold"], line["n"], line["seconds"]) == (["u1", "u2", "u3", "u4", "u5"], 100_000, {"total": 10.0})
     assert line["folds"]["u5"]["metrics"]["rating"]["frozen"]["rmse"] == {"value": 1.25, "low": 0.8, "high": 1.0}
 
 
-def test_list_names_every_protocol(capsys: pytest.CaptureFixture[str]) -> None:
-    quality.main(["--list"])
+def test_list_names_every_protocol(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(["benchmark", "--list"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(PROTOCOLS)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ("", "name a --protocol (see --list), or a --dataset"),
-        ("--protocol ml-100k-u2", "argument --protocol: invalid choice: 'ml-100k-u2'"),
+        ("", "Name a --protocol (see --list), or a --dataset"),
+        ("--protocol ml-100k-u2", "--protocol: there is no protocol 'ml-100k-u2'. Did you mean 'ml-100k-u1'?"),
         ("--protocol ml-100k-u1 --objective joint", "--protocol ml-100k-u1 sets what --objective would"),
         ("--dataset ml-100k", "--dataset needs a --split"),
         ("--dataset ml-100k --split predefined", "--fold goes with --split predefined"),
         ("--dataset ml-100k --split random --fold u1", "--fold goes with --split predefined"),
         ("--dataset csv --train README.md", "--train and --test are a split: give both"),
-        ("--dataset csv --train README.md --test nowhere.csv", "there is no file nowhere.csv"),
+        ("--dataset csv --train README.md --test nowhere.csv", "There is no file nowhere.csv"),
         ("--dataset csv --source nowhere.zip --split random", "There is no 'nowhere.zip'"),
         (
             "--dataset ml-1m --split random --preset best",
@@ -150,8 +153,7 @@ def test_mistake_in_the_call_is_one_line_and_status_2(
     call: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
-    with pytest.raises(SystemExit, match="2"):
-        quality.main(call.split())
+    assert main(["benchmark", *call.split()]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.count("\n") == 1
@@ -163,7 +165,7 @@ def test_failing_stage_is_told_and_gives_status_1(tmp_path: Path) -> None:
     for name in ("train", "test"):
         (tmp_path / f"{name}.csv").write_text("user_id,item_id,rating\n1,1,3\n")
     files = ["--train", str(tmp_path / "train.csv"), "--test", str(tmp_path / "test.csv")]
-    command = [sys.executable, "-m", "benchmarks.quality", "--dataset", "csv", *files]
+    command = [sys.executable, "-m", "widedeep.cli", "benchmark", "--dataset", "csv", *files]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert "Set preprocess.rating_scale" in done.stderr
@@ -207,7 +209,7 @@ def test_dvc_takes_the_printed_preset(unrun_project: Project, tmp_path: Path) ->
     file = project.path / "studies/tuning/ml-100k.yaml"
     file.write_text(yaml.safe_dump({"random": {"rating": preset}}), encoding="utf-8")
     project.commit()
-    project.run("bash", "-c", "dvc exp run --queue $(python -m studies.tuning.presets ml-100k random rating)")
+    project.run("bash", "-c", "dvc exp run --queue $(python -m widedeep.cli presets ml-100k random rating)")
     queued = yaml.safe_load(project.run("git", "show", "refs/exps/celery/stash:params.yaml"))
     path = tmp_path / "queued.yaml"
     path.write_text(yaml.safe_dump(queued), encoding="utf-8")
@@ -222,7 +224,9 @@ def test_dvc_takes_the_printed_preset(unrun_project: Project, tmp_path: Path) ->
     assert (config.hidden, config.activation, config.batch_norm) == ((256, 64), "gelu", True)
 
 
-def test_data_set_without_presets_is_an_error_that_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="1"):
-        presets.main(["csv", "random", "rating"])
+def test_data_set_without_presets_is_an_error_that_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(["presets", "csv", "random", "rating"]) == 2
     assert "There is no preset for csv random rating: csv.yaml must have random.rating." in capsys.readouterr().err

@@ -160,10 +160,10 @@ def test_without_cache_outputs_come_from_the_remote_or_are_missed(
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("frist", "There is no revision 'frist': no commit, tag, branch or DVC experiment. Did you mean first?"),
-        ("thre", "Did you mean three?"),
-        ("two", "Did you mean topic/two?"),
-        ("HEAD~7", "Did you mean HEAD?"),
+        ("frist", "There is no revision 'frist': no commit, tag, branch or DVC experiment. Did you mean 'first'?"),
+        ("thre", "Did you mean 'three'?"),
+        ("two", "Did you mean 'topic/two'?"),
+        ("HEAD~7", "Did you mean 'HEAD'?"),
         ("qqqqqq", "List them: git branch --all, git tag, dvc exp list"),
         ("--help", "There is no revision '--help'"),
         ("HEAD:params.yaml", "There is no revision 'HEAD:params.yaml'"),
@@ -230,3 +230,14 @@ def test_commit_without_metrics(clone: Project) -> None:
         load("HEAD", PATHS)
     with pytest.raises(UserError, match=r"^HEAD has no nothing, neither in git nor among the outputs of its dvc.lock"):
         fetch("HEAD", "nothing", clone.path / "into")
+
+
+def test_of_several_experiments_with_one_name_that_of_the_present_commit_counts(clone: Project) -> None:
+    commits = [clone.run("git", "rev-parse", name).strip() for name in ("HEAD", "HEAD~1")]
+    for commit in commits:
+        clone.run("git", "update-ref", f"refs/exps/{commit[:2]}/{commit[2:]}/same", commit)
+    assert resolve("same") == commits[0]
+    (clone.path / "more").touch()
+    clone.commit()
+    with pytest.raises(UserError, match=r"^Several DVC experiments are called 'same'. Give the commit of one"):
+        resolve("same")

@@ -15,8 +15,8 @@ from stages import evaluate, train
 from tests.conftest import FAST
 from tests.small_data import coded, written
 from widedeep.features.build import FeatureTables
-from widedeep.files import write_json
-from widedeep.tracking import EXPERIMENT, FEATURES_HASH, MODEL_HASH, Tracker, log_metrics, sha256
+from widedeep.files import sha256, write_json
+from widedeep.tracking import EXPERIMENT, FEATURES_HASH, MODEL_HASH, Tracker, log_metrics
 
 # In a folder that cannot be, no store at all, and a server that is not there (port 9 is that of "discard").
 BROKEN = ["sqlite:///params.yaml/x.db", "no-such-scheme://somewhere", "http://127.0.0.1:9"]

@@ -1,5 +1,6 @@
 """The search for hyperparameters as its user calls it: kept, resumed, judged without the test, written as a preset."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from widedeep.features.store import Features
 
 from studies.ablation.run import ndcgs
 from studies.comparison.model import with_model
-from studies.tuning import objective, presets, search
+from studies.tuning import objective, search
 from studies.tuning.models import save_model
 from studies.tuning.presets import load_preset, save_preset
 from studies.tuning.space import POSITIVE, load_space
 from tests.small_data import BASELINES, NETWORKS, written
+from widedeep.cli import main
 from widedeep.errors import UserError
 from widedeep.features.build import FeatureTables
-from widedeep.features.store import Features
 from widedeep.models.ease import Ease
 from widedeep.models.global_mean import GlobalMean
 from widedeep.models.registry import EaseConfig, ModelConfig
@@ -50,6 +52,8 @@ def here(root: Path, featurize: Callable[..., FeatureTables], tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     Path("data/features").mkdir(parents=True)
     written(featurize(), Path("data/features"))
+    Path("studies").symlink_to(root / "studies")
+    monkeypatch.setattr(sys, "path", list(sys.path))
     params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
     Path("params.yaml").write_text(yaml.safe_dump(merged(params, SMALL)), encoding="utf-8")
     Path("space.yaml").write_text(yaml.safe_dump(SPACE, sort_keys=False), encoding="utf-8")
@@ -61,12 +65,7 @@ def run(here: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     """What the search prints; with `status`, it must end with that one."""
 
     def call(*arguments: str, status: int = 0) -> str:
-        arguments = ("--space", "space.yaml", *arguments)
-        if status:
-            with pytest.raises(SystemExit, match=str(status)):
-                search.main(list(arguments))
-        else:
-            search.main(list(arguments))
+        assert main(["tune", "--space", "space.yaml", *arguments]) == status
         printed = capsys.readouterr()
         return printed.out + printed.err
 
@@ -100,7 +99,7 @@ def test_search_goes_on_where_it_ended_and_writes_what_it_found(run: Run) -> Non
     assert len(lines(printed)) == 3
     assert "learning_rate=0.01 embedding_size=4 hidden=[8] dropout=0.2 time=false" in lines(printed)[0]
     assert "epoch  0" not in printed
-    printed = run("--trials", "5", "--write", "presets.yaml")
+    printed = run("--trials", "5", "--out", "presets.yaml")
     assert "3 of 5 trials are in tuning.db" in printed
     assert [line.split()[1] for line in lines(printed)] == ["3", "4"]
 
@@ -165,7 +164,7 @@ def test_interrupted_search_keeps_what_it_has(
 
     with monkeypatch.context() as patch:
         patch.setattr(objective, "fit", fit)
-        printed = run("--trials", "5", "--write", "presets.yaml", status=130)
+        printed = run("--trials", "5", "--out", "presets.yaml", status=130)
     assert len(lines(printed)) == 2
     assert "best of 2 trials" in printed
     assert "goes on from here" in printed
@@ -201,7 +200,7 @@ def test_presets_of_other_splits_and_objectives_stay(run: Run, quick: None) -> N
     old = {"ranking": {"train": {"epochs": 4}}, "rating": by_hand}
     text = yaml.safe_dump({"random": {"rating": {"train": {"epochs": 3}}}, "temporal": old})
     path.write_text("# By hand.\n# temporal.rating: old\n" + text, encoding="utf-8")
-    run("--trials", "1", "--no-refit", "--write", "presets.yaml")
+    run("--trials", "1", "--no-refit", "--out", "presets.yaml")
     head = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
     assert head[0] == "# By hand."
     assert [line.split(":")[0] for line in head[1:]] == ["# temporal.rating"]
@@ -267,7 +266,7 @@ def test_what_the_model_would_ignore_is_not_drawn(run: Run, quick: None) -> None
 )
 def test_mistake_in_an_entry_of_the_space(run: Run, entry: str, message: str) -> None:
     Path("space.yaml").write_text(f"{entry}", encoding="utf-8")
-    printed = run(status=1)
+    printed = run(status=2)
     assert printed.startswith(f"error: space.yaml: {entry.partition(':')[0]}")
     assert message in printed
     assert not Path("tuning.db").exists()
@@ -283,25 +282,25 @@ def test_mistake_in_an_entry_of_the_space(run: Run, entry: str, message: str) ->
 )
 def test_space_of_another_form(run: Run, space: str, message: str) -> None:
     Path("space.yaml").write_text(space, encoding="utf-8")
-    printed = run(status=1)
+    printed = run(status=2)
     assert printed.startswith("error: space.yaml")
     assert message in printed
 
 
 def test_space_that_is_not_there(run: Run) -> None:
     Path("space.yaml").unlink()
-    assert "error: space.yaml does not exist" in run(status=1)
+    assert "error: space.yaml does not exist" in run(status=2)
 
 
 def test_validation_rows_are_needed(run: Run, featurize: Callable[..., FeatureTables], ratings: pd.DataFrame) -> None:
     without = ratings.assign(split=ratings["split"].replace("validation", "train"))
     written(featurize(ratings=without), Path("data/features"))
-    assert "Set preprocess.validation_fraction above 0" in run(status=1)
+    assert "Set preprocess.validation_fraction above 0" in run(status=2)
 
 
 def test_store_of_something_else_is_left_alone(run: Run) -> None:
     Path("tuning.db").write_text("mine")
-    assert "--store must name a store of Optuna, or a new file. tuning.db:" in run(status=1)
+    assert "--store must name a store of Optuna, or a new file. tuning.db:" in run(status=2)
     assert Path("tuning.db").read_text() == "mine"
 
 
@@ -310,7 +309,7 @@ def test_first_trial_that_cannot_train_ends_the_search(run: Run, monkeypatch: py
         raise UserError("train.accelerator: gpu cannot be had")
 
     monkeypatch.setattr(objective, "fit", fit)
-    assert "error: train.accelerator: gpu cannot be had" in run(status=1)
+    assert "error: train.accelerator: gpu cannot be had" in run(status=2)
     assert [trial.state.name for trial in trials()] == ["FAIL"]
 
 
@@ -386,10 +385,9 @@ def test_another_relevance_is_another_search(run: Run, models: Path) -> None:
     assert "0 of 1 trials" in run("--model", "ease", "--trials", "1")
 
 
-def test_model_without_a_space_has_nothing_to_search(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="1"):
-        search.main(["--model", "bias"])
-    assert "the search space of bias has no parameter for the objective rating" in capsys.readouterr().err
+def test_model_without_a_space_has_nothing_to_search(run: Run, models: Path) -> None:
+    printed = run("--model", "bias", status=2)
+    assert "the search space of bias has no parameter for the objective rating" in printed
 
 
 @pytest.mark.parametrize("model", ["bias", "ease", "dot"])

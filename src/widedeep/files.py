@@ -1,5 +1,6 @@
-"""Writing outputs whole or not at all: to a temporary name, then renamed."""
+"""Write outputs whole or not at all (to a temporary name, then renamed), read JSON, and hash files and folders."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -57,3 +58,22 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: str | Path) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file, or of the names and contents of the files in a folder."""
+    digest = hashlib.sha256()
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        with file.open("rb") as opened:
+            digest.update(file.name.encode() + hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
+
+
+def dvc_md5(folder: Path) -> str:
+    """The hash of a folder as in dvc.lock: the MD5 of the list of its files' names and MD5s, ending in `.dir`."""
+    entries = []
+    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+        with file.open("rb") as opened:
+            md5 = hashlib.file_digest(opened, "md5").hexdigest()
+        entries.append({"md5": md5, "relpath": file.relative_to(folder).as_posix()})
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"

@@ -261,6 +261,9 @@ class Gate(Section):
 
 class DriftParams(Section):
     windows: Windows
+
+
+class CompareParams(Section):
     gates: dict[str, Gate]
 
 
@@ -273,6 +276,7 @@ class Params(Section):
     evaluate: EvaluateParams
     report: ReportParams
     drift: DriftParams
+    compare: CompareParams
 
     @property
     def recipe(self) -> Recipe:
@@ -363,7 +367,7 @@ def _keys(model: Any, location: Iterable[str | int]) -> list[str]:
             model = {name: entry.config for name, entry in ENTRIES.items()}
         elif isinstance(model, dict):
             model = model[str(part)]
-        elif get_origin(model) is dict:  # names of the user's, as in drift.gates
+        elif get_origin(model) is dict:  # names of the user's, as in compare.gates
             model = get_args(model)[1]
         else:
             model = getattr(model, "model_fields", {}).get(str(part), None)

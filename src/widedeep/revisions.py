@@ -4,7 +4,6 @@ What lies in git is read from git, the outputs of the pipeline from the cache or
 out. Paths are relative to the root of the repository.
 """
 
-import difflib
 import json
 import os
 import re
@@ -17,16 +16,17 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import yaml
 
-from widedeep.errors import UserError
+from widedeep.errors import UserError, nearest
 from widedeep.files import replacing
 
 if TYPE_CHECKING:
+    import pandas as pd
     from dvc.api import DVCFileSystem
 
 WORKSPACE = "workspace"  # the files as they are now, committed or not
+EXPERIMENT = r"exps/\w{2}/\w{38}"  # below refs/: where DVC keeps experiments, by the commit they began at
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,15 @@ class Revision:
     paths: Paths
 
     @cached_property
-    def per_user(self) -> pd.DataFrame | None:
+    def per_user(self) -> "pd.DataFrame | None":
         """reports/per_user.parquet, a row per test user, or None where neither the cache nor a remote has it."""
         with tempfile.TemporaryDirectory(prefix="widedeep-") as folder:
             try:
                 file = fetch(self.commit or WORKSPACE, self.paths.per_user, Path(folder) / "per_user.parquet")
             except UserError:
                 return None
+            import pandas as pd  # a name can be resolved, and completed, without it
+
             return pd.read_parquet(file)
 
 
@@ -168,29 +170,32 @@ def _root() -> Path:
     return Path(os.environ.get("DVC_ROOT", "."))
 
 
-def _experiment(name: str) -> str | None:
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-    from dvc.repo.experiments.exceptions import AmbiguousExpRefInfo
-    from dvc.repo.experiments.utils import resolve_name
+def names() -> list[str]:
+    """Every name that `resolve` knows, but for commits: branches, tags and DVC experiments."""
+    refs = git("for-each-ref", "--format=%(refname)").splitlines()
+    found = (re.fullmatch(rf"refs/(?:heads|tags|remotes|{EXPERIMENT})/(.+)", ref) for ref in refs)
+    return [WORKSPACE, "HEAD", *sorted({match[1] for match in found if match})]
 
-    try:
-        with Repo(_root()) as repo:
-            ref = resolve_name(repo.scm, name).get(name)
-    except AmbiguousExpRefInfo:
-        mend = "Give the commit of one: dvc exp list --all-commits --sha"
-        raise UserError(f"Several DVC experiments are called '{name}'. {mend}") from None
-    except DvcException:
-        return None  # not a repository of DVC, so without experiments
-    return git("rev-parse", "--verify", str(ref)) if ref else None
+
+def _experiment(name: str) -> str | None:
+    """The commit of a DVC experiment; of several with one name that which began at HEAD."""
+    refs = (line.split(" ", 1) for line in git("for-each-ref", "--format=%(objectname) %(refname)").splitlines())
+    found = {ref: commit for commit, ref in refs if re.fullmatch(rf"refs/{EXPERIMENT}/{re.escape(name)}", ref)}
+    if len(found) > 1:
+        head = git("rev-parse", "HEAD")
+        found = {ref: commit for ref, commit in found.items() if ref == f"refs/exps/{head[:2]}/{head[2:]}/{name}"}
+        if not found:
+            raise UserError(
+                f"Several DVC experiments are called '{name}'. Give the commit of one: dvc exp list --all-commits --sha"
+            )
+    return next(iter(found.values()), None)
 
 
 def _hint(name: str) -> str:
-    refs = git("for-each-ref", "--format=%(refname)").splitlines()
-    found = (re.fullmatch(r"refs/(?:heads|tags|remotes|exps/\w{2}/\w{38})/(.+)", ref) for ref in refs)
-    known = [WORKSPACE, "HEAD", *sorted({match[1] for match in found if match})]
-    near = [one for one in known if one.endswith(f"/{name}")] or difflib.get_close_matches(name, known)
-    hint = f"Did you mean {' or '.join(near)}?" if near else "List them: git branch --all, git tag, dvc exp list -A"
+    known = names()
+    ends = [repr(one) for one in known if one.endswith(f"/{name}")]
+    listed = "List them: git branch --all, git tag, dvc exp list -A"
+    hint = f"Did you mean {' or '.join(ends)}?" if ends else nearest(name, known, listed, most=3)
     if git("rev-parse", "--is-shallow-repository") == "true":
         hint += "\nThis clone is shallow: it lacks the older commits. Bring them: git fetch --unshallow"
     return hint

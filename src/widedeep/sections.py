@@ -4,7 +4,6 @@ Values are coerced to the declared type, because the same text reads differently
 `1e-4` for a string where DVC (YAML 1.2) takes it for a number, and `dvc exp run -S` writes `1e-05`.
 """
 
-import difflib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from pydantic import (
     ValidationError,
 )
 
-from widedeep.errors import UserError
+from widedeep.errors import UserError, nearest
 
 
 class Section(BaseModel):
@@ -128,7 +127,8 @@ def explain(problem: Any, known: Sequence[str]) -> str:
     location, kind = problem["loc"], problem["type"]
     key = ".".join(str(part) for part in location)
     if kind == "extra_forbidden":
-        return f"unknown key '{key}'. {nearest(str(location[-1]), known)}"
+        otherwise = f"Known: {', '.join(known)}." if known else "It has no keys: remove this one."
+        return f"unknown key '{key}'. {nearest(str(location[-1]), known, otherwise)}"
     if kind == "missing" and isinstance(location[-1], int):
         key = ".".join(str(part) for part in location[:-1])
         return f"'{key}': must have at least {location[-1] + 1} entries. Got {problem['input']!r} instead."
@@ -140,8 +140,7 @@ def explain(problem: Any, known: Sequence[str]) -> str:
     hint = ""
     if kind == "literal_error":
         options = [part.strip().strip("'") for part in problem["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        near = difflib.get_close_matches(str(problem["input"]), options, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
+        hint = f" {nearest(str(problem['input']), options)}".rstrip()
     return f"'{key}': {rule}. Got {problem['input']!r} instead.{hint}"
 
 
@@ -151,11 +150,3 @@ def rule_of(problem: Any) -> str:
         return _RULES[problem["type"]].format(**problem.get("ctx", {}))
     rule: str = problem["msg"]
     return rule.removeprefix("Value error, ").replace("Input should be", "must be")
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """A hint for a wrong name."""
-    near = difflib.get_close_matches(name, known, n=1)
-    if near:
-        return f"Did you mean '{near[0]}'?"
-    return f"Known: {', '.join(known)}." if known else "It has no keys: remove this one."

@@ -7,8 +7,6 @@ is what dvc.lock of that commit has for the folder of the model; `widedeep histo
 MLflow is a witness here, never a judge: whatever fails in it is reported in one line, and the pipeline goes on.
 """
 
-import hashlib
-import json
 import logging
 import os
 import subprocess
@@ -18,6 +16,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from widedeep.files import dvc_md5, sha256
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -83,25 +83,6 @@ def _metrics(values: Mapping[str, float], step: int = 0) -> "list[Metric]":
 
     now = int(time.time() * 1000)
     return [Metric(name, value, now, step) for name, value in values.items()]
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file, or of the names and contents of a folder's files."""
-    digest = hashlib.sha256()
-    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        with file.open("rb") as opened:
-            digest.update(file.name.encode() + hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()
-
-
-def dvc_md5(folder: Path) -> str:
-    """The hash of a folder as in dvc.lock: the MD5 of the list of its files' names and MD5s, ending in `.dir`."""
-    entries = []
-    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
-        with file.open("rb") as opened:
-            md5 = hashlib.file_digest(opened, "md5").hexdigest()
-        entries.append({"md5": md5, "relpath": file.relative_to(folder).as_posix()})
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
 
 
 def _client() -> "MlflowClient":

@@ -1,16 +1,12 @@
-"""What each ingredient gives: the preset of a data set, and the same with one change at a time, on validation rows.
+"""`widedeep ablation`: the preset of a data set against the same with one change at a time, on validation rows.
 
-    python -m studies.ablation.run ml-100k predefined rating --features data/features --out docs/ablation.csv
-
-Each variant of variants.yaml is trained with `--seeds` seeds on the training rows, with early stopping, and judged on
-the validation rows at its best epoch, so both sides of a comparison enjoy the same optimism. Test rows are not read.
-The difference to the preset is that of the mean over seeds, with a 95 % interval of a bootstrap that resamples users.
+Each variant of variants.yaml is trained with several seeds on the training rows, with early stopping, and judged on the
+validation rows at its best epoch. Both sides of a comparison are equally optimistic. Test rows are not read.
 """
 
-import argparse
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +15,9 @@ import pandas as pd
 import yaml
 from numpy.typing import NDArray
 
-from studies.tuning.presets import FAMILIES, load_preset, preset_file
+from studies.tuning.presets import load_preset, preset_file
 from widedeep.columns import TRAIN, VALIDATION
-from widedeep.errors import UserError, exit_on_user_error
+from widedeep.errors import UserError
 from widedeep.evaluation.bootstrap import Bootstrap, verdict
 from widedeep.features.ragged import Ragged
 from widedeep.features.tensors import FeatureSet, load_features
@@ -110,37 +106,31 @@ def ablate(features: FeatureSet, preset: Params, variants: Mapping[str, Mapping[
     return pd.DataFrame(rows)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    description, _, rest = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        prog="python -m studies.ablation.run",
-        description=description,
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("dataset", help="as download.dataset: which preset")
-    parser.add_argument("split", choices=list(FAMILIES), help="as preprocess.split")
-    parser.add_argument("objective", choices=["rating", "ranking"])
-    parser.add_argument("--features", type=Path, default=Path("data/features"), help="with validation rows")
-    parser.add_argument("--out", type=Path, required=True, help="the table, as CSV")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="for preset and variants")
-    options = parser.parse_args(arguments)
-    with exit_on_user_error():
-        preset = load_preset(preset_file(options.dataset), options.split, options.objective)
-        if preset is None:
-            raise UserError(f"There is no preset for {options.dataset} {options.split} {options.objective}.")
-        overrides = {key: yaml.safe_load(value) for key, _, value in (text.partition("=") for text in options.set)}
-        changes = merged(preset, nested({"train.objective": options.objective} | overrides))
-        params = changed(load_params(ROOT / "params.yaml"), changes, "preset and --set")
-        variants = read_yaml(Path(__file__).with_name("variants.yaml"))
-        features = load_features(options.features, TRAIN, VALIDATION)
-        if not len(features.splits[VALIDATION]):
-            raise UserError(f"{options.features} has no validation rows. Set preprocess.validation_fraction above 0.")
-        table = ablate(features, params, variants[options.objective], options.seeds)
-        with replacing(options.out) as out:
-            table.to_csv(out, index=False)
+def run(dataset: str, split: str, objective: str, folder: Path, out: Path, seeds: int, changes: Sequence[str]) -> None:
+    """Write the table of `ablate` for a preset to the file `out`.
 
+    Parameters
+    ----------
+    folder : of stage featurize, with validation rows
+    changes : `key=value` as in `dvc exp run -S`, for the preset and all variants
 
-if __name__ == "__main__":
-    main()
+    Raises
+    ------
+    UserError
+        There is no such preset, there are no variants for the objective, or there are no validation rows.
+    """
+    preset = load_preset(preset_file(dataset), split, objective)
+    if preset is None:
+        raise UserError(f"There is no preset for {dataset} {split} {objective}.")
+    overrides = {key: yaml.safe_load(value) for key, _, value in (text.partition("=") for text in changes)}
+    changed_too = merged(preset, nested({"train.objective": objective} | overrides))
+    params = changed(load_params(ROOT / "params.yaml"), changed_too, "preset and --set")
+    variants = read_yaml(Path(__file__).with_name("variants.yaml"))
+    if objective not in variants:
+        raise UserError(f"There are variants for {' and '.join(variants)} only. Got '{objective}' instead.")
+    features = load_features(folder, TRAIN, VALIDATION)
+    if not len(features.splits[VALIDATION]):
+        raise UserError(f"{folder} has no validation rows. Set preprocess.validation_fraction above 0.")
+    table = ablate(features, params, variants[objective], seeds)
+    with replacing(out) as partial:
+        table.to_csv(partial, index=False)

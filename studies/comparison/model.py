@@ -8,7 +8,7 @@ from typing import Any
 
 from studies.judging import evaluate
 from widedeep.columns import FROZEN, TEST, TRAIN, USER_ID, VALIDATION
-from widedeep.errors import UserError, exit_on_user_error
+from widedeep.errors import UserError, exit_on_user_error, nearest
 from widedeep.evaluation.metrics import SQUARED_ERROR, N, list_length
 from widedeep.evaluation.results import DECIMALS
 from widedeep.features.tensors import load_features
@@ -16,7 +16,7 @@ from widedeep.files import replacing, write_json
 from widedeep.models.registry import ENTRIES
 from widedeep.params import Params, changed, load_params, merged
 from widedeep.scoring import UNRANKED, knowledges
-from widedeep.sections import nearest, read_yaml
+from widedeep.sections import read_yaml
 from widedeep.training.fit import fit
 
 

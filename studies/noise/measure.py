@@ -1,6 +1,5 @@
-"""Train with several seeds on the same features, and store how far each metric of the model spreads."""
+"""`widedeep noise`: train with several seeds, and store how much each metric of the model varies."""
 
-import argparse
 import statistics
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,37 +8,31 @@ from studies.judging import evaluate
 from widedeep.columns import TEST, TRAIN, VALIDATION
 from widedeep.compare.compare import DECIMALS, estimates
 from widedeep.compare.noise import SECTIONS
-from widedeep.errors import UserError, exit_on_user_error
 from widedeep.features.tensors import load_features
 from widedeep.files import replacing, write_json
 from widedeep.params import Params, load_params
 from widedeep.training.fit import fit
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m studies.noise.measure", description=__doc__)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
-    parser.add_argument("--features", type=Path, default=Path("data/features"), help="default: %(default)s")
-    parser.add_argument("--out", type=Path, default=Path("reports/noise.json"), help="default: %(default)s")
-    parser.add_argument("--seeds", type=int, default=5, help="trainings, at least 2; default: %(default)s")
-    options = parser.parse_args(arguments)
-    with exit_on_user_error():
-        if options.seeds < 2:
-            raise UserError(f"--seeds must be an int in the range [2, inf): one has no spread. Got {options.seeds}.")
-        params = load_params(options.params)
-        values = measure(options.features, params, options.seeds)
-        sections = params.model_dump(mode="json", include=set(SECTIONS), exclude={"train": {"seed"}})
-        # By the name that DVC has in dvc.lock for the knobs of the model.
-        sections[f"models.{params.train.model}"] = params.recipe.config.model_dump(mode="json")
-        spread = {
-            metric: {
-                "mean": round(statistics.fmean(of_seeds), DECIMALS),
-                "deviation": round(statistics.stdev(of_seeds), DECIMALS),
-            }
-            for metric, of_seeds in values.items()
+def measure_noise(path: Path, features: Path, out: Path, seeds: int) -> None:
+    """Write the mean and the standard deviation of each metric over `seeds` trainings (at least 2) to the file `out`.
+
+    `path` is that of params.yaml, `features` the folder of stage featurize.
+    """
+    params = load_params(path)
+    values = measure(features, params, seeds)
+    sections = params.model_dump(mode="json", include=set(SECTIONS), exclude={"train": {"seed"}})
+    # By the name that DVC has in dvc.lock for the knobs of the model.
+    sections[f"models.{params.train.model}"] = params.recipe.config.model_dump(mode="json")
+    spread = {
+        metric: {
+            "mean": round(statistics.fmean(of_seeds), DECIMALS),
+            "deviation": round(statistics.stdev(of_seeds), DECIMALS),
         }
-        with replacing(options.out) as out:
-            write_json(out, {"seeds": options.seeds, "metrics": spread, "params": sections})
+        for metric, of_seeds in values.items()
+    }
+    with replacing(out) as partial:
+        write_json(partial, {"seeds": seeds, "metrics": spread, "params": sections})
 
 
 def measure(folder: Path, params: Params, seeds: int) -> dict[str, list[float]]:
@@ -61,7 +54,3 @@ def measure(folder: Path, params: Params, seeds: int) -> dict[str, list[float]]:
         rmse = ", ".join(f"{metric} {value:.4f}" for metric, value in own.items() if metric.endswith(".rmse"))
         print(f"seed {seed} ({run + 1} of {seeds}): {rmse}", flush=True)
     return values
-
-
-if __name__ == "__main__":
-    main()

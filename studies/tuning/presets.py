@@ -10,14 +10,10 @@
     temporal:            # splits temporal and leave_last_out
       ranking: ...
 
-`python -m studies.tuning.search` finds and writes them (docs/tuning.md).
-
-As a program it prints one preset for DVC, whose experiment then runs on that data set, split and objective:
-
-    dvc exp run $(python -m studies.tuning.presets ml-100k random rating)
+`widedeep tune` finds and writes them (docs/tuning.md). `widedeep presets` prints one for DVC, whose experiment then
+runs on that data set, split and objective.
 """
 
-import argparse
 import json
 from itertools import takewhile
 from pathlib import Path
@@ -25,7 +21,7 @@ from typing import get_args
 
 import yaml
 
-from widedeep.errors import UserError, exit_on_user_error
+from widedeep.errors import UserError, nearest
 from widedeep.files import replacing
 from widedeep.params import Dataset, Sections, dotted, merged
 
@@ -43,9 +39,12 @@ def load_preset(path: Path, split: str, objective: str) -> Sections | None:
     Raises
     ------
     UserError
-        The file is not readable YAML or not laid out as above, or sets what a preset must leave alone: only featurize,
-        train, models and preprocess.validation_fraction are its own.
+        The split is unknown; the file is not readable YAML or not laid out as above, or sets what a preset must leave
+        alone: only featurize, train, models and preprocess.validation_fraction are its own.
     """
+    if split not in FAMILIES:
+        hint = nearest(split, FAMILIES, f"Known: {', '.join(FAMILIES)}.")
+        raise UserError(f"There is no split '{split}'. {hint}")
     if not path.exists():
         return None
     try:
@@ -92,31 +91,21 @@ def assignments(changes: Sections) -> list[str]:
     return [f"{name}={json.dumps(value, separators=(',', ':'))}" for name, value in dotted(changes).items()]
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m studies.tuning.presets",
-        description="Print a preset as arguments of `dvc exp run`.",
-    )
-    parser.add_argument("dataset", help="as download.dataset")
-    parser.add_argument("split", choices=list(FAMILIES), help="as preprocess.split")
-    parser.add_argument("objective", help="as train.objective")
-    options = parser.parse_args(arguments)
-    path = preset_file(options.dataset)
-    with exit_on_user_error():
-        preset = load_preset(path, options.split, options.objective)
-        if preset is None:
-            known = ", ".join(name for name in get_args(Dataset) if preset_file(name).exists()) or "none"
-            raise UserError(
-                f"There is no preset for {options.dataset} {options.split} {options.objective}: {path.name} must have "
-                f"{FAMILIES[options.split]}.{options.objective}. Data sets with presets: {known}."
-            )
-        run = {
-            "download": {"dataset": options.dataset},
-            "preprocess": {"split": options.split},
-            "train": {"objective": options.objective},
-        }
-        print(*(f"-S {assignment}" for assignment in assignments(merged(run, preset))))
+def as_arguments(dataset: str, split: str, objective: str) -> str:
+    """The preset of a data set for `dvc exp run`, as `-S section.key=value ...`.
 
-
-if __name__ == "__main__":
-    main()
+    Raises
+    ------
+    UserError
+        There is no such preset; `load_preset` does.
+    """
+    path = preset_file(dataset)
+    preset = load_preset(path, split, objective)
+    if preset is None:
+        known = ", ".join(name for name in get_args(Dataset) if preset_file(name).exists()) or "none"
+        raise UserError(
+            f"There is no preset for {dataset} {split} {objective}: {path.name} must have "
+            f"{FAMILIES[split]}.{objective}. Data sets with presets: {known}."
+        )
+    run = {"download": {"dataset": dataset}, "preprocess": {"split": split}, "train": {"objective": objective}}
+    return " ".join(f"-S {assignment}" for assignment in assignments(merged(run, preset)))

@@ -1,20 +1,9 @@
-"""Search for the values of `train` and of its model that give the lowest validation loss on the features at hand.
+"""`widedeep tune`: search for the values of `train` and of its model that give the lowest validation loss."""
 
-    python -m studies.tuning.search --trials 100 --timeout 60 --write
-    python -m studies.tuning.search --model bias_dot --trials 40 --write
-
-What is searched stands in the registry of models, or in a file (--space). All else, data set, split and objective too,
-is as in params.yaml; with --model also as for that model in studies/comparison/models.yaml, where --write then puts
-what it found. Each finished trial is kept in the
-store: the same command later goes on until there are --trials in all. Only training and validation rows are loaded,
-never a test row.
-"""
-
-import argparse
 import json
 import shlex
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -29,96 +18,87 @@ from studies.tuning.models import MODELS, save_model
 from studies.tuning.objective import EPOCH, MEASURED, REASON, VALUES, Objective, check, judged
 from studies.tuning.presets import assignments, load_preset, preset_file, save_preset
 from studies.tuning.space import POSITIVE, Space, load_space, starts, values_of
-from widedeep import tracking
 from widedeep.columns import TRAIN, VALIDATION
-from widedeep.errors import UserError, exit_on_user_error
+from widedeep.errors import UserError, nearest
 from widedeep.features.tensors import load_features
+from widedeep.files import sha256 as file_hash
 from widedeep.models.registry import ENTRIES
 from widedeep.params import Params, Sections, dotted, load_params, merged, nested
 
+INTERRUPTED = 130  # exit status of a program that Ctrl-C ended, as shells have it
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    options = _parser().parse_args(arguments)
+@dataclass(frozen=True)
+class Options:
+    """The options of `widedeep tune`, whose help explains them."""
+
+    params: Path
+    features: Path
+    model: str | None
+    space: Path | None
+    store: Path
+    trials: int
+    timeout: int | None
+    seed: int
+    write: bool
+    out: Path | None
+    refit: bool
+
+
+def tune(options: Options) -> int:
+    """Search, print the best values as arguments of `dvc exp run`, and write them where that is asked for.
+
+    Returns
+    -------
+    The exit status: 0, or 130 where Ctrl-C ended the search.
+
+    Raises
+    ------
+    UserError
+        The model is unknown; the files of parameters, models or space are not as they must be; the features have no
+        validation row to judge by; the store is none; no trial has ended yet.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # a line per trial is ours
-    with exit_on_user_error():
-        params = load_params(options.params)
-        if options.model:
-            params = with_model(params, MODELS, options.model)
-        space = load_space(options.space, params)
-        features = judged(load_features(options.features, TRAIN, VALIDATION), params, space)
-        check(features, params)
-        # The features tell what they were made of; params.yaml may have been edited since.
-        family = "temporal" if features.spec.history == "point_in_time" else "random"
-        kind = f"{features.spec.dataset} {family} {options.model or params.train.objective}"
-        study = _study(options, f"{kind} {_identity(tracking.sha256(options.features), params, space)}")
-        interrupted = _search(study, Objective(features, params, space), options)
-        best = _best(study)
-        measured = ", ".join(f"{metric} {value:.4f}" for metric, value in best.user_attrs[MEASURED].items())
-        found = f"{measured}, best of {len(_of_state(study, *FINISHED))} trials{'' if best.number else ', the first'}"
-        preset = _preset(best, options)
-        print(f"\n{found}: trial {best.number}, epoch {best.user_attrs[EPOCH]}")
-        run = merged({"train": {"model": options.model}}, preset) if options.model else preset
-        print("dvc exp run", *(f"-S {shlex.quote(assignment)}" for assignment in assignments(run)))
-        if interrupted:
-            print("interrupted: the same command goes on from here", file=sys.stderr)
-            sys.exit(130)
-        if options.write and options.model:
-            path = MODELS if options.write is True else options.write
-            save_model(path, options.model, preset, found)
-            print(f"written to {path}")
-        elif options.write:
-            path = preset_file(features.spec.dataset) if options.write is True else options.write
-            rows = ", ".join(f"{len(features.splits[split]):,} {split}" for split in (TRAIN, VALIDATION))
-            # What an earlier preset sets besides was not searched: it gets the values that were searched with.
-            besides, used = load_preset(path, family, params.train.objective) or {}, params.model_dump(mode="json")
-            values = dotted(used)
-            kept = nested({key: values[key] for key in dotted(besides) if key in values})
-            comment = f"{found} of studies.tuning.search ({rows} rows)"
-            save_preset(path, family, params.train.objective, merged(kept, preset), comment)
-            print(f"written to {path}")
-
-
-def _parser() -> argparse.ArgumentParser:
-    description, _, rest = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        prog="python -m studies.tuning.search",
-        description=description,
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
-    parser.add_argument("--features", type=Path, default=Path("data/features"), help="default: %(default)s")
-    parser.add_argument("--model", choices=list(ENTRIES), metavar="MODEL", help="search for one of models.yaml")
-    parser.add_argument(
-        "--space", type=Path, metavar="FILE", help="what to search; default: as in the registry of models"
-    )
-    parser.add_argument("--store", type=Path, default=Path("tuning.db"), help="SQLite file; default: %(default)s")
-    parser.add_argument("--trials", type=_count, default=50, help="in all, earlier ones too; default: %(default)s")
-    parser.add_argument("--timeout", type=_count, metavar="MINUTES", help="start no trial after so long")
-    parser.add_argument("--seed", type=int, default=0, help="of the sampler; default: %(default)s")
-    parser.add_argument(
-        "--write",
-        type=Path,
-        nargs="?",
-        const=True,
-        metavar="FILE",
-        help="the preset, default: <dataset>.yaml; or the values of --model, default: models.yaml",
-    )
-    parser.add_argument(
-        "--refit",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="a preset trains on the validation rows too, for as many epochs as were best; default: yes",
-    )
-    return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1. Got {text!r} instead.")
-    return int(text)
+    if options.model and options.model not in ENTRIES:
+        hint = nearest(options.model, ENTRIES, f"Known: {', '.join(ENTRIES)}.")
+        raise UserError(f"--model must name a model of the comparison. Got '{options.model}' instead. {hint}")
+    params = load_params(options.params)
+    if options.model:
+        params = with_model(params, MODELS, options.model)
+    space = load_space(options.space, params)
+    features = judged(load_features(options.features, TRAIN, VALIDATION), params, space)
+    check(features, params)
+    # The features tell what they were made of; params.yaml may have been edited since.
+    family = "temporal" if features.spec.history == "point_in_time" else "random"
+    kind = f"{features.spec.dataset} {family} {options.model or params.train.objective}"
+    study = _study(options, f"{kind} {_identity(file_hash(options.features), params, space)}")
+    interrupted = _search(study, Objective(features, params, space), options)
+    best = _best(study)
+    measured = ", ".join(f"{metric} {value:.4f}" for metric, value in best.user_attrs[MEASURED].items())
+    found = f"{measured}, best of {len(_of_state(study, *FINISHED))} trials{'' if best.number else ', the first'}"
+    preset = _preset(best, options)
+    print(f"\n{found}: trial {best.number}, epoch {best.user_attrs[EPOCH]}")
+    run = merged({"train": {"model": options.model}}, preset) if options.model else preset
+    print("dvc exp run", *(f"-S {shlex.quote(assignment)}" for assignment in assignments(run)))
+    if interrupted:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    if options.write and options.model:
+        path = options.out or MODELS
+        save_model(path, options.model, preset, found)
+        print(f"written to {path}")
+    elif options.write:
+        path = options.out or preset_file(features.spec.dataset)
+        rows = ", ".join(f"{len(features.splits[split]):,} {split}" for split in (TRAIN, VALIDATION))
+        # What an earlier preset sets besides was not searched: it gets the values that were searched with.
+        besides, used = load_preset(path, family, params.train.objective) or {}, params.model_dump(mode="json")
+        values = dotted(used)
+        kept = nested({key: values[key] for key in dotted(besides) if key in values})
+        comment = f"{found} of `widedeep tune` ({rows} rows)"
+        save_preset(path, family, params.train.objective, merged(kept, preset), comment)
+        print(f"written to {path}")
+    return 0
 
 
 def _identity(features: str, params: Params, space: Space) -> str:
@@ -130,7 +110,7 @@ def _identity(features: str, params: Params, space: Space) -> str:
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _study(options: argparse.Namespace, name: str) -> optuna.Study:
+def _study(options: Options, name: str) -> optuna.Study:
     try:
         study = optuna.create_study(
             storage=f"sqlite:///{options.store}",
@@ -148,7 +128,7 @@ def _study(options: argparse.Namespace, name: str) -> optuna.Study:
     return study
 
 
-def _search(study: optuna.Study, objective: Objective, options: argparse.Namespace) -> bool:
+def _search(study: optuna.Study, objective: Objective, options: Options) -> bool:
     """Run the trials that are missing; whether Ctrl-C ended it."""
     done = len(_of_state(study, *FINISHED))
     if done >= options.trials:
@@ -182,7 +162,7 @@ def _best(study: optuna.Study) -> FrozenTrial:
     return study.best_trial
 
 
-def _preset(best: FrozenTrial, options: argparse.Namespace) -> Sections:
+def _preset(best: FrozenTrial, options: Options) -> Sections:
     values = nested(best.user_attrs[VALUES])
     if options.model:
         return merged(load_model(MODELS, options.model), values)
@@ -195,7 +175,3 @@ def _preset(best: FrozenTrial, options: argparse.Namespace) -> Sections:
 
 def _of_state(study: optuna.Study, *states: TrialState) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=states)
-
-
-if __name__ == "__main__":
-    main()

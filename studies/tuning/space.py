@@ -21,10 +21,10 @@ from typing import Annotated, Any, get_args
 import optuna
 from pydantic import TypeAdapter, ValidationError
 
-from widedeep.errors import UserError
+from widedeep.errors import UserError, nearest
 from widedeep.models.registry import ENTRIES, Task
 from widedeep.params import Params, RankingParams, RatingParams, TrainParams, dotted
-from widedeep.sections import nearest, read_yaml, rule_of
+from widedeep.sections import read_yaml, rule_of
 
 POSITIVE = "models.ease.positive_rating"
 # With other values a trial would measure something else, or need processes of its own.

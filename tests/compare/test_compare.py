@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from widedeep.compare.compare import Comparison, Row, changes, compare, estimates, lower_is_better
+from widedeep.compare.compare import Comparison, Row, changes, compare, estimates
 from widedeep.compare.gates import judge
 from widedeep.compare.intervals import independent, paired
 from widedeep.compare.noise import Noise, read_noise
-from widedeep.compare.table import WIDTH, as_json, headline, render_markdown, render_text
+from widedeep.compare.table import WIDTH, as_values, headline, render_markdown, render_text
 from widedeep.errors import UserError
 from widedeep.evaluation.bootstrap import Bootstrap
+from widedeep.evaluation.metrics import HIGHER, LOWER, NEITHER, metric_of
 from widedeep.evaluation.rating import rmse_difference
 from widedeep.files import read_json
 from widedeep.params import Gate
@@ -167,15 +168,17 @@ def test_two_seeds_differ_by_less_than_the_noise_95_times_in_100() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "lower"),
+    ("name", "direction"),
     [
-        (RMSE, True), ("rating.online.user_mean_mae", True), ("rating.online.rmse_minus_bias", True),
-        (NDCG, False), ("baselines.bias.ranking.frozen.hit_rate_at_5", False), ("ranking.frozen.map_at_1", False),
-        (COVERAGE, None), ("ranking.frozen.novelty_at_10", None), ("ranking.frozen.diversity_at_10", None), ("x", None),
+        (RMSE, LOWER), ("rating.online.user_mean_mae", LOWER), ("rating.online.rmse_minus_bias", LOWER),
+        (NDCG, HIGHER), ("baselines.bias.ranking.frozen.hit_rate_at_5", HIGHER), ("ranking.frozen.map_at_1", HIGHER),
+        (COVERAGE, NEITHER), ("ranking.frozen.novelty_at_10", NEITHER), ("ranking.frozen.diversity_at_10", NEITHER),
+        ("x", None),
     ],
 )  # fmt: skip
-def test_direction_of_a_metric(name: str, lower: bool | None) -> None:
-    assert lower_is_better(name) is lower
+def test_direction_of_a_metric(name: str, direction: str | None) -> None:
+    metric = metric_of(name)
+    assert (metric and metric.direction) == direction
 
 
 @pytest.mark.parametrize(
@@ -294,7 +297,7 @@ def test_gate(row: Row, limit: Gate, broken: bool) -> None:
 
 def test_gate_of_a_metric_that_is_nowhere_breaks() -> None:
     (outcome,) = judge({"rating.online.rmse": gate(0.1)}, {RMSE: LOSS})
-    assert (outcome.broken, outcome.why) == (True, "missing in both. Did you mean rating.frozen.rmse?")
+    assert (outcome.broken, outcome.why) == (True, "missing in both. Did you mean 'rating.frozen.rmse'?")
 
 
 def test_gate_of_a_metric_without_better_and_worse_is_a_mistake() -> None:
@@ -344,7 +347,7 @@ def test_text_markdown_and_json_say_the_same(revision: Callable[..., Revision]) 
         in markdown
     )
     assert "| **BROKEN** | `rating.frozen.rmse` | 1.0000 worse, at most 0.1000 allowed |\n" in markdown
-    found = json.loads(json.dumps(as_json(comparison, outcomes), allow_nan=False))
+    found = json.loads(json.dumps(as_values(comparison, outcomes), allow_nan=False))
     assert found["metrics"][RMSE] == {
         "old": 1.0, "new": 2.0, "n": 6, "difference": 1.0, "low": 1.0, "high": 1.0, "interval": "paired",
         "noise": 0.039265, "verdict": "worse", "reason": "",

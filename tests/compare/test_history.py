@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from tests.conftest import Project
-from widedeep.cli import PATHS, main
+from widedeep.cli import main
+from widedeep.cli.versions import PATHS
 from widedeep.compare.history import Commit, as_table, chosen, headline_metrics, history, remarks, render_history
 from widedeep.compare.pictures import history_figures, history_finding
 from widedeep.errors import UserError

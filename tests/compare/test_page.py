@@ -14,7 +14,7 @@ from widedeep.cli import main
 from widedeep.compare.compare import compare
 from widedeep.compare.gates import judge
 from widedeep.compare.history import Commit
-from widedeep.compare.page import OverTime, render_drift_page, verdicts_finding
+from widedeep.compare.page import OverTime, render_compare_page, verdicts_finding
 from widedeep.compare.pictures import history_figures
 from widedeep.evaluation.bootstrap import Bootstrap
 from widedeep.params import Gate
@@ -118,7 +118,7 @@ def page(tmp_path: Path) -> Callable[..., str]:
         pair = revision(place, 1, 0.5, 3), revision(place, 0.9, 0.49, 3.2, **new)
         comparison = compare(*pair, None, Bootstrap(100))
         outcomes = judge(gates or {}, {row.metric: row for row in comparison.rows})
-        return render_drift_page(comparison, comparison.rows, outcomes, OverTime(**over_time))
+        return render_compare_page(comparison, comparison.rows, outcomes, OverTime(**over_time))
 
     return made
 
@@ -282,12 +282,12 @@ def test_command_writes_the_page_and_refuses_tables_that_are_none(
     for name, value in project.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(project.path)
-    assert main(["drift", "--html", "reports/drift.html"]) == 0
+    assert main(["compare", "--html", "reports/drift.html"]) == 0
     said = text(Path("reports/drift.html").read_text(encoding="utf-8"))
     assert "Online RMSE: " in said
     assert "moved most: PSI " in said or "No feature moved more than chance" in said
     assert 'href="drift.html"' in Path("reports/report.html").read_text(encoding="utf-8")
     assert project.run("git", "status", "--porcelain") == ""
     Path("reports/plots/drift.csv").write_text("feature,window\nyear,2001\n")
-    assert main(["drift", "--html", "reports/drift.html"]) == 2
+    assert main(["compare", "--html", "reports/drift.html"]) == 2
     assert "reports/plots/drift.csv must have the columns feature, window" in capsys.readouterr().err

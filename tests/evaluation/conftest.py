@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pytest
 import torch
+from widedeep.features.store import Features
 
 from tests.small_data import small_recipe, written
 from widedeep.evaluation.background import Background
 from widedeep.evaluation.judge import Evaluation, judge
 from widedeep.features.build import FeatureTables
-from widedeep.features.store import Features
 from widedeep.models.build import build
 from widedeep.models.model import Model
 from widedeep.models.registry import Architecture

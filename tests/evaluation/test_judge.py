@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from widedeep.features.store import Features
 
 from tests.evaluation.conftest import Judged
 from tests.small_data import BASELINES, NETWORKS
 from widedeep.errors import UserError
 from widedeep.evaluation.judge import judge as judge_tables
 from widedeep.features.build import FeatureTables
-from widedeep.features.store import Features
 from widedeep.report.labels import MODEL_LABELS
 from widedeep.scoring import COMPARED, score_tables
 

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 import torch
 from torch import Tensor
+from widedeep.features.log import Log
+from widedeep.features.store import Features
 
 from tests.small_data import SPLITS
 from widedeep.features.inputs import Inputs, Interactions, Reads
-from widedeep.features.log import Log
-from widedeep.features.store import Features
 
 Load = Callable[[str], Features]
 

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from widedeep.features.store import Features
 
 from tests.small_data import written
 from widedeep.features.build import FeatureTables
 from widedeep.features.inputs import Reads
 from widedeep.features.spec import Spec
-from widedeep.features.store import Features
 
 Featurize = Callable[..., FeatureTables]
 

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from widedeep.features.store import Features
 
 from tests.small_data import small_recipe
 from widedeep.features.build import FeatureTables
 from widedeep.features.inputs import Inputs, Reads
-from widedeep.features.store import Features
 from widedeep.models.build import build
 from widedeep.models.model import Model
 from widedeep.models.popularity import Popularity, least_squares

@@ -9,12 +9,12 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 from torch import Tensor
+from widedeep.features.store import Features
 
 from tests.small_data import written
 from widedeep.errors import UserError
 from widedeep.features.build import FeatureTables
 from widedeep.features.inputs import Reads
-from widedeep.features.store import Features
 from widedeep.models import ease
 from widedeep.models.ease import Ease, check_catalogue, ease_weights
 from widedeep.models.popularity import Popularity

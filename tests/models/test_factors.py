@@ -6,9 +6,9 @@ from math import sqrt
 import pytest
 import torch
 from torch import Tensor, nn
+from widedeep.features.store import Features
 
 from widedeep.features.inputs import Inputs, Reads, Side
-from widedeep.features.store import Features
 from widedeep.models.factors import Factors
 from widedeep.models.registry import WideDeepConfig
 

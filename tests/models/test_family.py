@@ -8,16 +8,16 @@ import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
+from widedeep.features.store import Features
+from widedeep.models.weights import load_model, save_model
 
 from tests.small_data import BASELINES, NETWORKS, small_recipe, written
 from widedeep.errors import UserError
 from widedeep.features.build import FeatureTables
 from widedeep.features.inputs import Inputs
-from widedeep.features.store import Features
 from widedeep.models.build import build
 from widedeep.models.model import Ensemble, Model, Output
 from widedeep.models.registry import ENTRIES
-from widedeep.models.weights import load_model, save_model
 
 Load = Callable[..., Features]
 

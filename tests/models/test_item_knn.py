@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from widedeep.features.store import Features
 
 from widedeep.features.inputs import Inputs, Interactions, Pairs, Side
 from widedeep.features.spec import UNIT, Damping, Field, Spec
-from widedeep.features.store import Features
 from widedeep.models import item_knn
 from widedeep.models.bias import Bias
 from widedeep.models.item_knn import ItemKnn, item_similarity

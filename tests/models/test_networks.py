@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from widedeep.features.store import Features
 
 from tests.small_data import small_recipe
 from widedeep.features.inputs import Inputs, Reads
-from widedeep.features.store import Features
 from widedeep.models import cnn
 from widedeep.models.bias_dot import BiasDot
 from widedeep.models.build import model_class

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from torch import Tensor, nn
+from widedeep.features.store import Features
 
 from tests.small_data import small_recipe
 from widedeep.features.inputs import Inputs, Reads
-from widedeep.features.store import Features
 from widedeep.models.deep import Embeddings
 from widedeep.models.model import Standardize
 from widedeep.models.registry import WideDeepConfig

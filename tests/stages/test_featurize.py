@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
+from widedeep.features.store import Features
 
 from stages.featurize import main
 from stages.preprocess import main as preprocess
 from widedeep.features.inputs import Reads
-from widedeep.features.store import Features
 
 Run = Callable[..., Path]
 

@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from widedeep.features.store import Features
+from widedeep.models.weights import load_model
 
 from tests.small_data import written
 from widedeep.features.build import FeatureTables
-from widedeep.features.store import Features
-from widedeep.models.weights import load_model
 from widedeep.training.callbacks import CURVES
 
 FAST = {"epochs": 2, "batch_size": 32, "embedding_size": 4, "hidden": [8], "accelerator": "cpu"}

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from widedeep.features.store import Features
 
-from tests.small_data import BASELINES, NETWORKS, small_recipe, written
 from tests.lists import lists
+from tests.small_data import BASELINES, NETWORKS, small_recipe, written
 from widedeep.errors import UserError
 from widedeep.evaluation import ranking
 from widedeep.features.build import FeatureTables
 from widedeep.features.inputs import Reads
-from widedeep.features.store import Features
 from widedeep.models.build import build
 from widedeep.models.model import Ensemble
 from widedeep.scoring import UserItems, top_items

@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from widedeep.features.store import Features
+from widedeep.models.weights import save_model
 
 from tests.small_data import BASELINES, NETWORKS, small_recipe, written
 from widedeep.errors import UserError
 from widedeep.features.build import FeatureTables
-from widedeep.features.store import Features
 from widedeep.features.vocabulary import Vocabulary
 from widedeep.models.build import build
 from widedeep.models.model import Ensemble, Model
-from widedeep.models.weights import save_model
 from widedeep.params import Recipe
 from widedeep.training.fit import fit
 from widedeep.training.grow import grow, new_rows, warm_start

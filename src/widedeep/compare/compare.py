@@ -6,7 +6,6 @@ there are: the noise floor answers for that.
 """
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,13 +14,11 @@ from widedeep.columns import USER_ID
 from widedeep.compare.intervals import independent, paired
 from widedeep.compare.noise import SECTIONS, Noise
 from widedeep.evaluation.bootstrap import NO_EVIDENCE, Bootstrap, Estimate, verdict
-from widedeep.evaluation.metrics import N
+from widedeep.evaluation.metrics import LOWER, NEITHER, N, metric_of, place_of
 from widedeep.revisions import Revision
 
 CHANGED, NOT_COMPARABLE = "changed", "not comparable"
 PAIRED, STORED = "paired", "stored"  # how an interval was made: see `widedeep.compare.intervals`
-LOWER = ("rmse", "mae", "user_mean_rmse", "user_mean_mae")
-HIGHER = ("precision", "recall", "f1", "ndcg", "map", "mrr", "hit_rate")
 RELEVANT = "evaluate.relevant_rating"  # what the ranking metrics count as a hit
 TEST_HASH = "test_sha256"  # of reports/data.json
 DECIMALS = 6  # as in reports/metrics.json
@@ -64,6 +61,12 @@ class Comparison:
     notes: tuple[str, ...]
     rows: tuple[Row, ...]
 
+    @property
+    def same(self) -> bool:
+        """Whether parameters, data, results and outputs are the same."""
+        old, new = self.old, self.new
+        return not self.params and not self.data and old.metrics == new.metrics and old.locks == new.locks
+
 
 def compare(old: Revision, new: Revision, noise: Noise | None, bootstrap: Bootstrap) -> Comparison:
     """Every metric of both revisions, of the model and of the baselines.
@@ -99,16 +102,10 @@ def _ordered(metrics: Iterable[str]) -> list[str]:
         groups.setdefault(metric.rpartition(".")[0], set()).add(metric)
 
     def key(metric: str) -> tuple[str, int]:
-        name, at, k = metric.rpartition("_at_")
-        return (name, int(k)) if at and k.isdecimal() else (metric, 0)
+        k = place_of(metric)
+        return (metric, 0) if k is None else (metric.removesuffix(f"_at_{k}"), k)
 
     return [metric for group in groups.values() for metric in sorted(group, key=key)]
-
-
-def lower_is_better(metric: str) -> bool | None:
-    """None for what is neither good nor bad in itself (coverage, novelty, diversity), and for unknown names."""
-    name = re.sub(r"_minus_\w+$|_at_\d+$", "", metric.rpartition(".")[2])
-    return True if name in LOWER else False if name in HIGHER else None
 
 
 def estimates(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, Mapping[str, Any]]:
@@ -199,11 +196,12 @@ def _row(
     else:
         low, high = round(estimate.low, DECIMALS), round(estimate.high, DECIMALS)
         row = replace(row, difference=difference, low=low, high=high, interval=interval)
-    lower = lower_is_better(metric)
-    word = verdict(estimate, bool(lower))
+    known = metric_of(metric)
+    direction = known.direction if known else NEITHER
+    word = verdict(estimate, direction == LOWER)
     if word != NO_EVIDENCE and margin is not None and abs(difference) <= margin:
         return replace(row, verdict=NO_EVIDENCE, reason="within noise")
-    return replace(row, verdict=CHANGED if word != NO_EVIDENCE and lower is None else word)
+    return replace(row, verdict=CHANGED if word != NO_EVIDENCE and direction == NEITHER else word)
 
 
 def _warnings(old: Revision, new: Revision, noise: Noise | None) -> list[str]:

@@ -1,20 +1,25 @@
 """How much of a metric a commit may cost: the gates of params.yaml, and whether a comparison breaks them."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from widedeep.compare.compare import Row, lower_is_better
-from widedeep.errors import UserError
+from widedeep.compare.compare import Row
+from widedeep.errors import UserError, nearest
 from widedeep.evaluation.bootstrap import WORSE
+from widedeep.evaluation.metrics import LOWER, NEITHER, metric_of
 from widedeep.params import Gate
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one gate. loss: how much worse the metric is, below 0 if it is better. allowed: the largest loss that does not
-    break it. Both are in the metric's unit, and None where the metric is missing or not comparable: that breaks the
-    gate too, since nothing says that the metric is good enough."""
+    """The outcome of one gate.
+
+    loss : how much worse the metric is, below 0 if it is better
+    allowed : the largest loss that does not break the gate
+
+    Both are in the unit of the metric. They are None where the metric is missing or not comparable. That breaks the
+    gate too, because nothing says that the metric is good enough.
+    """
 
     metric: str
     broken: bool
@@ -24,31 +29,30 @@ class Outcome:
 
 
 def judge(gates: Mapping[str, Gate], rows: Mapping[str, Row]) -> tuple[Outcome, ...]:
-    """The outcome of each gate on the rows of a comparison, by metric.
+    """Judge each gate on the rows of a comparison, by metric.
 
     Raises
     ------
     UserError
-        More of the metric of a gate is neither better nor worse.
+        This gate names a metric that has no good direction, such as coverage.
     """
     outcomes = []
     for metric, gate in gates.items():
-        lower, row = lower_is_better(metric), rows.get(metric)
+        known, row = metric_of(metric), rows.get(metric)
         if row is None:
-            near = difflib.get_close_matches(metric, rows, n=1)
-            hint = f". Did you mean {near[0]}?" if near else ""
-            outcomes.append(Outcome(metric, True, f"missing in both{hint}"))
+            hint = nearest(metric, rows)
+            outcomes.append(Outcome(metric, True, f"missing in both. {hint}" if hint else "missing in both"))
             continue
-        if lower is None:
+        if known is None or known.direction == NEITHER:
             raise UserError(
-                f"params.yaml, drift.gates: '{metric}' can have no gate, since neither more nor less of it is worse. "
+                f"params.yaml, compare.gates: '{metric}' can have no gate, since neither more nor less of it is worse. "
                 "Name a metric such as rating.frozen.rmse or ranking.frozen.ndcg_at_10."
             )
         if row.difference is None or row.old is None:
             missing = {"added": "missing in the old", "removed": "missing in the new"}
             outcomes.append(Outcome(metric, True, missing.get(row.reason, f"not comparable: {row.reason}")))
             continue
-        loss = row.difference if lower else -row.difference
+        loss = row.difference if known.direction == LOWER else -row.difference
         limits = (gate.absolute, None if gate.relative is None else gate.relative * abs(row.old))
         allowed = min(limit for limit in limits if limit is not None)
         excused = gate.significant and row.verdict != WORSE

@@ -5,7 +5,6 @@ A commit and a run of MLflow belong together by the model: dvc.lock holds the MD
 because training comes before the commit of its results.
 """
 
-import difflib
 import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +13,11 @@ from typing import Any
 import pandas as pd
 
 from widedeep.compare.compare import TEST_HASH, changes, estimates
-from widedeep.errors import UserError
+from widedeep.errors import UserError, nearest
+from widedeep.evaluation.metrics import headline_length, of_model, place_of
 from widedeep.report.text import interval
 from widedeep.revisions import Paths, Revision, git, load, resolve
 
-HEADLINE = ("rating.*.rmse", "ranking.*.ndcg_at_10")
 COLUMNS = ("commit", "date", "subject", "metric", "value", "low", "high", "n", "changed", "model_md5")
 
 
@@ -95,16 +94,17 @@ def chosen(commits: Sequence[Commit], patterns: Sequence[str]) -> list[str]:
     known = list(dict.fromkeys(name for commit in reversed(commits) for name in commit.estimates))
     for pattern in patterns:
         if not fnmatch.filter(known, pattern):
-            near = difflib.get_close_matches(pattern, known, n=1, cutoff=0.4)
-            hint = f"Did you mean '{near[0]}'?" if near else f"There are {', '.join(known) or 'none'}."
+            hint = nearest(pattern, known, f"There are {', '.join(known) or 'none'}.", cutoff=0.4)
             raise UserError(f"No commit of this history has a metric '{pattern}'. {hint}")
     return list(dict.fromkeys(name for pattern in patterns for name in fnmatch.filter(known, pattern)))
 
 
 def headline_metrics(commits: Sequence[Commit]) -> list[str]:
-    """The metrics that are shown unless others are asked for: those of `HEADLINE`, or else the first three."""
+    """The metrics that are shown unless others are asked for: the main ones of the model, or else the first three."""
     known = chosen(commits, ["*"])
-    return [name for pattern in HEADLINE for name in fnmatch.filter(known, pattern)] or known[:3]
+    k = headline_length(known)
+    main = [name for name in known if (metric := of_model(name)) and metric.main and place_of(name) in (None, k)]
+    return sorted(main, key=lambda name: not name.startswith("rating.")) or known[:3]
 
 
 def as_table(commits: Sequence[Commit], metrics: Sequence[str]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The drift page: what a comparison, the history, the windows and the policies say, as one static HTML file."""
+"""The page of a comparison: verdicts, history, windows of the data and policies, as one static HTML file."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,8 +27,12 @@ SIGNS = {BETTER: "▲", WORSE: "▼", CHANGED: "◆", NO_EVIDENCE: "○", NOT_CO
 
 @dataclass(frozen=True)
 class OverTime:
-    """What the other sections show, as far as there is any: the commits of `history` and what to say of them,
-    reports/drift.json, reports/plots/drift.csv and studies/drift/results.csv."""
+    """What the page shows beside the verdicts. Missing parts are empty.
+
+    commits, history_notes : of `history`, and what a reader of it must know
+    numbers, windows : reports/drift.json and reports/plots/drift.csv
+    policies : studies/drift/results.csv
+    """
 
     commits: Sequence[Commit] = ()
     history_notes: Sequence[str] = ()
@@ -37,7 +41,7 @@ class OverTime:
     policies: pd.DataFrame | None = None
 
 
-def render_drift_page(
+def render_compare_page(
     comparison: Comparison, rows: Sequence[Row], outcomes: Sequence[Outcome], over_time: OverTime
 ) -> str:
     """The whole page as text. `rows`: the verdicts that are shown. A section without data says what makes it."""

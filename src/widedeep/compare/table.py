@@ -8,13 +8,10 @@ from typing import Any
 
 from widedeep.compare.compare import PAIRED, STORED, Comparison, Row
 from widedeep.compare.gates import Outcome
+from widedeep.evaluation.metrics import headline_length, of_model, place_of
 from widedeep.revisions import WORKSPACE, Revision
 
 WIDTH = 100  # columns of the terminal
-TASK_HEADLINES = {
-    "rating": ("rmse", "mae"),
-    "ranking": ("ndcg", "recall", "hit_rate", "coverage", "novelty", "diversity"),
-}
 LEGEND = {
     PAIRED: "paired: both revisions on the same resamples of the test users",
     STORED: "stored: from the two metrics' own intervals as if independent, which is wider than need be",
@@ -23,25 +20,25 @@ LEGEND = {
 
 
 def headline(comparison: Comparison, gates: Iterable[str]) -> tuple[Row, ...]:
-    """The rows worth a look at every commit: of the model, without other cut-offs than 10 (or the longest), and those
-    that have a gate."""
-    cuts = {int(found[1]) for row in comparison.rows if (found := re.search(r"_at_(\d+)$", row.metric))}
-    k = 10 if 10 in cuts else max(cuts, default=10)
-    names = {
-        task: {name if task == "rating" else f"{name}_at_{k}" for name in heads}
-        for task, heads in TASK_HEADLINES.items()
-    }
+    """The rows that are worth a look at every commit: the headline metrics of the model at one length of the lists, and
+    the metrics that have a gate."""
+    k = headline_length([row.metric for row in comparison.rows])
     gated = set(gates)
 
-    def shown(metric: str) -> bool:
-        task, _, rest = metric.partition(".")
-        return metric in gated or rest.rpartition(".")[2] in names.get(task, ())
+    def shown(name: str) -> bool:
+        metric = of_model(name)
+        return name in gated or (metric is not None and metric.headline and place_of(name) in (None, k))
 
     return tuple(row for row in comparison.rows if shown(row.metric))
 
 
-def render_text(comparison: Comparison, rows: Sequence[Row], outcomes: Sequence[Outcome]) -> str:
-    """At most `WIDTH` columns, but for long values of params."""
+def render_text(comparison: Comparison, rows: Sequence[Row], outcomes: Sequence[Outcome], brief: bool = False) -> str:
+    """Text for a terminal, at most `WIDTH` columns wide but for long values of params.
+
+    `brief`: two versions that are the same make one line.
+    """
+    if brief and comparison.same:
+        return f"{called(comparison.old)} and {called(comparison.new)} are the same: parameters, data and metrics.\n"
     parts = [f"{called(comparison.old)} -> {called(comparison.new)}"]
     for title, changed in (("params", comparison.params), ("data", comparison.data)):
         parts.append("\n".join([f"{title}: {'' if changed else 'the same'}".rstrip(), *_change_lines(changed)]))
@@ -81,8 +78,8 @@ def render_markdown(comparison: Comparison, rows: Sequence[Row], outcomes: Seque
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def as_json(comparison: Comparison, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Everything, every metric included; a number that is not known is null."""
+def as_values(comparison: Comparison, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Plain values of the whole comparison, for JSON. A number that is not known is None."""
     sides = {side: {"name": one.name, "commit": one.commit} for side, one in _sides(comparison)}
     changed = {
         title: {name: {"old": old, "new": new} for name, (old, new) in pairs.items()}

@@ -5,7 +5,7 @@ and the plots.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -62,6 +62,8 @@ class Metric:
     root : whether the metric is the square root of the ratio of sums
     at_k : whether the metric is one of a list's first k places, so that its name ends with `_at_<k>`
     every_k : whether it is shown at every k; else only at the headline k (see `list_length`)
+    headline : whether the verdicts on two commits show it without being asked
+    main : whether the history of commits shows it without being asked
     of_row : for a rating metric, from rating and prediction (N,) to an amount (N,) whose sums by user are stored
     column : for a rating metric, the column of these sums in reports/per_user.parquet, after `<knowledge>_`
     by_user : from what is stored of the users, and their numbers of rows (of a ranking metric 1), to numerators and
@@ -78,6 +80,8 @@ class Metric:
     root: bool = False
     at_k: bool = False
     every_k: bool = False
+    headline: bool = False
+    main: bool = False
     of_row: Callable[[Floats, Floats], Floats] | None = None
     column: str = ""
     by_user: Callable[[Floats, Floats], tuple[Floats, Floats]] = total_over_rows
@@ -98,18 +102,33 @@ def absolute_error(rating: Floats, predicted: Floats) -> Floats:
     return np.abs(predicted - rating)
 
 
-def _error(name: str, label: str, column: str, by_user: Callable[..., tuple[Floats, Floats]], root: bool) -> Metric:
+def _error(
+    name: str,
+    label: str,
+    column: str,
+    by_user: Callable[..., tuple[Floats, Floats]],
+    root: bool = False,
+    headline: bool = False,
+    main: bool = False,
+) -> Metric:
     of_row = squared_error if column == SQUARED_ERROR else absolute_error
     return Metric(
         name=name, label=label, unit=POINTS, task=RATING_TASK, direction=LOWER, root=root, of_row=of_row, column=column,
-        by_user=by_user,
+        by_user=by_user, headline=headline, main=main,
     )  # fmt: skip
 
 
-def _accuracy(name: str, label: str, of_lists: Callable[[Lists, int], pd.Series]) -> Metric:
+def _accuracy(
+    name: str,
+    label: str,
+    of_lists: Callable[[Lists, int], pd.Series],
+    headline: bool = False,
+    main: bool = False,
+) -> Metric:
     return Metric(
-        name=name, label=label, task=RANKING_TASK, direction=HIGHER, at_k=True, every_k=True, of_lists=of_lists
-    )
+        name=name, label=label, task=RANKING_TASK, direction=HIGHER, at_k=True, every_k=True, of_lists=of_lists,
+        headline=headline, main=main,
+    )  # fmt: skip
 
 
 # In the order in which they are shown. RMSE and its kin: Herlocker et al., "Evaluating collaborative filtering
@@ -119,27 +138,28 @@ def _accuracy(name: str, label: str, of_lists: Callable[[Lists, int], pd.Series]
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        _error("rmse", "RMSE", SQUARED_ERROR, total_over_rows, root=True),
-        _error("mae", "MAE", ABSOLUTE_ERROR, total_over_rows, root=False),
-        _error("user_mean_rmse", "Mean RMSE of users", SQUARED_ERROR, mean_of_roots, root=False),
-        _error("user_mean_mae", "Mean MAE of users", ABSOLUTE_ERROR, mean_over_users, root=False),
+        _error("rmse", "RMSE", SQUARED_ERROR, total_over_rows, root=True, headline=True, main=True),
+        _error("mae", "MAE", ABSOLUTE_ERROR, total_over_rows, headline=True),
+        _error("user_mean_rmse", "Mean RMSE of users", SQUARED_ERROR, mean_of_roots),
+        _error("user_mean_mae", "Mean MAE of users", ABSOLUTE_ERROR, mean_over_users),
         _accuracy("precision", "Precision", ranking.precision),
-        _accuracy("recall", "Recall", ranking.recall),
+        _accuracy("recall", "Recall", ranking.recall, headline=True),
         _accuracy("f1", "F1", ranking.f1),
-        _accuracy("ndcg", "NDCG", ranking.ndcg),
+        _accuracy("ndcg", "NDCG", ranking.ndcg, headline=True, main=True),
         _accuracy("map", "MAP", ranking.average_precision),
         _accuracy("mrr", "MRR", ranking.reciprocal_rank),
-        _accuracy("hit_rate", "Hit rate", ranking.hit_rate),
+        _accuracy("hit_rate", "Hit rate", ranking.hit_rate, headline=True),
         Metric(
             name="novelty", label="Novelty", unit="bits", task=RANKING_TASK, direction=NEITHER, at_k=True,
-            of_lists=ranking.novelty,
+            of_lists=ranking.novelty, headline=True,
         ),
         Metric(
             name="diversity", label="Diversity", task=RANKING_TASK, direction=NEITHER, at_k=True,
-            of_lists=ranking.diversity,
+            of_lists=ranking.diversity, headline=True,
         ),
         Metric(
-            name="coverage", label="Coverage", task=RANKING_TASK, direction=NEITHER, at_k=True, of_all=ranking.coverage
+            name="coverage", label="Coverage", task=RANKING_TASK, direction=NEITHER, at_k=True,
+            of_all=ranking.coverage, headline=True,
         ),
     )
 }  # fmt: skip
@@ -155,6 +175,18 @@ def metric_of(flat_name: str) -> Metric | None:
     `baselines.bias.rating.frozen.mae`; None for a name that is not known."""
     parsed = _parsed(flat_name)
     return parsed[0] if parsed else None
+
+
+def place_of(flat_name: str) -> int | None:
+    """The length of the list in a name as `ranking.frozen.ndcg_at_10`, None for other names."""
+    parsed = _parsed(flat_name)
+    return int(parsed[2]) if parsed and parsed[2] else None
+
+
+def of_model(flat_name: str) -> Metric | None:
+    """As `metric_of`, but only for metrics of the model itself: neither of a baseline nor a difference from one."""
+    parsed = _parsed(flat_name)
+    return parsed[0] if parsed and not parsed[1] and flat_name.startswith(f"{parsed[0].task}.") else None
 
 
 def label_of(flat_name: str) -> str:
@@ -178,12 +210,10 @@ def stored_terms(per_user: pd.DataFrame, flat_name: str) -> tuple[pd.Index, Term
     None for a metric that this table does not hold: one of a baseline, a difference, or one that is no mean over users
     or rows.
     """
-    parsed = _parsed(flat_name)
-    task, _, rest = flat_name.partition(".")
-    knowledge, _, name = rest.partition(".")
-    if not parsed or parsed[1] or parsed[0].task != task:
+    metric = of_model(flat_name)
+    if metric is None:
         return None
-    metric = parsed[0]
+    task, knowledge, name = flat_name.split(".")
     column = f"{knowledge}_{metric.column or name}"
     if column not in per_user:
         return None
@@ -192,9 +222,14 @@ def stored_terms(per_user: pd.DataFrame, flat_name: str) -> tuple[pd.Index, Term
     return pd.Index(table[USER_ID]), metric.terms(table[column].to_numpy(np.float64), n)
 
 
-def list_length(ks: tuple[int, ...]) -> int:
+def list_length(ks: Collection[int]) -> int:
     """The headline k: 10 if it is one of them, else the longest."""
     return 10 if 10 in ks else max(ks)
+
+
+def headline_length(flat_names: Iterable[str]) -> int:
+    """The headline k of the metrics with these names."""
+    return list_length({k for name in flat_names if (k := place_of(name)) is not None} or {10})
 
 
 def _parsed(flat_name: str) -> tuple[Metric, str | None, str | None] | None:

@@ -1,6 +1,5 @@
 """The whole of featurizing: from the canonical tables to integer indices and the few numbers of each row."""
 
-import difflib
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from widedeep.columns import GENRES, ITEM, ITEM_ID, RATING, SPLIT, TIMESTAMP, TITLE, TRAIN, USER, USER_ID
-from widedeep.errors import UserError
+from widedeep.errors import UserError, nearest
 from widedeep.features import history
 from widedeep.features.encode import encode_entities, index_codes
 from widedeep.features.files import FeatureTables
@@ -180,8 +179,7 @@ def _crosses(fields: list[Field], params: FeaturizeParams) -> tuple[tuple[Cross,
         if wrong:
             known = [field.name for field in fields if not field.name.endswith("_bucket")]
             known += [name for name in OPTIONAL_FIELDS if name not in known]
-            near = difflib.get_close_matches(wrong[0], known, n=1)
-            hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(known)}."
+            hint = nearest(wrong[0], known, f"Known: {', '.join(known)}.")
             raise UserError(f"featurize.crosses: {list(names)} names the unknown field '{wrong[0]}'. {hint}")
         if unknown:
             left_out.append(names)

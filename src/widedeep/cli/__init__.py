@@ -1,0 +1,48 @@
+"""The command `widedeep`. Run it in the root of the repository: the paths are those of dvc.yaml.
+
+Everything heavy is imported inside the functions of the commands, so that help and completion answer at once.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from widedeep.cli import studies, versions
+from widedeep.errors import FAILED, MISTAKE, show
+
+APP = typer.Typer(
+    help="Compare, tune and measure the recommender that `dvc repro` trains. Run it in the root of the repository.\n\n"
+    "Exit status of every command: 0, or 1 for a broken gate or a failed run, or 2 for a mistake in the call.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (
+    versions.compare,
+    versions.history,
+    studies.tune,
+    studies.presets,
+    studies.noise,
+    studies.ablation,
+    studies.benchmark,
+):
+    APP.command()(command)
+APP.command("drift", hidden=True, help="Do the same as `widedeep compare`.")(versions.compare)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status. Errors that the user can mend are one line on stderr."""
+    try:
+        status = typer.main.get_command(APP).main(arguments, prog_name="widedeep", standalone_mode=False)
+        sys.stdout.flush()
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "widedeep"
+        print(f"error: {error.format_message()} (see {command} --help)", file=sys.stderr)
+        return MISTAKE
+    except typer.Abort:
+        return FAILED
+    except Exception as error:
+        return show(error, MISTAKE)
+    return status or 0

@@ -1,0 +1,183 @@
+"""The commands about versions of the recommender: `widedeep compare` and `widedeep history`."""
+
+import json
+import sys
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from widedeep.cli import complete
+from widedeep.errors import FAILED, UserError
+from widedeep.files import read_json, replacing
+from widedeep.revisions import WORKSPACE, Paths
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from widedeep.compare.page import OverTime
+
+PARAMS = Path("params.yaml")
+NOISE = Path("reports/noise.json")
+PATHS = Paths(
+    metrics=Path("reports/metrics.json"),
+    params=PARAMS,
+    data=Path("reports/data.json"),
+    tables=Path("data/interim"),
+    per_user=Path("reports/per_user.parquet"),
+    lock=Path("dvc.lock"),
+)
+MODEL = "models"  # as in dvc.lock
+NUMBERS = Path("reports/drift.json")
+WINDOWS = Path("reports/plots/drift.csv")
+POLICIES = Path("studies/drift")  # a results.csv here, and one in the folder of each further data set
+LAST = 20  # commits of a history
+
+
+def compare(
+    old: Annotated[
+        str, typer.Argument(metavar="A", help="The earlier version.", autocompletion=complete.revisions)
+    ] = "HEAD",
+    new: Annotated[
+        str, typer.Argument(metavar="B", help="The later version.", autocompletion=complete.revisions)
+    ] = WORKSPACE,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show every metric: all list lengths, and the baselines.")
+    ] = False,
+    markdown: Annotated[bool, typer.Option("--md", help="Print Markdown, to paste into a merge request.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every metric as JSON.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write a page with verdicts, history and drift of the data."),
+    ] = None,
+) -> int:
+    """Compare the metrics of two versions: better, worse, or noise?
+
+    A version is a git commit, tag or branch, a DVC experiment, or `workspace` for the files as they are now.
+
+    The exit status is 1 if a gate of `compare.gates` in params.yaml is broken.
+    """
+    if markdown and as_json:
+        raise UserError("--md and --json exclude each other. Give one of them.")
+    from widedeep.compare.compare import compare
+    from widedeep.compare.gates import judge
+    from widedeep.compare.noise import read_noise
+    from widedeep.compare.page import render_compare_page
+    from widedeep.compare.table import as_values, headline, render_markdown, render_text
+    from widedeep.evaluation.bootstrap import Bootstrap
+    from widedeep.params import load_params
+    from widedeep.revisions import load
+
+    params = load_params(PARAMS)
+    gates = params.compare.gates
+    bootstrap = Bootstrap(params.evaluate.bootstrap_replicates, params.evaluate.seed)
+    comparison = compare(load(old, PATHS), load(new, PATHS), read_noise(NOISE), bootstrap)
+    outcomes = judge(gates, {row.metric: row for row in comparison.rows})
+    rows = comparison.rows if every else headline(comparison, gates)
+    if as_json:
+        print(json.dumps(as_values(comparison, outcomes), indent=2, ensure_ascii=False, allow_nan=False))
+    elif markdown:
+        print(render_markdown(comparison, rows, outcomes), end="")
+    else:
+        print(render_text(comparison, rows, outcomes, brief=not every), end="")
+    if html:
+        page = render_compare_page(comparison, headline(comparison, gates), outcomes, _over_time())
+        with replacing(html) as partial:
+            partial.write_text(page, encoding="utf-8")
+    for outcome in outcomes:
+        if outcome.broken:
+            print(f"broken gate: {outcome.metric}: {outcome.why}", file=sys.stderr)
+    return FAILED if any(outcome.broken for outcome in outcomes) else 0
+
+
+def history(
+    last: Annotated[int, typer.Option(min=1, metavar="N", help="Show at most this many commits.")] = LAST,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TAG", help="Begin with the metrics of this tag or commit.", autocompletion=complete.revisions
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Show this metric, as in rating.online.rmse or 'ranking.*'. Repeat the option for more metrics.",
+        ),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write a table. It has every metric unless --metric names some."),
+    ] = None,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a picture.")] = None,
+) -> None:
+    """Show the metrics of every commit that changed them.
+
+    Each value stands with its interval and with the parameters that changed.
+    """
+    from widedeep.compare.history import as_table, chosen, headline_metrics, history, remarks, render_history
+
+    commits = history(PATHS, MODEL, last, since)
+    metrics = chosen(commits, metric) if metric else headline_metrics(commits)
+    print(render_history(commits, metrics), end="")
+    for remark in remarks(commits):
+        print(f"note: {remark}", file=sys.stderr)
+    if csv:
+        with replacing(csv) as partial:
+            as_table(commits, metrics if metric else chosen(commits, ["*"])).to_csv(partial, index=False)
+    if svg:
+        from widedeep.report.change_charts import sheet
+        from widedeep.report.pictures import history_pictures
+
+        charts = [(picture.title, picture.svg) for picture in history_pictures(commits, metrics)]
+        with replacing(svg) as partial:
+            partial.write_text(sheet(charts), encoding="utf-8")
+
+
+def _over_time() -> "OverTime":
+    """Collect what the page shows beside the verdicts.
+
+    Missing parts stay empty. If the git history cannot be read, the reason is kept as a note.
+    """
+    import pandas as pd
+
+    from widedeep.compare.history import history, remarks
+    from widedeep.compare.page import OverTime
+    from widedeep.report.pictures import POLICY_COLUMNS, WINDOW_COLUMNS
+
+    try:
+        commits = history(PATHS, MODEL, LAST)
+        notes = remarks(commits)
+    except UserError as error:
+        commits, notes = [], [str(error)]
+    policies = [_table(path, POLICY_COLUMNS) for path in sorted(POLICIES.rglob("results.csv"))]
+    windows = _table(WINDOWS, WINDOW_COLUMNS) if WINDOWS.exists() else None
+    return OverTime(commits, notes, _numbers(), windows, pd.concat(policies) if policies else None)
+
+
+def _numbers() -> dict[str, Any] | None:
+    try:
+        numbers = read_json(NUMBERS)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise UserError(f"{NUMBERS} is not valid JSON ({error}). `dvc repro drift` makes it anew.") from None
+    if not isinstance(numbers, dict):
+        raise UserError(f"{NUMBERS} must hold names and numbers. Got {type(numbers).__name__} instead.")
+    return numbers
+
+
+def _table(path: Path, columns: Collection[str]) -> "pd.DataFrame":
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path)
+    except ValueError as error:
+        raise UserError(f"{path} is not a table ({str(error).strip()}). Make it anew, or remove it.") from None
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise UserError(
+            f"{path} must have the columns {', '.join(columns)}. {', '.join(missing)} are missing: make or remove it."
+        )
+    return table
