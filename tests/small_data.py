@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
-from widedeep.features.store import Features
 
 from widedeep.columns import RATINGS_SCHEMA
-from widedeep.features.build import FeatureTables, build_features
-from widedeep.files import write_json
+from widedeep.features.build import build_features
+from widedeep.features.files import FeatureTables
+from widedeep.features.tensors import FeatureSet, feature_set
 from widedeep.models.registry import ENTRIES
 from widedeep.params import FeaturizeParams, Params, Recipe, changed, dotted, load_params, nested
 from widedeep.tables.files import About, Tables
@@ -132,7 +131,9 @@ def featurize(ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame) -
         tables = {"ratings": ratings, "items": items, "users": users}
         given = [changes.pop(name, table) for name, table in tables.items()]
         earlier = changes.pop("earlier", None)
-        return build_features(coded(*given, split=split), FeaturizeParams(**(DEFAULTS | changes)), earlier)
+        return build_features(
+            coded(given[0], given[1], given[2], split), FeaturizeParams(**(DEFAULTS | changes)), earlier
+        )
 
     return build
 
@@ -150,15 +151,14 @@ def load(
     rated: pd.DataFrame,
     users: pd.DataFrame,
     items: pd.DataFrame,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[..., Features]:
+) -> Callable[..., FeatureSet]:
     """Features of `rated` by kind of split and, where given, by other params; all rows are loaded."""
     users, items = users.assign(age=np.arange(10) ** 2), items.assign(length=np.arange(31) % 8)
 
     @cache
-    def of(split: str, **changes: Any) -> Features:
+    def of(split: str, **changes: Any) -> FeatureSet:
         tables = featurize(split, ratings=rated, users=users, items=items, **changes)
-        return Features.load(written(tables, tmp_path_factory.mktemp(split)), *SPLITS)
+        return feature_set(tables, *SPLITS)
 
     return of
 
@@ -172,16 +172,15 @@ def coded(ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame, split
         pa.Table.from_pandas(rows[RATINGS_SCHEMA.names], RATINGS_SCHEMA, preserve_index=False),
         items.rename(columns={"item_id": "item"}).assign(item=range(len(items))),
         users.rename(columns={"user_id": "user"}).assign(user=range(len(users))),
-        *(pa.array(map(str, ids[key]), pa.string()) for key in ("item", "user")),
+        pa.array(map(str, ids["item"]), pa.string()),
+        pa.array(map(str, ids["user"]), pa.string()),
         About("csv", (0.5, 5.0), split, {}),
     )
 
 
 def written(tables: FeatureTables, folder: Path) -> Path:
     """The features folder that the stage would write."""
-    for name in ("rows", "users", "items"):
-        pq.write_table(getattr(tables, name), folder / f"{name}.parquet")
-    write_json(folder / "features.json", tables.spec.as_dict())
+    tables.save(folder)
     return folder
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from widedeep.features.store import Features
 
 from studies.ablation.run import ablate, ndcgs, squared_errors
 from studies.tuning.presets import load_preset
@@ -17,18 +16,23 @@ from tests.small_data import small_params, small_recipe
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.evaluation import ranking
 from widedeep.evaluation.bootstrap import Estimate, verdict
+from widedeep.features.assemble import grid
+from widedeep.features.ragged import Ragged
+from widedeep.features.tensors import FeatureSet
 from widedeep.models.bias import Bias
 from widedeep.models.global_mean import GlobalMean
 from widedeep.models.registry import ModelConfig
 from widedeep.params import changed, load_params, merged, nested
-from widedeep.scoring import UserItems, top_items
+from widedeep.scoring import top_items
 
-Load = Callable[..., Features]
+Load = Callable[..., FeatureSet]
 
 
 def test_same_parameters_have_no_difference_and_others_have_their_own_value(load: Load) -> None:
     features = load("random")
-    without_deep = {f"models.wide_deep.{key}": value for key, value in (("hidden", []), ("dropout", 0), ("factors", 4))}
+    without_deep: dict[str, Any] = {
+        f"models.wide_deep.{key}": value for key, value in (("hidden", []), ("dropout", 0), ("factors", 4))
+    }
     table = ablate(features, small_params(epochs=1), {"same": {}, "no deep part": without_deep}, seeds=1)
     assert table["variant"].tolist() == ["preset", "same", "no deep part"]
     assert table.loc[1, ["difference", "low", "high"]].tolist() == [0, 0, 0]
@@ -53,11 +57,11 @@ def test_ndcg_is_that_of_the_evaluation(load: Load) -> None:
     place = np.searchsorted(users.numpy(), liked.user.numpy())
     catalogue = liked.item.new_tensor(range(len(features.items)))
     first = liked.timestamp.new_tensor([int(liked.timestamp[liked.user == user].min()) for user in users])
-    scores = model(features.grid(users, catalogue, first, model.reads, with_history=True)).ranking
+    scores = model(grid(features, users, catalogue, first, model.reads, with_history=True)).ranking
     known = np.isin(train.user.numpy(), users.numpy())
     owner = liked.user.new_tensor(np.searchsorted(users.numpy(), train.user.numpy()[known]))
-    rated = UserItems.from_pairs(owner, train.item[liked.user.new_tensor(np.flatnonzero(known))], len(users))
-    expected = ranking.ndcg(lists(top_items(scores, rated, 10), pairs=(place, liked.item)), 10)
+    rated = Ragged.of(owner, train.item[known], train.rating[known], train.timestamp[known], len(users))
+    expected = ranking.ndcg(lists(top_items(scores, rated, 10).items, pairs=(place, liked.item)), 10)
     np.testing.assert_allclose(ndcgs(features, model, params)[0], expected, rtol=1e-5)
 
 

@@ -55,10 +55,10 @@ Run = Callable[[Stream], list[Judged | Scored]]
 
 
 @pytest.fixture(scope="module")
-def run(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(params: Params) -> Run:
     policies = Policies(params={}, initial=0.5, windows=WINDOWS, validation=0.2, warm_start={}, replay=0)
     warm = params.recipe.with_train(epochs=2)
-    return lambda stream: [*prequential(stream, params, policies, warm, tmp_path_factory.mktemp("moments"))]
+    return lambda stream: [*prequential(stream, params, policies, warm)]
 
 
 @pytest.fixture(scope="module")

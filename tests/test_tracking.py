@@ -14,7 +14,7 @@ import yaml
 from stages import evaluate, train
 from tests.conftest import FAST
 from tests.small_data import coded, written
-from widedeep.features.build import FeatureTables
+from widedeep.features.files import FeatureTables
 from widedeep.files import sha256, write_json
 from widedeep.tracking import EXPERIMENT, FEATURES_HASH, MODEL_HASH, Tracker, log_metrics
 

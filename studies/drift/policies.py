@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any, NamedTuple
 
 import pandas as pd
-import torch
 from annotated_types import Ge, Gt, Lt
 
 from studies.drift.stream import Moment, Stream, moment, seen_by
@@ -23,13 +22,14 @@ from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
 from widedeep.models.registry import Architecture
 from widedeep.params import EvaluateParams, Params, Recipe, changed, checked
+from widedeep.scoring import predict
 from widedeep.sections import Float, Int, Section, Share, read_yaml
+from widedeep.tables.files import external
 from widedeep.training.fit import fit
 from widedeep.training.grow import grow, new_rows
 
 STALE, RETRAIN, WARM_START = "stale", "retrain", "warm_start"
 PLACES = 10
-ROWS = 2**15  # scored at a time
 
 Part = Annotated[Float, Gt(0), Lt(1)]
 
@@ -80,33 +80,30 @@ def load_policies(path: Path, params: Params) -> tuple[Policies, Params, Recipe]
     return policies, params, changed(params, policies.warm_start, f"{path}, warm_start").recipe
 
 
-def prequential(
-    stream: Stream, params: Params, policies: Policies, warm: Recipe, folder: Path
-) -> Iterator[Judged | Scored]:
+def prequential(stream: Stream, params: Params, policies: Policies, warm: Recipe) -> Iterator[Judged | Scored]:
     """Judge every policy in every window; and score every model of `retrain` on its own and all later windows.
 
-    `folder` holds the features of each moment, and is empty. The epochs of `retrain` are those at which the rating of
-    the last `policies.validation` of the initial part was predicted best, trained on what is before. There is nothing
-    to validate on later: the freshest ratings train.
+    The epochs of `retrain` are those at which the rating of the last `policies.validation` of the initial part was
+    predicted best, trained on what is before. There is nothing to validate on later: the freshest ratings train.
     """
     first = int(stream.starts[0])
-    choice = moment(stream, first, params.featurize, folder / "choice", validation=policies.validation)
+    choice = moment(stream, first, params.featurize, validation=policies.validation)
     epochs = trained(choice.training, params.recipe).epochs
     recipe = params.recipe.with_train(epochs=epochs)
     about = recipe.architecture
     print(f"epochs of {RETRAIN}: {epochs}", flush=True)
 
     judging = params.evaluate.model_copy(update={"ks": (PLACES,)})
-    known = moment(stream, first, params.featurize, folder / "1")
+    known = moment(stream, first, params.featurize)
     initial = last = trained(known.training, recipe)
     spec = known.features.spec
     for window, start in enumerate(stream.starts.tolist(), 1):
         fresh = known
         newest = initial
         if window > 1:
-            fresh = moment(stream, start, params.featurize, folder / f"{window}")
+            fresh = moment(stream, start, params.featurize)
             newest = trained(fresh.training, recipe)
-            grown = moment(stream, start, params.featurize, folder / f"{window}-grown", known.vocabulary)
+            grown = moment(stream, start, params.featurize, known.vocabulary)
             since = int(stream.starts[window - 2]) - 1
             last = warmed(last.model, known, grown, since, warm, policies.replay)
             known = grown
@@ -156,14 +153,11 @@ def judged(
     return Judged(window, policy, per_user, seconds)
 
 
-@torch.no_grad()
 def scores(at: Moment, model: Model, trained_before: int, windows: int) -> Iterator[Scored]:
     """Errors on every window from `trained_before` on, with live histories, clipped to the rating scale."""
     rows = at.features.splits[TEST]
-    low, high = at.features.spec.rating_scale
-    parts = [model(at.features.inputs(part, model.reads)).rating for part in rows.parts(ROWS)]
-    predicted = torch.cat(parts).clamp(low, high).double()
-    user = at.features.users.ids[rows.user.numpy()]
+    predicted = predict({"model": model}, at.features, rows)["model"].double()
+    user = external(at.features.names.user_ids, rows.user.numpy()).to_numpy(zero_copy_only=False)
     for window in range(trained_before, windows + 1):
         own = at.window == window
         yield Scored(trained_before, window, per_user_errors(user[own.numpy()], rows.rating[own], predicted[own]))

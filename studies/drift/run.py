@@ -33,7 +33,7 @@ from widedeep.tables.files import Tables
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     torch.set_num_threads(1)
-    with exit_on_user_error(), TemporaryDirectory(prefix="widedeep-") as folder:
+    with exit_on_user_error():
         given = load_params(options.params)
         policies, params, warm = load_policies(options.policies, given)
         if options.tables:
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream = of_dataset(options.dataset, options.source, params.preprocess, policies)
         if options.rehearse:
             stream = stream.initial_part(policies.initial, policies.windows)
-        done = [*prequential(stream, params, policies, warm, Path(folder)), *one_pass(stream)]
+        done = [*prequential(stream, params, policies, warm), *one_pass(stream)]
         bootstrap = Bootstrap(params.evaluate.bootstrap_replicates, params.evaluate.seed)
         found = results(stream, [one for one in done if isinstance(one, Judged)], bootstrap)
         crossed = matrix(stream, [one for one in done if isinstance(one, Scored)], bootstrap)

@@ -21,8 +21,7 @@ from widedeep.params import Params, changed, nested
 from widedeep.training.callbacks import Row
 from widedeep.training.data import TrainingData
 from widedeep.training.fit import fit
-from widedeep.training.module import VALIDATION_NDCG, VALIDATION_RMSE
-from widedeep.training.tasks import RANKING
+from widedeep.training.tasks import RANKING, VALIDATION_NDCG, VALIDATION_RMSE
 
 # What a trial keeps beside its loss.
 VALUES, EPOCH, MEASURED, REASON = "values", "epoch", "validation", "pruned"

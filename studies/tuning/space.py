@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import optuna
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from widedeep.errors import UserError, nearest
 from widedeep.models.registry import ENTRIES, Task
@@ -179,8 +179,12 @@ def _values(here: str, key: str, entry: Mapping[str, Any]) -> Range | Choices:
 def _value(here: str, key: str, value: Any) -> Any:
     """The value as its section would have it. What values must go together is known when a trial has drawn them."""
     section, _, name = key.rpartition(".")
-    sections = {"train": TrainParams, "train.rating": RatingParams, "train.ranking": RankingParams}
-    owner = sections.get(section) or ENTRIES[section.removeprefix("models.")].config
+    sections: dict[str, type[BaseModel]] = {
+        "train": TrainParams,
+        "train.rating": RatingParams,
+        "train.ranking": RankingParams,
+    }
+    owner = sections[section] if section in sections else ENTRIES[section.removeprefix("models.")].config
     field = owner.model_fields[name]
     annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     check: Callable[[Any], Any] = TypeAdapter(annotation).validate_python

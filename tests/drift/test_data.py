@@ -12,7 +12,7 @@ import pytest
 
 from widedeep.drift.data import COLUMNS, DataDrift, data_drift, describe
 from widedeep.drift.distribution import population_stability_index
-from widedeep.features.build import FeatureTables
+from widedeep.features.files import FeatureTables
 
 Featurize = Callable[..., FeatureTables]
 
@@ -26,7 +26,7 @@ def tables(featurize: Featurize, rated: pd.DataFrame, users: pd.DataFrame, items
 
 
 def drift_of(tables: FeatureTables, rows: pa.Table | None = None, windows: Any = 5) -> DataDrift:
-    return data_drift(tables.rows if rows is None else rows, tables.users, tables.items, tables.spec, windows)
+    return data_drift(tables if rows is None else replace(tables, rows=rows), windows)
 
 
 def with_column(rows: pa.Table, name: str, values: Any) -> pa.Table:

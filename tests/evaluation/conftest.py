@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pytest
 import torch
-from widedeep.features.store import Features
 
 from tests.small_data import small_recipe, written
 from widedeep.evaluation.background import Background
 from widedeep.evaluation.judge import Evaluation, judge
-from widedeep.features.build import FeatureTables
+from widedeep.features.files import FeatureTables
+from widedeep.features.tensors import FeatureSet, load_features
 from widedeep.models.build import build
 from widedeep.models.model import Model
 from widedeep.models.registry import Architecture
@@ -24,7 +24,7 @@ from widedeep.training.fit import Fit, fit
 class Judged(NamedTuple):
     """An evaluation with what it was made from: the score tables, what they were scored by, and the learning curves."""
 
-    features: Features
+    features: FeatureSet
     model: Model
     about: Architecture
     params: EvaluateParams
@@ -53,7 +53,7 @@ def judge_fixture(
         own: dict[str, Any] = {"ks": (1, 5), "relevant_rating": None, "ranked_users": 100}
         own |= {"bootstrap_replicates": 100, "seed": 0}
         params = EvaluateParams(**(own | {name: changes.pop(name) for name in own if name in changes}))
-        features = Features.load(written(featurize(split, **changes), tmp_path), "train", "validation", "test")
+        features = load_features(written(featurize(split, **changes), tmp_path), "train", "validation", "test")
         recipe = small_recipe(**{"epochs": 2} | dict(train or {}))
         about = recipe.architecture
         if trained:
@@ -68,7 +68,7 @@ def judge_fixture(
                 torch.nn.init.zeros_(weights)
         facts = changes.get("ratings", ratings), changes.get("items", items)
         background = Background.of(*facts, "csv", features.spec.rating_scale)
-        tables = score_tables(features, done.model, about.model, about, params)
+        tables = score_tables(features, done.model, about, params)
         evaluation = judge(*tables, background, params)
         made_of = features, done.model, about, params, background
         return Judged(*made_of, *tables, evaluation, pd.DataFrame(done.curves), done.epoch)

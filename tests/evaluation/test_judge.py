@@ -3,19 +3,21 @@
 import json
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
-from widedeep.features.store import Features
 
 from tests.evaluation.conftest import Judged
 from tests.small_data import BASELINES, NETWORKS
 from widedeep.errors import UserError
 from widedeep.evaluation.judge import judge as judge_tables
-from widedeep.features.build import FeatureTables
+from widedeep.features.assemble import ask, history, listed
+from widedeep.features.files import FeatureTables
 from widedeep.report.labels import MODEL_LABELS
 from widedeep.scoring import COMPARED, score_tables
 
@@ -61,7 +63,7 @@ def test_bias_baseline_frozen_by_hand(judge: Judge, ratings: pd.DataFrame) -> No
     judged = judge()
     train, test = (ratings[ratings["split"] == split] for split in ("train", "test"))
     rows = judged.features.splits["test"]
-    frozen = judged.features.frozen_history(rows.user, rows.item, rows.timestamp)
+    frozen = history(judged.features, rows.user, rows.item, rows.timestamp)
     names = [field.name for field in judged.features.spec.of_kind("history")]
     mean = train["rating"].mean()
     of_item = (train["rating"] - mean).groupby(train["item_id"]).agg(["sum", "count"])
@@ -138,6 +140,7 @@ def test_lists_hold_every_item_but_those_of_training_best_first(
     """The scores of the grid, and the predicted ratings, are those of the pairs, listed one by one."""
     judged = judge(train=train, ks=(31,))
     features, model = judged.features, judged.model
+    user_ids, item_ids = (ids.cast(pa.int64()).to_pylist() for ids in features.names[:2])
     rated = ratings[ratings["split"] == "train"]
     first = ratings[ratings["split"] == "test"].groupby("user_id")["timestamp"].min()
     lists = judged.recommendations[judged.recommendations["model"] == judged.about.model]
@@ -145,15 +148,14 @@ def test_lists_hold_every_item_but_those_of_training_best_first(
     for user, own in lists.groupby("user_id"):
         assert own["rank"].tolist() == list(range(1, len(own) + 1))
         seen = set(rated.loc[rated["user_id"] == user, "item_id"])
-        assert sorted(own["item_id"]) == sorted(set(features.items.ids.tolist()) - seen)
-        listed = torch.searchsorted(features.items.ids, torch.tensor(own["item_id"].to_numpy()))
-        owner = torch.searchsorted(features.users.ids, torch.tensor(int(user))).expand(len(listed))
-        asked = torch.tensor(int(first[user])).expand(len(listed))
-        inputs = features.listed(owner, listed, asked, model.reads)
-        known = inputs._replace(history=features.frozen_history(owner, listed, asked))
+        assert sorted(own["item_id"]) == sorted(set(item_ids) - seen)
+        items = torch.tensor([item_ids.index(item) for item in own["item_id"]])
+        asked = ask(features, torch.tensor(user_ids.index(user)), items, torch.tensor(int(first[user])))
+        known = listed(features, asked, model.reads)
         with torch.no_grad():
-            scores = model(known if model.ranks_with_history else inputs).ranking.expand(len(listed))
-            predicted = model(known).rating.expand(len(listed)).clamp(0.5, 5)
+            seen_by_head = known if model.ranks_with_history else known._replace(history=None)
+            scores = model(seen_by_head).ranking.expand(len(items))
+            predicted = model(known).rating.expand(len(items)).clamp(0.5, 5)
         assert (scores.diff() <= 1e-5).all()
         np.testing.assert_allclose(own["score"], scores, atol=1e-5)
         np.testing.assert_allclose(own["predicted"], predicted, atol=1e-5)
@@ -164,9 +166,13 @@ def test_ratings_of_a_model_that_ranks_are_the_line_of_its_score(judge: Judge) -
     features, model = judged.features, judged.model
     rows = features.splits["test"]
     with torch.no_grad():
-        score = model(features.listed(rows.user, rows.item, rows.timestamp, model.reads)).ranking
+        score = model(
+            listed(features, ask(features, rows.user, rows.item, rows.timestamp, with_history=False), model.reads)
+        ).ranking
         known = features.splits["train"]
-        before = model(features.listed(known.user, known.item, known.timestamp, model.reads)).ranking
+        before = model(
+            listed(features, ask(features, known.user, known.item, known.timestamp, with_history=False), model.reads)
+        ).ranking
     slope, intercept = np.polyfit(before.double(), known.rating.double(), 1)
     expected = rmse(intercept + slope * score.double().numpy(), rows.rating.numpy())
     for knowledge in ("online", "frozen"):
@@ -219,11 +225,9 @@ def test_no_relevant_test_item_leaves_ratings_and_beyond_accuracy(judge: Judge) 
 def test_no_test_row_is_an_error(judge: Judge) -> None:
     judged = judge()
     rows = judged.features.splits["test"]
-    none = type(rows)(**{name: value[:0] for name, value in vars(rows).items()})
-    splits = judged.features.splits | {"test": none}
-    features = Features(**(vars(judged.features) | {"splits": splits}))
+    features = replace(judged.features, splits=judged.features.splits | {"test": rows[:0]})
     with pytest.raises(UserError, match="There is no test row"):
-        score_tables(features, judged.model, judged.about.model, judged.about, judged.params)
+        score_tables(features, judged.model, judged.about, judged.params)
     with pytest.raises(UserError, match="There is no test row"):
         judge_tables(judged.predictions[:0], judged.recommendations, judged.background, judged.params)
 

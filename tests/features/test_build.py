@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from widedeep.errors import UserError
-from widedeep.features.build import FeatureTables
+from widedeep.features.files import FeatureTables
 
 Featurize = Callable[..., FeatureTables]
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from widedeep.features.build import FeatureTables
+from widedeep.features.files import FeatureTables
 from widedeep.features.history import history, nearby
 from widedeep.features.spec import Damping, Kind, history_columns
 

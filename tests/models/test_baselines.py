@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from widedeep.features.store import Features
 
 from tests.small_data import small_recipe
-from widedeep.features.build import FeatureTables
+from widedeep.features.assemble import grid, listed
+from widedeep.features.files import FeatureTables
 from widedeep.features.inputs import Inputs, Reads
+from widedeep.features.tensors import FeatureSet
 from widedeep.models.build import build
 from widedeep.models.model import Model
 from widedeep.models.popularity import Popularity, least_squares
@@ -19,7 +20,7 @@ Featurize = Callable[..., FeatureTables]
 
 
 @pytest.fixture(scope="module")
-def features(load: Callable[..., Features]) -> Features:
+def features(load: Callable[..., FeatureSet]) -> FeatureSet:
     return load("temporal")
 
 
@@ -28,23 +29,23 @@ def rows(featurize: Featurize, rated: pd.DataFrame) -> pd.DataFrame:
     return featurize(ratings=rated).rows.to_pandas()
 
 
-def fitted(features: Features, name: str) -> Model:
+def fitted(features: FeatureSet, name: str) -> Model:
     model = build(features.spec, small_recipe(model=name).architecture)
     model.fit(features)
     return model
 
 
-def inputs_of(features: Features, split: str = "test") -> Inputs:
-    return features.inputs(features.splits[split], Reads())
+def inputs_of(features: FeatureSet, split: str = "test") -> Inputs:
+    return listed(features, features.splits[split], Reads())
 
 
-def test_global_mean_is_that_of_the_training_ratings(features: Features, rated: pd.DataFrame) -> None:
+def test_global_mean_is_that_of_the_training_ratings(features: FeatureSet, rated: pd.DataFrame) -> None:
     mean = rated.loc[rated["split"] == "train", "rating"].mean()
     output = fitted(features, "global_mean")(inputs_of(features))
     assert output.rating.tolist() == pytest.approx([mean] * len(features.splits["test"]))
 
 
-def test_bias_adds_the_damped_means_of_user_and_item(features: Features, rows: pd.DataFrame) -> None:
+def test_bias_adds_the_damped_means_of_user_and_item(features: FeatureSet, rows: pd.DataFrame) -> None:
     rows = rows[rows["split"] == "test"]
     expected = features.spec.mean + rows["user_mean"] + rows["item_mean"]
     output = fitted(features, "bias")(inputs_of(features))
@@ -53,7 +54,7 @@ def test_bias_adds_the_damped_means_of_user_and_item(features: Features, rows: p
 
 
 def test_popularity_is_the_least_squares_line_on_the_logarithm_of_the_count(
-    features: Features, rows: pd.DataFrame
+    features: FeatureSet, rows: pd.DataFrame
 ) -> None:
     train, test = rows[rows["split"] == "train"], rows[rows["split"] == "test"]
     slope, intercept = np.polyfit(np.log1p(train["item_count"]), train["rating"], 1)
@@ -62,15 +63,15 @@ def test_popularity_is_the_least_squares_line_on_the_logarithm_of_the_count(
 
 
 def test_popularity_ranks_the_most_rated_first_even_if_they_are_rated_low(
-    features: Features, rated: pd.DataFrame
+    features: FeatureSet, rated: pd.DataFrame
 ) -> None:
     model = fitted(features, "popularity")
     assert isinstance(model, Popularity)
     model.line.copy_(torch.tensor([5.0, -1.0]))
     users = torch.tensor([0])
-    grid = features.grid(users, torch.arange(31), torch.tensor([1060]), Reads(), with_history=True)
+    inputs = grid(features, users, torch.arange(31), torch.tensor([1060]), Reads(), with_history=True)
     count = rated[rated["split"] == "train"]["item_id"].value_counts().reindex(range(1, 32), fill_value=0)
-    output = model(grid)
+    output = model(inputs)
     np.testing.assert_allclose(output.ranking[0].exp() - 1, count, atol=1e-4)
     np.testing.assert_allclose(output.rating, 5 - output.ranking)
 

@@ -9,16 +9,18 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 from torch import Tensor
-from widedeep.features.store import Features
 
 from tests.small_data import written
 from widedeep.errors import UserError
-from widedeep.features.build import FeatureTables
+from widedeep.features.assemble import ask, grid, listed
+from widedeep.features.files import FeatureTables
 from widedeep.features.inputs import Reads
+from widedeep.features.tensors import FeatureSet, load_features
 from widedeep.models import ease
 from widedeep.models.ease import Ease, check_catalogue, ease_weights
 from widedeep.models.popularity import Popularity
 from widedeep.models.registry import EaseConfig, ModelConfig
+from widedeep.training.fit import set_line
 
 NO_PAIRS = torch.zeros(0, dtype=torch.int64)
 
@@ -81,13 +83,14 @@ def test_a_catalogue_that_does_not_fit_is_refused_with_what_to_choose_instead() 
     check_catalogue(ease.MAX_ITEMS, "EASE")
 
 
-def fitted(features: Features, positive: float | None) -> Ease:
+def fitted(features: FeatureSet, positive: float | None) -> Ease:
     model = Ease(features.spec, EaseConfig(l2=2.0, positive_rating=positive))
     model.fit(features)
+    set_line(model, features)
     return model
 
 
-def chosen(features: Features, positive: float) -> Tensor:
+def chosen(features: FeatureSet, positive: float) -> Tensor:
     """(users, item indices): 1 for the training pairs rated at least so high."""
     rows = features.splits["train"]
     x = torch.zeros(len(features.users), int(features.items.categories[:, 0].max()) + 1)
@@ -97,7 +100,9 @@ def chosen(features: Features, positive: float) -> Tensor:
 
 
 @pytest.mark.parametrize("positive", [None, 3.0])
-def test_a_model_sums_the_weights_of_what_the_user_chose(load: Callable[..., Features], positive: float | None) -> None:
+def test_a_model_sums_the_weights_of_what_the_user_chose(
+    load: Callable[..., FeatureSet], positive: float | None
+) -> None:
     features = load("random")
     model = fitted(features, positive)
     x = chosen(features, positive or 0.0)
@@ -110,20 +115,20 @@ def test_a_model_sums_the_weights_of_what_the_user_chose(load: Callable[..., Fea
 
     users, items = torch.arange(10), torch.arange(31)
     index = features.items.categories[:, 0]
-    grid = model(features.grid(users, items, torch.zeros_like(users), model.reads))
+    found = model(grid(features, users, items, torch.zeros_like(users), model.reads))
     known = x.any(1)
-    np.testing.assert_allclose(grid.ranking[known], scores[:, index][known], atol=1e-5)
+    np.testing.assert_allclose(found.ranking[known], scores[:, index][known], atol=1e-5)
     train = features.splits["train"]
     score = scores[train.user, index[train.item]]
     slope, intercept = np.polyfit(score, train.rating, 1)
-    np.testing.assert_allclose(grid.rating, intercept + slope * scores[:, index], atol=1e-3)
+    np.testing.assert_allclose(found.rating, intercept + slope * scores[:, index], atol=1e-3)
 
 
 @torch.no_grad()
-def test_pairs_are_scored_batch_by_batch(load: Callable[..., Features], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pairs_are_scored_batch_by_batch(load: Callable[..., FeatureSet], monkeypatch: pytest.MonkeyPatch) -> None:
     features = load("temporal")
     model = fitted(features, None)
-    inputs = features.inputs(features.splits["test"], model.reads)
+    inputs = listed(features, features.splits["test"], model.reads)
     whole = model(inputs).ranking
     assert whole.unique().numel() > 10
     monkeypatch.setattr(ease, "BATCH", 7)
@@ -131,7 +136,7 @@ def test_pairs_are_scored_batch_by_batch(load: Callable[..., Features], monkeypa
 
 
 @pytest.fixture
-def few(featurize: Callable[..., FeatureTables], tmp_path: Path) -> Features:
+def few(featurize: Callable[..., FeatureTables], tmp_path: Path) -> FeatureSet:
     """Items 1 to 4 with 4, 2, 1 and 1 ratings. User 3 likes none of theirs, user 4 rated none, and user 5 rated what
     nobody else did."""
     rows = [(1, 1, 5.0), (1, 2, 5.0), (2, 1, 5.0), (2, 2, 4.0), (2, 3, 4.0), (3, 1, 1.0), (5, 4, 5.0), (6, 1, 4.0)]
@@ -140,36 +145,37 @@ def few(featurize: Callable[..., FeatureTables], tmp_path: Path) -> Features:
     items = pd.DataFrame({"item_id": [1, 2, 3, 4], "title": "T", "genres": [[] for _ in range(4)]})
     users = pd.DataFrame({"user_id": [1, 2, 3, 4, 5, 6]})
     tables = featurize("random", ratings=ratings, items=items, users=users, crosses=())
-    return Features.load(written(tables, tmp_path), "train", "test")
+    return load_features(written(tables, tmp_path), "train", "test")
 
 
 @torch.no_grad()
-def test_who_gets_no_score_from_others_gets_the_popular_items_first(few: Features) -> None:
+def test_who_gets_no_score_from_others_gets_the_popular_items_first(few: FeatureSet) -> None:
     model = fitted(few, 3.0)
     users, items = torch.arange(6), torch.arange(4)
-    grid = model(few.grid(users, items, torch.zeros_like(users), model.reads))
+    found = model(grid(few, users, items, torch.zeros_like(users), model.reads))
     for user in (2, 3, 4):  # the users 3, 4 and 5
-        assert grid.ranking[user].tolist() == [4, 2, 1, 1]
-        assert grid.rating[user].tolist() == [model.line[0]] * 4
+        assert found.ranking[user].tolist() == [4, 2, 1, 1]
+        assert found.rating[user].tolist() == [model.line[0]] * 4
 
     x = np.array([[1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0]])
     p = np.linalg.inv(x.T @ x + 2 * np.eye(4))
     weights = -p / np.diag(p)
     np.fill_diagonal(weights, 0)
     for user in (0, 1, 5):
-        np.testing.assert_allclose(grid.ranking[user], (x @ weights)[user], atol=1e-6)
+        np.testing.assert_allclose(found.ranking[user], (x @ weights)[user], atol=1e-6)
 
-    listed = model(few.listed(users[:, None], items, torch.tensor(0), model.reads))
-    torch.testing.assert_close(listed.ranking.view(6, 4), grid.ranking)
-    torch.testing.assert_close(listed.rating.view(6, 4), grid.rating)
+    pairs = ask(few, users[:, None], items, torch.tensor(0), with_history=False)
+    one_by_one = model(listed(few, pairs, model.reads))
+    torch.testing.assert_close(one_by_one.ranking.view(6, 4), found.ranking)
+    torch.testing.assert_close(one_by_one.rating.view(6, 4), found.rating)
 
 
 @torch.no_grad()
-def test_a_new_user_gets_the_list_of_the_popularity_model(load: Callable[..., Features]) -> None:
+def test_a_new_user_gets_the_list_of_the_popularity_model(load: Callable[..., FeatureSet]) -> None:
     features = load("temporal")
     user, items, asked_at = torch.tensor([3]), torch.arange(31), torch.tensor([1060])
     popularity = Popularity(features.spec, ModelConfig())
-    inputs = features.grid(user, items, asked_at, Reads(ease.ALL), with_history=True)
+    inputs = grid(features, user, items, asked_at, Reads(ease.ALL), with_history=True)
     found = fitted(features, None)(inputs).ranking
     assert found.unique().numel() > 3
     assert found.argsort(stable=True).equal(popularity(inputs).ranking.argsort(stable=True))

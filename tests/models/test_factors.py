@@ -6,16 +6,17 @@ from math import sqrt
 import pytest
 import torch
 from torch import Tensor, nn
-from widedeep.features.store import Features
 
+from widedeep.features.assemble import grid, listed
 from widedeep.features.inputs import Inputs, Reads, Side
+from widedeep.features.tensors import FeatureSet
 from widedeep.models.factors import Factors
 from widedeep.models.registry import WideDeepConfig
 
-Load = Callable[..., Features]
+Load = Callable[..., FeatureSet]
 
 
-def random_factors(features: Features, heads: int, reads: Reads) -> Factors:
+def random_factors(features: FeatureSet, heads: int, reads: Reads) -> Factors:
     torch.manual_seed(0)
     config = WideDeepConfig(
         embedding_deviation=0.1, factors=3, user_items=reads.user_items, item_users=reads.item_users
@@ -77,7 +78,7 @@ def test_scores_are_those_of_the_formula(load: Load, split: str, reads: Reads, h
     factors = random_factors(features, heads, reads)
     rows = features.splits["train"]
     hide_user, hide_item = torch.rand(2, len(rows)) < 0.5
-    inputs = features.inputs(rows, reads, hide_user, hide_item)
+    inputs = listed(features, rows, reads, hide_user, hide_item)
     user, item = inputs.pairs
     assert user is not None
     assert item is not None
@@ -93,7 +94,7 @@ def test_scores_of_a_grid_are_those_of_the_formula(load: Load, heads: int) -> No
     features, reads = load("temporal"), Reads(1000, 3)
     factors = random_factors(features, heads, reads)
     users, items = torch.tensor([3, 0, 7]), torch.arange(31)
-    inputs = features.grid(users, items, torch.full_like(users, 1060), reads)
+    inputs = grid(features, users, items, torch.full_like(users, 1060), reads)
     expected, square = naive(factors, inputs, torch.arange(3).repeat_interleave(31), items.repeat(3))
     scores, penalty = factors(inputs)
     torch.testing.assert_close(scores, expected.view(3, 31, heads), atol=1e-4, rtol=1e-4)
@@ -107,7 +108,7 @@ def test_the_item_of_a_row_never_speaks_for_it(load: Load, hidden: bool) -> None
     factors = random_factors(features, 1, reads)
     rows = features.splits["train"][:1]
     hide = torch.tensor([hidden])
-    factors(features.inputs(rows, reads, None, hide))[0].sum().backward()
+    factors(listed(features, rows, reads, None, hide))[0].sum().backward()
     assert factors.rated is not None
     gradient = factors.rated.weight.grad
     assert gradient is not None
@@ -119,7 +120,7 @@ def test_the_item_of_a_row_never_speaks_for_it(load: Load, hidden: bool) -> None
 def test_interactions_learn_in_mixed_precision(load: Load, precision: torch.dtype) -> None:
     features, reads = load("random"), Reads(1000, 1000)
     factors = random_factors(features, 1, reads)
-    inputs = features.inputs(features.splits["train"], reads)
+    inputs = listed(features, features.splits["train"], reads)
     with torch.autocast("cpu", dtype=precision):
         scores, _ = factors(inputs)
     torch.testing.assert_close(scores.float(), factors(inputs)[0], atol=0.2, rtol=0.05)

@@ -8,18 +8,19 @@ import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
-from widedeep.features.store import Features
 from widedeep.models.weights import load_model, save_model
 
 from tests.small_data import BASELINES, NETWORKS, small_recipe, written
 from widedeep.errors import UserError
-from widedeep.features.build import FeatureTables
-from widedeep.features.inputs import Inputs
+from widedeep.features.assemble import ask, grid, history, listed
+from widedeep.features.files import FeatureTables
+from widedeep.features.inputs import Inputs, Output
+from widedeep.features.tensors import FeatureSet, load_features
 from widedeep.models.build import build
-from widedeep.models.model import Ensemble, Model, Output
+from widedeep.models.model import Ensemble, Model
 from widedeep.models.registry import ENTRIES
 
-Load = Callable[..., Features]
+Load = Callable[..., FeatureSet]
 
 CROSSES = (("user_id", "genres"), ("gender", "year"), ("gender", "item_id", "genres"))
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -52,7 +53,7 @@ def randomize(model: Model) -> Model:
     return model.eval()
 
 
-def model_of(features: Features, variant: str) -> Model:
+def model_of(features: FeatureSet, variant: str) -> Model:
     changes = VARIANTS[variant]
     knobs = ENTRIES[changes.get("model", "wide_deep")].config.model_fields
     l2 = {name: value for name, value in {"wide_l2": 0.1, "factors_l2": 0.2}.items() if name in knobs}
@@ -83,16 +84,18 @@ def test_a_grid_is_scored_as_its_pairs_one_by_one(load: Load, split: str, varian
     users, items = torch.tensor([9, 3, 0]), torch.arange(31)  # user 3 and item 4 have no training rating
     asked = torch.tensor([1055, 1060, 1060])
     for known in (False, True):
-        grid = features.grid(users, items, asked, model.reads, with_history=known)
-        listed = features.listed(users[:, None], items, asked[:, None], model.reads)
+        gridded = grid(features, users, items, asked, model.reads, with_history=known)
+        one_by_one = listed(
+            features, ask(features, users[:, None], items, asked[:, None], with_history=False), model.reads
+        )
         if known:
             pairs = torch.broadcast_tensors(users[:, None], items, asked[:, None])
-            listed = listed._replace(history=features.frozen_history(*(part.flatten() for part in pairs)))
+            one_by_one = one_by_one._replace(history=history(features, *(part.flatten() for part in pairs)))
         elif variant in KNOW_NOTHING_ELSE:
             continue
-        found = scored(model, grid)
+        found = scored(model, gridded)
         assert found.rating.shape == found.ranking.shape == (3, 31)
-        assert_same(found, scored(model, listed))
+        assert_same(found, scored(model, one_by_one))
         if variant != "global_mean":
             assert found.rating.unique().numel() > 3
 
@@ -106,9 +109,9 @@ def test_a_row_is_scored_the_same_in_whatever_batch(load: Load, split: str, vari
     rows = features.splits["train"]
     rows = rows[torch.randint(len(rows), (60,))]  # some come twice
     hide_user, hide_item = torch.rand(2, 60) < 0.5
-    found = scored(model, features.inputs(rows, model.reads, hide_user, hide_item))
+    found = scored(model, listed(features, rows, model.reads, hide_user, hide_item))
     single = [
-        scored(model, features.inputs(rows[place], model.reads, hide_user[place], hide_item[place]))
+        scored(model, listed(features, rows[place], model.reads, hide_user[place], hide_item[place]))
         for place in (slice(row, row + 1) for row in range(60))
     ]
     rating, ranking, penalty = (torch.stack(parts) for parts in zip(*single, strict=True))
@@ -124,7 +127,7 @@ def test_saved_model_predicts_the_same_after_loading(load: Load, variant: str, t
     loaded, architecture = load_model(tmp_path, features.spec)
     assert architecture == about
     assert loaded.reads == model.reads
-    before, after = (scored(one, features.inputs(features.splits["test"], one.reads)) for one in (model, loaded))
+    before, after = (scored(one, listed(features, features.splits["test"], one.reads)) for one in (model, loaded))
     assert after.rating.equal(before.rating)
     assert after.ranking.equal(before.ranking)
 
@@ -139,7 +142,7 @@ def test_every_parameter_of_a_network_has_a_gradient(load: Load, name: str, obje
     model.fit(features)
     with torch.no_grad():
         randomize(model).train()
-    inputs = features.inputs(features.splits["train"], model.reads)
+    inputs = listed(features, features.splits["train"], model.reads)
     output = model(inputs)
     target: Tensor = output.rating if objective == "rating" else output.ranking
     target.square().sum().backward()
@@ -155,7 +158,7 @@ def test_an_ensemble_is_the_mean_of_members_that_differ(load: Load) -> None:
     features = load("temporal")
     model = build(features.spec, small_recipe(members=3).architecture).eval()
     assert isinstance(model, Ensemble)
-    inputs = features.inputs(features.splits["test"], model.reads)
+    inputs = listed(features, features.splits["test"], model.reads)
     members = outputs_of_members(model, inputs)
     assert len(members) == 3
     assert not members[0].rating.allclose(members[1].rating)
@@ -169,7 +172,7 @@ def test_an_ensemble_of_one_is_that_one(load: Load) -> None:
     features = load("temporal")
     model = build(features.spec, small_recipe(members=1).architecture).eval()
     assert isinstance(model, Ensemble)
-    inputs = features.inputs(features.splits["test"], model.reads)
+    inputs = listed(features, features.splits["test"], model.reads)
     assert scored(model, inputs).rating.equal(outputs_of_members(model, inputs)[0].rating)
 
 
@@ -177,7 +180,7 @@ def test_joint_ranks_by_its_own_head_plus_the_weighted_rating(load: Load) -> Non
     features = load("temporal")
     model = model_of(features, "joint")
     assert isinstance(model, Ensemble)
-    inputs = features.inputs(features.splits["test"], model.reads)
+    inputs = listed(features, features.splits["test"], model.reads)
     members = outputs_of_members(model, inputs)
     rating, ranking = (torch.stack([one[place] for one in members]).mean(0) for place in (0, 1))
     assert not rating.allclose(ranking)
@@ -189,7 +192,7 @@ def test_joint_ranks_by_its_own_head_plus_the_weighted_rating(load: Load) -> Non
 def test_a_model_that_learnt_to_rank_alone_rates_by_a_line_and_whatever_the_history(load: Load) -> None:
     features = load("temporal")
     model = model_of(features, "ranking")
-    inputs = features.inputs(features.splits["test"], model.reads)
+    inputs = listed(features, features.splits["test"], model.reads)
     found = scored(model, inputs)
     torch.testing.assert_close(found.rating, 0.5 + 2 * found.ranking)
     # No history was shown in training, so its weights are those of the start.
@@ -198,6 +201,6 @@ def test_a_model_that_learnt_to_rank_alone_rates_by_a_line_and_whatever_the_hist
 
 
 def test_genre_dense_needs_genres(featurize: Callable[..., FeatureTables], items: pd.DataFrame, tmp_path: Path) -> None:
-    features = Features.load(written(featurize(items=items.assign(genres=[[] for _ in range(31)])), tmp_path), "train")
+    features = load_features(written(featurize(items=items.assign(genres=[[] for _ in range(31)])), tmp_path), "train")
     with pytest.raises(UserError, match=r"genre_dense needs genres.* Choose a model that does without\."):
         build(features.spec, small_recipe(model="genre_dense").architecture)

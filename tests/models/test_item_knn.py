@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from widedeep.features.store import Features
 
-from widedeep.features.inputs import Inputs, Interactions, Pairs, Side
+from widedeep.features.assemble import grid, history, listed
+from widedeep.features.inputs import Inputs, Output, Pairs, Side
+from widedeep.features.ragged import Ragged
 from widedeep.features.spec import UNIT, Damping, Field, Spec
+from widedeep.features.tensors import FeatureSet
 from widedeep.models import item_knn
 from widedeep.models.bias import Bias
 from widedeep.models.item_knn import ItemKnn, item_similarity
-from widedeep.models.model import Output
 from widedeep.models.registry import ItemKnnConfig, ModelConfig
 
 NAN = float("nan")
@@ -59,13 +60,12 @@ def residuals(model: ItemKnn, table: Tensor, *pairs: tuple[int, int]) -> Tensor:
     """What the model adds to the biases of these pairs."""
     n_users, n_items = table.shape
     owner, item = (~table.isnan()).nonzero().T
-    size = (~table.isnan()).sum(1).float()
 
-    def side(n: int, interactions: Interactions | None) -> Side:
+    def side(n: int, interactions: Ragged | None) -> Side:
         index = torch.arange(1, n + 1)
         return Side(index[:, None], torch.zeros(n, 0), torch.zeros(n, 0), index, interactions)
 
-    users = side(n_users, Interactions(owner, item + 1, table[owner, item], size))
+    users = side(n_users, Ragged.of(owner, item + 1, table[owner, item], torch.zeros_like(owner), n_users))
     asked = Pairs(*torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).T)
     output: Output = model(Inputs(users, side(n_items, None), asked, torch.zeros(len(pairs), 2)))
     return output.rating
@@ -134,7 +134,9 @@ def test_similarities_are_those_of_the_formula(shrinkage: float, monkeypatch: py
 
 
 @torch.no_grad()
-def test_a_fitted_model_predicts_by_the_formula(load: Callable[..., Features], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fitted_model_predicts_by_the_formula(
+    load: Callable[..., FeatureSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(item_knn, "BATCH", 11)
     features = load("random")
     model = ItemKnn(features.spec, ItemKnnConfig(neighbours=1000, shrinkage=4.0))
@@ -143,14 +145,15 @@ def test_a_fitted_model_predicts_by_the_formula(load: Callable[..., Features], m
     names = [field.name for field in features.spec.of_kind("history")]
     of_user, of_item = names.index("user_mean"), names.index("item_mean")
 
-    history = features.frozen_history(train.user, train.item, train.timestamp).double()
+    before = history(features, train.user, train.item, train.timestamp).double()
     e = np.full((len(features.users), len(features.items)), NAN)
-    e[train.user, train.item] = train.rating - mean - history[:, of_user] - history[:, of_item]
+    e[train.user, train.item] = train.rating - mean - before[:, of_user] - before[:, of_item]
     s = similarities(e, 4.0)
 
     ratings = np.full_like(e, NAN)
     ratings[train.user, train.item] = train.rating
-    item_bias = (features.items.total / UNIT / (features.items.count + features.spec.damping.item)).numpy()
+    sums = features.state.items
+    item_bias = (sums.total / UNIT / (sums.count + features.spec.damping.item)).numpy()
     rest = ratings - mean - item_bias
     user_bias = np.nansum(rest, 1) / ((~np.isnan(rest)).sum(1) + features.spec.damping.user)
     rest -= user_bias[:, None]
@@ -162,18 +165,18 @@ def test_a_fitted_model_predicts_by_the_formula(load: Callable[..., Features], m
         total = sum(weight for weight, _ in similar)
         added = sum(weight * value for weight, value in similar) / total if similar else 0
         expected.append(mean + known[of_user] + known[of_item] + added)
-    output = model(features.inputs(rows, model.reads))
+    output = model(listed(features, rows, model.reads))
     np.testing.assert_allclose(output.rating, expected, atol=1e-4)
     assert output.ranking.equal(output.rating)
 
 
 @torch.no_grad()
-def test_a_new_user_gets_the_list_of_the_biases(load: Callable[..., Features]) -> None:
+def test_a_new_user_gets_the_list_of_the_biases(load: Callable[..., FeatureSet]) -> None:
     features = load("temporal")
     model = ItemKnn(features.spec, ItemKnnConfig())
     model.fit(features)
     user, items, asked_at = torch.tensor([3]), torch.arange(31), torch.tensor([1060])
-    inputs = features.grid(user, items, asked_at, model.reads, with_history=True)
+    inputs = grid(features, user, items, asked_at, model.reads, with_history=True)
     found = model(inputs).ranking
     assert found.unique().numel() > 10
     torch.testing.assert_close(found, Bias(features.spec, ModelConfig())(inputs).ranking)

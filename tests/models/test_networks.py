@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from widedeep.features.store import Features
 
 from tests.small_data import small_recipe
+from widedeep.features.assemble import ask, listed
 from widedeep.features.inputs import Inputs, Reads
+from widedeep.features.tensors import FeatureSet
 from widedeep.models import cnn
 from widedeep.models.bias_dot import BiasDot
 from widedeep.models.build import model_class
@@ -20,10 +21,10 @@ from widedeep.models.genre_dense import GenreDense
 from widedeep.models.ids import IdEmbeddings
 from widedeep.models.registry import ENTRIES, BiasDotConfig
 
-Load = Callable[..., Features]
+Load = Callable[..., FeatureSet]
 
 
-def fresh(kind: Any, features: Features, deviation: float = 0.5, **changes: Any) -> Any:
+def fresh(kind: Any, features: FeatureSet, deviation: float = 0.5, **changes: Any) -> Any:
     torch.manual_seed(0)
     name = next(name for name, entry in ENTRIES.items() if model_class(entry) is kind)
     own = {"factors_l2": 0.25, "wide_l2": 0.5, "hidden": (5, 3), "activation": "relu"}
@@ -37,14 +38,14 @@ def fresh(kind: Any, features: Features, deviation: float = 0.5, **changes: Any)
 
 
 @pytest.fixture(scope="module")
-def features(load: Load) -> Features:
+def features(load: Load) -> FeatureSet:
     return load("temporal")
 
 
 @pytest.fixture
-def inputs(features: Features) -> Inputs:
+def inputs(features: FeatureSet) -> Inputs:
     rows = features.splits["test"]
-    return features.inputs(rows, Reads(), torch.arange(len(rows)) % 5 == 0)
+    return listed(features, rows, Reads(), torch.arange(len(rows)) % 5 == 0)
 
 
 def vectors(ids: IdEmbeddings, inputs: Inputs) -> tuple[Tensor, Tensor]:
@@ -60,7 +61,7 @@ def squares(*of: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def test_dot(features: Features, inputs: Inputs) -> None:
+def test_dot(features: FeatureSet, inputs: Inputs) -> None:
     model = fresh(Dot, features)
     p, q = vectors(model.ids, inputs)
     found = model(inputs)
@@ -69,7 +70,7 @@ def test_dot(features: Features, inputs: Inputs) -> None:
 
 
 @torch.no_grad()
-def test_bias_dot(features: Features, inputs: Inputs) -> None:
+def test_bias_dot(features: FeatureSet, inputs: Inputs) -> None:
     model = fresh(BiasDot, features)
     (p, q), (b, c) = vectors(model.ids, inputs), vectors(model.biases, inputs)
     score = (p * q).sum(1) + b[:, 0] + c[:, 0]
@@ -82,7 +83,7 @@ def test_bias_dot(features: Features, inputs: Inputs) -> None:
 
 
 @torch.no_grad()
-def test_bias_dot_starts_at_the_mean_and_stays_in_the_scale(features: Features, inputs: Inputs) -> None:
+def test_bias_dot_starts_at_the_mean_and_stays_in_the_scale(features: FeatureSet, inputs: Inputs) -> None:
     rating = fresh(BiasDot, features, deviation=1e-6)(inputs).rating
     torch.testing.assert_close(rating, torch.full_like(rating, features.spec.mean))
     wild = fresh(BiasDot, features, deviation=30)(inputs).rating
@@ -91,7 +92,7 @@ def test_bias_dot_starts_at_the_mean_and_stays_in_the_scale(features: Features, 
 
 
 @torch.no_grad()
-def test_dense(features: Features, inputs: Inputs) -> None:
+def test_dense(features: FeatureSet, inputs: Inputs) -> None:
     model = fresh(Dense, features)
     hidden = model.first(torch.cat(vectors(model.ids, inputs), 1))
     expected = features.spec.mean + layers(model, hidden)
@@ -99,7 +100,7 @@ def test_dense(features: Features, inputs: Inputs) -> None:
 
 
 @torch.no_grad()
-def test_genre_dense(features: Features, inputs: Inputs) -> None:
+def test_genre_dense(features: FeatureSet, inputs: Inputs) -> None:
     model = fresh(GenreDense, features)
     model.genres.weight[0] = 0
     bags = inputs.pairs.of_items(inputs.items.bag).tolist()
@@ -120,7 +121,7 @@ def layers(model: Dense, first: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("size", [1, 2, 4])
 @torch.no_grad()
-def test_cnn(features: Features, inputs: Inputs, size: int) -> None:
+def test_cnn(features: FeatureSet, inputs: Inputs, size: int) -> None:
     model = fresh(Cnn, features, embedding_size=size, channels=3)
     (p, q), (b, c) = vectors(model.ids, inputs), vectors(model.biases, inputs)
     image = torch.einsum("pe,pf->pef", p, q)[:, None]
@@ -138,7 +139,7 @@ def test_cnn(features: Features, inputs: Inputs, size: int) -> None:
 
 @pytest.mark.parametrize(("size", "used"), [(8, 8), (12, 8)])
 def test_cnn_loses_the_border_of_an_image_that_is_no_power_of_2(
-    features: Features, inputs: Inputs, size: int, used: int
+    features: FeatureSet, inputs: Inputs, size: int, used: int
 ) -> None:
     model = fresh(Cnn, features, embedding_size=size)
     model(inputs).rating.sum().backward()
@@ -147,7 +148,7 @@ def test_cnn_loses_the_border_of_an_image_that_is_no_power_of_2(
 
 
 def test_cnn_gives_the_same_values_and_gradients_chunk_by_chunk(
-    features: Features, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+    features: FeatureSet, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = []
     for chunk in (7, 10_000):
@@ -162,8 +163,8 @@ def test_cnn_gives_the_same_values_and_gradients_chunk_by_chunk(
 
 @pytest.mark.parametrize("kind", [Dot, BiasDot])
 @torch.no_grad()
-def test_unseen_users_and_items_start_at_the_mean(features: Features, kind: type[Dot | BiasDot]) -> None:
+def test_unseen_users_and_items_start_at_the_mean(features: FeatureSet, kind: type[Dot | BiasDot]) -> None:
     model = kind(features.spec, BiasDotConfig(embedding_deviation=3.0)).eval()
     users, items = torch.tensor([3, 3, 0]), torch.tensor([4, 0, 4])  # user 3 and item 4 have no training rating
-    rating = model(features.listed(users, items, torch.tensor([0]), Reads())).rating
+    rating = model(listed(features, ask(features, users, items, torch.tensor([0]), with_history=False), Reads())).rating
     torch.testing.assert_close(rating, torch.full((3,), features.spec.mean))

@@ -19,7 +19,8 @@ from torch import nn
 
 from widedeep.features.inputs import Inputs
 from widedeep.features.spec import Spec
-from widedeep.models.model import Model, Output
+from widedeep.features.inputs import Output
+from widedeep.models.model import Model
 from widedeep.models.registry import ModelConfig
 
 

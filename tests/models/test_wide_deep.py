@@ -6,37 +6,38 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from torch import Tensor, nn
-from widedeep.features.store import Features
 
 from tests.small_data import small_recipe
+from widedeep.features.assemble import listed
 from widedeep.features.inputs import Inputs, Reads
+from widedeep.features.tensors import FeatureSet
 from widedeep.models.deep import Embeddings
 from widedeep.models.model import Standardize
 from widedeep.models.registry import WideDeepConfig
 from widedeep.models.wide import stable_hash
 from widedeep.models.wide_deep import WideDeep
 
-Load = Callable[..., Features]
+Load = Callable[..., FeatureSet]
 
 CROSSES = (("user_id", "genres"), ("gender", "year"), ("gender", "item_id", "genres"))
 
 
 @pytest.fixture(scope="module")
-def features(load: Load) -> Features:
+def features(load: Load) -> FeatureSet:
     return load("temporal", crosses=CROSSES)
 
 
-def inputs_of(features: Features, split: str) -> Inputs:
-    return features.inputs(features.splits[split], Reads(time=True))
+def inputs_of(features: FeatureSet, split: str) -> Inputs:
+    return listed(features, features.splits[split], Reads(time=True))
 
 
-def small_model(features: Features, **changes: Any) -> WideDeep:
+def small_model(features: FeatureSet, **changes: Any) -> WideDeep:
     recipe = small_recipe(**changes)
     assert isinstance(recipe.config, WideDeepConfig)
     return WideDeep(features.spec, recipe.config, recipe.train.objective).eval()
 
 
-def random_model(features: Features, **changes: Any) -> WideDeep:
+def random_model(features: FeatureSet, **changes: Any) -> WideDeep:
     torch.manual_seed(0)
     model = small_model(features, **{"hidden": (8, 3), "activation": "relu"} | changes)
     for parameter in model.wide.parameters():
@@ -54,7 +55,7 @@ class Row(NamedTuple):
     genres: list[int]
 
 
-def rows_of(features: Features, inputs: Inputs) -> list[Row]:
+def rows_of(features: FeatureSet, inputs: Inputs) -> list[Row]:
     names = [
         field.name
         for entity in ("user", "item")
@@ -72,7 +73,7 @@ def rows_of(features: Features, inputs: Inputs) -> list[Row]:
     ]
 
 
-def one_hot(features: Features, inputs: Inputs) -> list[dict[tuple[object, ...], float]]:
+def one_hot(features: FeatureSet, inputs: Inputs) -> list[dict[tuple[object, ...], float]]:
     """Each row's wide features by name and value, with the weight they carry."""
     rows = []
     for values, genres in rows_of(features, inputs):
@@ -95,7 +96,7 @@ def without_numbers(model: WideDeep, inputs: Inputs) -> tuple[Tensor, Tensor, No
 
 @pytest.mark.parametrize("heads", [1, 2])
 @torch.no_grad()
-def test_wide_part_is_a_linear_model_on_one_hot_features(features: Features, heads: int) -> None:
+def test_wide_part_is_a_linear_model_on_one_hot_features(features: FeatureSet, heads: int) -> None:
     model, inputs = random_model(features, objective="rating" if heads == 1 else "joint"), inputs_of(features, "train")
     rows = one_hot(features, inputs)
     columns = {name: place for place, name in enumerate(sorted({name for row in rows for name in row}, key=str))}
@@ -112,7 +113,7 @@ def test_wide_part_is_a_linear_model_on_one_hot_features(features: Features, hea
 
 
 @torch.no_grad()
-def test_numbers_add_their_standardized_value_times_a_weight(features: Features) -> None:
+def test_numbers_add_their_standardized_value_times_a_weight(features: FeatureSet) -> None:
     model, inputs = random_model(features), inputs_of(features, "train")
     rows = features.splits["train"]
     numbers = torch.cat([features.users.numbers[rows.user], features.items.numbers[rows.item], rows.history], 1)
@@ -125,7 +126,7 @@ def test_numbers_add_their_standardized_value_times_a_weight(features: Features)
 
 @pytest.mark.parametrize("heads", [1, 2])
 @torch.no_grad()
-def test_wide_penalty_is_the_mean_square_of_the_weights_that_are_on(features: Features, heads: int) -> None:
+def test_wide_penalty_is_the_mean_square_of_the_weights_that_are_on(features: FeatureSet, heads: int) -> None:
     model = random_model(features, objective="rating" if heads == 1 else "joint", wide_l2=0.5)
     model.wide.table.weight[1:] = 3.0
     for split in ("train", "test"):
@@ -136,7 +137,7 @@ def test_wide_penalty_is_the_mean_square_of_the_weights_that_are_on(features: Fe
 
 
 @torch.no_grad()
-def test_crosses_are_left_at_0_for_unseen_values(features: Features) -> None:
+def test_crosses_are_left_at_0_for_unseen_values(features: FeatureSet) -> None:
     model, inputs = random_model(features), inputs_of(features, "train")
     users = inputs.users._replace(categories=torch.zeros_like(inputs.users.categories))
     items = inputs.items
@@ -147,7 +148,7 @@ def test_crosses_are_left_at_0_for_unseen_values(features: Features) -> None:
     torch.testing.assert_close(output, expected.expand(len(output), 1))
 
 
-def test_every_exact_combination_has_its_own_weight(features: Features) -> None:
+def test_every_exact_combination_has_its_own_weight(features: FeatureSet) -> None:
     model, inputs = random_model(features), inputs_of(features, "train")
     cross = features.spec.crosses[1]
     assert not cross.hashed
@@ -188,7 +189,7 @@ def embedded(embeddings: Embeddings, values: list[int], genres: list[int]) -> Te
 
 @pytest.mark.parametrize("heads", [1, 2])
 @torch.no_grad()
-def test_deep_part_by_hand(features: Features, heads: int) -> None:
+def test_deep_part_by_hand(features: FeatureSet, heads: int) -> None:
     model, inputs = random_model(features, objective="rating" if heads == 1 else "joint"), inputs_of(features, "test")
     deep = model.deep
     assert deep is not None
@@ -217,7 +218,7 @@ def silence(model: WideDeep) -> None:
 
 
 @torch.no_grad()
-def test_parts_add_up(features: Features) -> None:
+def test_parts_add_up(features: FeatureSet) -> None:
     model, inputs = random_model(features, factors=2), inputs_of(features, "test")
     assert model.deep is not None
     assert model.factors is not None
@@ -230,14 +231,14 @@ def test_parts_add_up(features: Features) -> None:
     torch.testing.assert_close(rest(inputs).rating, features.spec.mean + rest.wide(inputs, numbers)[0][:, 0])
 
 
-def test_prediction_is_the_training_mean_before_any_step(features: Features) -> None:
+def test_prediction_is_the_training_mean_before_any_step(features: FeatureSet) -> None:
     model = small_model(features)
     silence(model)
     predicted = model(inputs_of(features, "test")).rating
     torch.testing.assert_close(predicted, torch.full_like(predicted, features.spec.mean))
 
 
-def test_bounded_output_stays_inside_the_rating_scale_and_starts_at_the_mean(features: Features) -> None:
+def test_bounded_output_stays_inside_the_rating_scale_and_starts_at_the_mean(features: FeatureSet) -> None:
     model = random_model(features, bounded_output=True)
     with torch.no_grad():
         model.wide.table.weight *= 100
@@ -250,9 +251,9 @@ def test_bounded_output_stays_inside_the_rating_scale_and_starts_at_the_mean(fea
 
 
 @torch.no_grad()
-def test_time_moves_a_prediction_only_where_it_is_switched_on(features: Features) -> None:
+def test_time_moves_a_prediction_only_where_it_is_switched_on(features: FeatureSet) -> None:
     rows = features.splits["test"]
-    inputs = features.inputs(rows, Reads(time=True))
+    inputs = listed(features, rows, Reads(time=True))
     assert inputs.time is not None
     for switch in (False, True):
         model = random_model(features, time=switch)
@@ -261,7 +262,7 @@ def test_time_moves_a_prediction_only_where_it_is_switched_on(features: Features
 
 
 @torch.no_grad()
-def test_history_moves_a_prediction_only_where_it_is_switched_on(features: Features) -> None:
+def test_history_moves_a_prediction_only_where_it_is_switched_on(features: FeatureSet) -> None:
     inputs = inputs_of(features, "test")
     for history, time in ((True, False), (False, False), (False, True)):
         model = random_model(features, history=history, time=time)
@@ -271,7 +272,7 @@ def test_history_moves_a_prediction_only_where_it_is_switched_on(features: Featu
 
 
 @torch.no_grad()
-def test_a_pair_without_history_has_that_of_an_average_one(features: Features) -> None:
+def test_a_pair_without_history_has_that_of_an_average_one(features: FeatureSet) -> None:
     rows = features.splits["train"]
     for switch in (False, True):
         model, inputs = random_model(features, time=switch), inputs_of(features, "train")

@@ -13,7 +13,7 @@ import yaml
 from stages.drift import main
 from tests.small_data import written
 from widedeep.drift.data import COLUMNS, WINDOW_COLUMNS
-from widedeep.features.build import FeatureTables
+from widedeep.features.files import FeatureTables
 
 Run = Callable[..., Path]
 

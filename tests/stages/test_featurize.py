@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
-from widedeep.features.store import Features
 
 from stages.featurize import main
 from stages.preprocess import main as preprocess
+from widedeep.features.assemble import listed
 from widedeep.features.inputs import Reads
+from widedeep.features.tensors import load_features
 
 Run = Callable[..., Path]
 
@@ -47,12 +48,12 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("split", ["temporal", "random", "leave_last_out"])
 def test_ratings_alone_are_enough(run: Run, split: str) -> None:
-    features = Features.load(run(split=split), "train", "validation", "test")
+    features = load_features(run(split=split), "train", "validation", "test")
     assert sum(len(rows) for rows in features.splits.values()) == len(ROWS)
     assert len(features.splits["validation"]) == 0
     for rows in features.splits.values():
         assert rows.history.isfinite().all()
-        assert features.inputs(rows, Reads()).items.bag.shape[1] == 1
+        assert listed(features, rows, Reads()).items.bag.shape[1] == 1
 
 
 def test_repeated_run_writes_the_same_bytes(run: Run) -> None:

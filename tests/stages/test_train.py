@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from widedeep.features.store import Features
 from widedeep.models.weights import load_model
 
 from tests.small_data import written
-from widedeep.features.build import FeatureTables
+from widedeep.features.files import FeatureTables
+from widedeep.features.tensors import load_features
 from widedeep.training.callbacks import CURVES
 
 FAST = {"epochs": 2, "batch_size": 32, "embedding_size": 4, "hidden": [8], "accelerator": "cpu"}
@@ -53,7 +53,7 @@ def test_outputs_are_a_model_and_a_row_per_epoch(train: Callable[..., str], tmp_
     assert curves["epoch"].tolist() == [0, 1]
     assert list(curves) == ["epoch", *CURVES]
     assert curves["train_ranking_loss"].isna().all()
-    features = Features.load(tmp_path / "features", "test")
+    features = load_features(tmp_path / "features", "test")
     assert load_model(tmp_path / "models", features.spec) is not None
     assert list((tmp_path / "checkpoints").iterdir()) == []
 

@@ -8,17 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from widedeep.features.store import Features
 
 from tests.lists import lists
 from tests.small_data import BASELINES, NETWORKS, small_recipe, written
 from widedeep.errors import UserError
 from widedeep.evaluation import ranking
-from widedeep.features.build import FeatureTables
+from widedeep.features.assemble import ask, grid, listed
+from widedeep.features.files import FeatureTables
 from widedeep.features.inputs import Reads
+from widedeep.features.ragged import Ragged
+from widedeep.features.tensors import FeatureSet, load_features
 from widedeep.models.build import build
 from widedeep.models.model import Ensemble
-from widedeep.scoring import UserItems, top_items
+from widedeep.scoring import top_items
 from widedeep.training.callbacks import CURVES, Row
 from widedeep.training.fit import Fit, fingerprint, fit
 
@@ -42,20 +44,20 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def features(featurize: Featurize, tmp_path_factory: pytest.TempPathFactory) -> Features:
-    return Features.load(written(featurize(), tmp_path_factory.mktemp("features")), "train", "validation")
+def features(featurize: Featurize, tmp_path_factory: pytest.TempPathFactory) -> FeatureSet:
+    return load_features(written(featurize(), tmp_path_factory.mktemp("features")), "train", "validation")
 
 
 @pytest.fixture(scope="module")
-def unvalidated(featurize: Featurize, ratings: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Features:
-    """Features without validation rows."""
+def unvalidated(featurize: Featurize, ratings: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> FeatureSet:
+    """FeatureSet without validation rows."""
     table = ratings.assign(split=ratings["split"].replace("validation", "train"))
     folder = written(featurize(ratings=table), tmp_path_factory.mktemp("features"))
-    return Features.load(folder, "train", "validation")
+    return load_features(folder, "train", "validation")
 
 
 @pytest.fixture(scope="module")
-def tastes(featurize: Featurize, tmp_path_factory: pytest.TempPathFactory) -> Features:
+def tastes(featurize: Featurize, tmp_path_factory: pytest.TempPathFactory) -> FeatureSet:
     """40 users in two camps, each of which rates 18 of its own 30 items: 3 of them to validate by."""
     rng = np.random.default_rng(0)
     rows = []
@@ -67,7 +69,7 @@ def tastes(featurize: Featurize, tmp_path_factory: pytest.TempPathFactory) -> Fe
     items = pd.DataFrame({"item_id": np.arange(1, 61), "title": "T", "genres": [[] for _ in range(60)]})
     users = pd.DataFrame({"user_id": np.arange(1, 41)})
     tables = featurize("random", ratings=table, items=items, users=users, crosses=())
-    return Features.load(written(tables, tmp_path_factory.mktemp("features")), "train", "validation")
+    return load_features(written(tables, tmp_path_factory.mktemp("features")), "train", "validation")
 
 
 def same_weights(first: Fit, second: Fit) -> bool:
@@ -76,7 +78,7 @@ def same_weights(first: Fit, second: Fit) -> bool:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_training_lowers_the_loss(features: Features, tmp_path: Path, way: str) -> None:
+def test_training_lowers_the_loss(features: FeatureSet, tmp_path: Path, way: str) -> None:
     curves = fit(features, small_recipe(**{"unseen_rate": 0.2} | WAYS[way]), tmp_path / "c").curves
     assert [row["epoch"] for row in curves] == list(range(6))
     objective = WAYS[way].get("objective", "rating")
@@ -88,7 +90,7 @@ def test_training_lowers_the_loss(features: Features, tmp_path: Path, way: str) 
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("objective", ["rating", "ranking"])
-def test_every_network_learns_every_objective(features: Features, tmp_path: Path, name: str, objective: str) -> None:
+def test_every_network_learns_every_objective(features: FeatureSet, tmp_path: Path, name: str, objective: str) -> None:
     params = small_recipe(model=name, objective=objective, unseen_rate=0.0, learning_rate=0.03)
     curves = fit(features, params, tmp_path / "c").curves
     loss = {"rating": "train_rmse", "ranking": "train_ranking_loss"}[objective]
@@ -100,7 +102,7 @@ def test_every_network_learns_every_objective(features: Features, tmp_path: Path
 )
 @pytest.mark.parametrize("name", ["dot", "wide_deep"])
 def test_ranking_finds_tastes_that_popularity_does_not(
-    tastes: Features, tmp_path: Path, name: str, loss: dict[str, Any]
+    tastes: FeatureSet, tmp_path: Path, name: str, loss: dict[str, Any]
 ) -> None:
     popular = fit(tastes, small_recipe(model="popularity", objective="ranking"), tmp_path / "a").validation[NDCG]
     params = small_recipe(
@@ -110,7 +112,7 @@ def test_ranking_finds_tastes_that_popularity_does_not(
     assert fit(tastes, params, tmp_path / "b").validation[NDCG] > 1.3 * popular
 
 
-def test_weights_are_those_of_the_best_epoch(features: Features, tmp_path: Path) -> None:
+def test_weights_are_those_of_the_best_epoch(features: FeatureSet, tmp_path: Path) -> None:
     trained = fit(features, small_recipe(), tmp_path / "c")
     best = min(trained.curves, key=lambda row: row["validation_rmse"])
     assert trained.epoch == best["epoch"]
@@ -119,7 +121,7 @@ def test_weights_are_those_of_the_best_epoch(features: Features, tmp_path: Path)
     errors = {}
     for name, known in (("online", rows), ("frozen", features.frozen(rows))):
         with torch.no_grad():
-            errors[name] = trained.model(features.inputs(known, Reads())).rating - rows.rating
+            errors[name] = trained.model(listed(features, known, Reads())).rating - rows.rating
         rmse = errors[name].square().mean().sqrt().item()
         assert rmse == pytest.approx(best[f"validation_{name}_rmse"], abs=1e-5)
     pooled = torch.cat(list(errors.values())).square().mean().sqrt().item()
@@ -128,7 +130,7 @@ def test_weights_are_those_of_the_best_epoch(features: Features, tmp_path: Path)
 
 @pytest.mark.parametrize("changes", [{}, {"positive_rating": 3.0}, {"model": "popularity"}])
 def test_the_best_ranking_is_that_with_the_highest_ndcg(
-    features: Features, tmp_path: Path, changes: dict[str, Any]
+    features: FeatureSet, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     trained = fit(features, small_recipe(objective="ranking", **changes), tmp_path / "c")
     best = max(trained.curves, key=lambda row: row[NDCG])
@@ -141,17 +143,17 @@ def test_the_best_ranking_is_that_with_the_highest_ndcg(
     asked = [int(positive.timestamp[positive.user == user].min()) for user in range(10) if user in positive.user]
     users, n = positive.user.unique(), len(features.users)
     model = trained.model
-    grid = features.grid(users, torch.arange(31), torch.tensor(asked), model.reads, model.ranks_with_history)
+    inputs = grid(features, users, torch.arange(31), torch.tensor(asked), model.reads, model.ranks_with_history)
     scores = torch.zeros(n, 31)
-    scores[users] = model(grid).ranking.detach()
-    top = top_items(scores, UserItems.from_pairs(train.user, train.item, n), 10)
+    scores[users] = model(inputs).ranking.detach()
+    top = top_items(scores, Ragged.of(train.user, train.item, train.rating, train.timestamp, n), 10).items
     found = ranking.ndcg(lists(top, pairs=(positive.user, positive.item)), 10)
     if "model" not in changes:  # popularity has ties
         assert found.mean() == pytest.approx(best[NDCG], abs=1e-5)
     assert len(found) == len(users)
 
 
-def test_joint_has_all_curves_and_decides_by_both(features: Features, tmp_path: Path) -> None:
+def test_joint_has_all_curves_and_decides_by_both(features: FeatureSet, tmp_path: Path) -> None:
     trained = fit(features, small_recipe(objective="joint"), tmp_path / "c")
     assert all(row.keys() == {"epoch", *CURVES} for row in trained.curves)
     best = min(trained.curves, key=lambda row: row["validation_rmse"] - row[NDCG])
@@ -159,31 +161,37 @@ def test_joint_has_all_curves_and_decides_by_both(features: Features, tmp_path: 
     assert trained.validation == {name: best[name] for name in ("validation_rmse", NDCG)}
 
 
-def test_a_ranking_rates_by_the_least_squares_line_of_its_scores(features: Features, tmp_path: Path) -> None:
+def test_a_ranking_rates_by_the_least_squares_line_of_its_scores(features: FeatureSet, tmp_path: Path) -> None:
     model = fit(features, small_recipe(objective="ranking", epochs=2), tmp_path / "c").model
     rows = features.splits["train"]
     with torch.no_grad():
-        output = model(features.listed(rows.user, rows.item, rows.timestamp, model.reads))
+        output = model(
+            listed(features, ask(features, rows.user, rows.item, rows.timestamp, with_history=False), model.reads)
+        )
     slope, intercept = np.polyfit(output.ranking, rows.rating, 1)
     np.testing.assert_allclose(output.rating, intercept + slope * output.ranking, atol=1e-3)
 
 
 def test_a_random_split_validates_on_the_frozen_history_alone(featurize: Featurize, tmp_path: Path) -> None:
-    features = Features.load(written(featurize("random"), tmp_path), "train", "validation")
+    features = load_features(written(featurize("random"), tmp_path), "train", "validation")
     row = fit(features, small_recipe(epochs=1), tmp_path / "c").curves[0]
     assert row["validation_rmse"] == row["validation_frozen_rmse"]
     assert "validation_online_rmse" not in row
 
 
 @pytest.mark.parametrize("objective", ["rating", "ranking"])
-def test_training_stops_when_validation_no_longer_improves(features: Features, tmp_path: Path, objective: str) -> None:
+def test_training_stops_when_validation_no_longer_improves(
+    features: FeatureSet, tmp_path: Path, objective: str
+) -> None:
     hasty = small_recipe(epochs=100, patience=2, learning_rate=0.05, objective=objective)
     trained = fit(features, hasty, tmp_path / "c")
     assert len(trained.curves) == trained.epoch + 1 + 2
 
 
 @pytest.mark.parametrize("way", ["rating", "joint and sampled"])
-def test_same_seed_gives_the_same_weights_and_another_seed_others(features: Features, tmp_path: Path, way: str) -> None:
+def test_same_seed_gives_the_same_weights_and_another_seed_others(
+    features: FeatureSet, tmp_path: Path, way: str
+) -> None:
     params = small_recipe(**WAYS[way])
     first, second = fit(features, params, tmp_path / "a"), fit(features, params, tmp_path / "b")
     other = fit(features, params.with_train(seed=1), tmp_path / "c")
@@ -193,7 +201,7 @@ def test_same_seed_gives_the_same_weights_and_another_seed_others(features: Feat
 
 
 @pytest.mark.parametrize("way", sorted(WAYS.keys() - {"sampled softmax", "softmax"}))
-def test_killed_run_goes_on_and_ends_with_the_same_weights(features: Features, tmp_path: Path, way: str) -> None:
+def test_killed_run_goes_on_and_ends_with_the_same_weights(features: FeatureSet, tmp_path: Path, way: str) -> None:
     class Killed(BaseException):
         pass
 
@@ -214,7 +222,7 @@ def test_killed_run_goes_on_and_ends_with_the_same_weights(features: Features, t
 
 @pytest.mark.parametrize("objective", ["rating", "ranking"])
 def test_without_validation_rows_all_epochs_are_trained_and_the_last_is_kept(
-    unvalidated: Features, tmp_path: Path, objective: str
+    unvalidated: FeatureSet, tmp_path: Path, objective: str
 ) -> None:
     trained = fit(unvalidated, small_recipe(patience=1, objective=objective), tmp_path / "c")
     assert trained.epoch == 5
@@ -223,7 +231,7 @@ def test_without_validation_rows_all_epochs_are_trained_and_the_last_is_kept(
 
 @pytest.mark.parametrize("name", BASELINES)
 @pytest.mark.parametrize("objective", ["rating", "ranking", "joint"])
-def test_a_baseline_takes_one_epoch(features: Features, tmp_path: Path, name: str, objective: str) -> None:
+def test_a_baseline_takes_one_epoch(features: FeatureSet, tmp_path: Path, name: str, objective: str) -> None:
     rows: list[Row] = []
     trained = fit(features, small_recipe(model=name, objective=objective), tmp_path / "c", rows.append)
     assert (trained.curves, trained.epoch) == (rows, 0)
@@ -234,26 +242,26 @@ def test_a_baseline_takes_one_epoch(features: Features, tmp_path: Path, name: st
     if objective == "rating":
         valid = features.splits["validation"]
         with torch.no_grad():
-            predicted = trained.model(features.inputs(features.frozen(valid), trained.model.reads)).rating
+            predicted = trained.model(listed(features, features.frozen(valid), trained.model.reads)).rating
         rmse = (predicted - valid.rating).square().mean().sqrt().item()
         assert rows[0]["validation_frozen_rmse"] == pytest.approx(rmse, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_a_baseline_needs_no_validation_rows(unvalidated: Features, tmp_path: Path, name: str) -> None:
+def test_a_baseline_needs_no_validation_rows(unvalidated: FeatureSet, tmp_path: Path, name: str) -> None:
     trained = fit(unvalidated, small_recipe(model=name), tmp_path / "c")
     assert trained.curves == [{"epoch": 0}]
     assert trained.validation == {}
 
 
-def test_members_are_trained_apart_from_different_starts(features: Features, tmp_path: Path) -> None:
+def test_members_are_trained_apart_from_different_starts(features: FeatureSet, tmp_path: Path) -> None:
     trained = fit(features, small_recipe(model="dot", members=2, unseen_rate=0.0), tmp_path / "c")
     assert isinstance(trained.model, Ensemble)
     first, second = (dict(member.named_parameters()) for member in trained.model.each())
     for name, weight in first.items():
         assert not weight[1:].allclose(second[name][1:], atol=0.01)
     rows = features.splits["train"]
-    inputs = features.inputs(rows, Reads())
+    inputs = listed(features, rows, Reads())
     with torch.no_grad():
         alone = [(member(inputs).rating - rows.rating).square().mean() for member in trained.model.each()]
         together = (trained.model(inputs).rating - rows.rating).square().mean()
@@ -261,7 +269,7 @@ def test_members_are_trained_apart_from_different_starts(features: Features, tmp
 
 
 def test_what_the_ratings_leave_uncertain_is_shrunk_the_more_noise_they_have(
-    features: Features, tmp_path: Path
+    features: FeatureSet, tmp_path: Path
 ) -> None:
     changes = {"factors": 3, "hidden": (), "history": False, "epochs": 40, "patience": 40, "learning_rate": 0.03}
     deviations = []
@@ -274,7 +282,7 @@ def test_what_the_ratings_leave_uncertain_is_shrunk_the_more_noise_they_have(
     assert deviations[0] > 1.5 * deviations[1] > 3 * deviations[2]
 
 
-def test_weight_decay_leaves_deviations_alone(features: Features, tmp_path: Path) -> None:
+def test_weight_decay_leaves_deviations_alone(features: FeatureSet, tmp_path: Path) -> None:
     params = small_recipe(factors=3, epochs=2, noise_variance=0.5, weight_decay=50.0)
     state = fit(features, params, tmp_path / "c").model.state_dict()
     deviations = [value.exp() for name, value in state.items() if name.endswith("log_deviation")]
@@ -282,13 +290,13 @@ def test_weight_decay_leaves_deviations_alone(features: Features, tmp_path: Path
     assert all(float(deviation.max()) < 0.2 for deviation in deviations)
 
 
-def wide_weights(features: Features, folder: Path, **changes: Any) -> torch.Tensor:
+def wide_weights(features: FeatureSet, folder: Path, **changes: Any) -> torch.Tensor:
     params = small_recipe(wide_optimizer="ftrl", wide_learning_rate=0.5, patience=9, **changes)
     model = fit(features, params, folder).model
     return torch.cat([parameter.detach().flatten() for parameter in model.wide_parameters()])
 
 
-def test_ftrl_with_a_large_l1_keeps_the_wide_weights_at_exactly_0(features: Features, tmp_path: Path) -> None:
+def test_ftrl_with_a_large_l1_keeps_the_wide_weights_at_exactly_0(features: FeatureSet, tmp_path: Path) -> None:
     weights = [wide_weights(features, tmp_path / str(l1), wide_l1=l1) for l1 in (0.0, 0.1, 1e6)]
     zeros = [int((one == 0).sum()) for one in weights]
     assert zeros[0] < zeros[1] < zeros[2] == len(weights[2])
@@ -296,7 +304,7 @@ def test_ftrl_with_a_large_l1_keeps_the_wide_weights_at_exactly_0(features: Feat
 
 @pytest.mark.parametrize(("clip", "moved"), [(0.0, True), (1.0, True), (1e-30, False)])
 def test_a_step_is_as_long_as_the_clipped_gradient_lets_it(
-    features: Features, tmp_path: Path, clip: float, moved: bool
+    features: FeatureSet, tmp_path: Path, clip: float, moved: bool
 ) -> None:
     params = small_recipe(model="dot", epochs=1, gradient_clip=clip, weight_decay=0.0)
     trained = fit(features, params, tmp_path / "c")
@@ -306,7 +314,7 @@ def test_a_step_is_as_long_as_the_clipped_gradient_lets_it(
     assert (change > 1e-3) is moved
 
 
-def test_at_unseen_rate_1_ids_learn_nothing_and_at_0_they_do(features: Features, tmp_path: Path) -> None:
+def test_at_unseen_rate_1_ids_learn_nothing_and_at_0_they_do(features: FeatureSet, tmp_path: Path) -> None:
     for rate in (0.0, 1.0):
         params = small_recipe(model="bias_dot", epochs=2, unseen_rate=rate, weight_decay=0.0)
         trained = fit(features, params, tmp_path / str(rate)).model.state_dict()
@@ -317,32 +325,32 @@ def test_at_unseen_rate_1_ids_learn_nothing_and_at_0_they_do(features: Features,
         assert trained["members.0.biases.item.weight"][0].equal(torch.zeros(1)) is (rate == 0)
 
 
-def test_bf16_learns(features: Features, tmp_path: Path) -> None:
+def test_bf16_learns(features: FeatureSet, tmp_path: Path) -> None:
     params = small_recipe(precision="bf16-mixed", unseen_rate=0.0, **WAYS["joint"] | WAYS["interactions"])
     curves = fit(features, params, tmp_path / "c").curves
     assert curves[-1]["train_rmse"] < curves[0]["train_rmse"]
     assert curves[-1]["train_ranking_loss"] < curves[0]["train_ranking_loss"]
 
 
-def test_accelerator_that_is_not_there_is_a_clear_error(features: Features, tmp_path: Path) -> None:
+def test_accelerator_that_is_not_there_is_a_clear_error(features: FeatureSet, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(UserError, match=r"train.accelerator: gpu .* Set train.accelerator to auto"):
         fit(features, small_recipe(accelerator="gpu"), tmp_path / "c")
 
 
-def test_more_processes_than_cores_is_a_clear_error(features: Features, tmp_path: Path) -> None:
+def test_more_processes_than_cores_is_a_clear_error(features: FeatureSet, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train.devices: 999 cannot be had .* CPU cores .* train.devices to 1"):
         fit(features, small_recipe(devices=999), tmp_path / "c")
 
 
 @pytest.mark.parametrize("changes", [{"objective": "ranking"}, {"objective": "joint"}, {"model": "ease"}])
-def test_nothing_to_rank_is_a_clear_error(features: Features, tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_nothing_to_rank_is_a_clear_error(features: FeatureSet, tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"train.positive_rating: no training row is rated at least 5.5"):
         fit(features, small_recipe(positive_rating=5.5, **changes), tmp_path / "c")
 
 
-def crowded(featurize: Featurize, folder: Path, whole: int, part: int) -> Features:
+def crowded(featurize: Featurize, folder: Path, whole: int, part: int) -> FeatureSet:
     """6 items, `whole` users who rated all of them, and `part` users who rated 2, and a third to validate by."""
     rated = [(user, item, "train") for user in range(1, whole + 1) for item in range(1, 7)]
     for user in range(whole + 1, whole + part + 1):
@@ -352,7 +360,7 @@ def crowded(featurize: Featurize, folder: Path, whole: int, part: int) -> Featur
     items = pd.DataFrame({"item_id": np.arange(1, 7), "title": "T", "genres": [[] for _ in range(6)]})
     users = pd.DataFrame({"user_id": np.arange(1, whole + part + 1)})
     tables = featurize("random", ratings=table, items=items, users=users, crosses=())
-    return Features.load(written(tables, folder), "train", "validation")
+    return load_features(written(tables, folder), "train", "validation")
 
 
 @pytest.mark.parametrize("way", ["sampled softmax", "bpr", "joint and sampled"])
@@ -401,12 +409,14 @@ WILD: dict[str, Any] = {"learning_rate": 1e30, "wide_learning_rate": 1e30, "grad
 
 
 @pytest.mark.parametrize("objective", ["rating", "ranking"])
-def test_loss_that_blows_up_is_a_clear_error(features: Features, tmp_path: Path, objective: str) -> None:
+def test_loss_that_blows_up_is_a_clear_error(features: FeatureSet, tmp_path: Path, objective: str) -> None:
     with pytest.raises(UserError, match=r"Lower train.learning_rate"):
         fit(features, small_recipe(objective=objective, **WILD), tmp_path / "c")
 
 
-def test_weights_that_blow_up_without_validation_rows_are_a_clear_error(unvalidated: Features, tmp_path: Path) -> None:
+def test_weights_that_blow_up_without_validation_rows_are_a_clear_error(
+    unvalidated: FeatureSet, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match=r"Lower train.learning_rate"):
         fit(unvalidated, small_recipe(**WILD), tmp_path / "c")
 
@@ -427,7 +437,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CU
 
 @needs_gpu
 @pytest.mark.parametrize("way", WAYS)
-def test_gpu_trains_to_the_same_loss_as_the_cpu(features: Features, tmp_path: Path, way: str) -> None:
+def test_gpu_trains_to_the_same_loss_as_the_cpu(features: FeatureSet, tmp_path: Path, way: str) -> None:
     params = small_recipe(unseen_rate=0.0, dropout=0.0, **WAYS[way])
     on_cpu = fit(features, params, tmp_path / "a")
     on_gpu = fit(features, params.with_train(accelerator="gpu"), tmp_path / "b")
@@ -436,7 +446,7 @@ def test_gpu_trains_to_the_same_loss_as_the_cpu(features: Features, tmp_path: Pa
 
 @needs_gpu
 @pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed"])
-def test_mixed_precision_learns_on_a_gpu(features: Features, tmp_path: Path, precision: str) -> None:
+def test_mixed_precision_learns_on_a_gpu(features: FeatureSet, tmp_path: Path, precision: str) -> None:
     params = small_recipe(accelerator="gpu", precision=precision, epochs=12, **WAYS["joint"] | WAYS["interactions"])
     curves = fit(features, params, tmp_path / "c").curves
     assert curves[-1]["train_rmse"] < curves[0]["train_rmse"]
@@ -444,7 +454,7 @@ def test_mixed_precision_learns_on_a_gpu(features: Features, tmp_path: Path, pre
 
 @needs_gpu
 @pytest.mark.parametrize("name", BASELINES)
-def test_a_baseline_is_the_same_on_a_gpu(features: Features, tmp_path: Path, name: str) -> None:
+def test_a_baseline_is_the_same_on_a_gpu(features: FeatureSet, tmp_path: Path, name: str) -> None:
     params = small_recipe(model=name, objective="joint")
     on_cpu = fit(features, params, tmp_path / "a")
     on_gpu = fit(features, params.with_train(accelerator="gpu"), tmp_path / "b")

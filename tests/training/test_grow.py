@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
-from widedeep.features.store import Features
 from widedeep.models.weights import save_model
 
 from tests.small_data import BASELINES, NETWORKS, small_recipe, written
 from widedeep.errors import UserError
-from widedeep.features.build import FeatureTables
+from widedeep.features.assemble import listed
+from widedeep.features.files import FeatureTables
+from widedeep.features.tensors import FeatureSet, load_features
 from widedeep.features.vocabulary import Vocabulary
 from widedeep.models.build import build
 from widedeep.models.model import Ensemble, Model
@@ -23,7 +24,7 @@ from widedeep.params import Recipe
 from widedeep.training.fit import fit
 from widedeep.training.grow import grow, new_rows, warm_start
 
-Grown = Callable[..., Features]
+Grown = Callable[..., FeatureSet]
 CROSSES = (("user_id", "genres"), ("gender", "year"), ("gender", "item_id", "genres"))
 WHOLE = {"factors": 4, "user_items": 3, "item_users": 1000, "time": True, "members": 2}
 
@@ -36,7 +37,7 @@ def at(
     users: pd.DataFrame,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Grown:
-    """Features at a moment: all ratings before it train. User 9 comes at 1020 and user 1, of a new gender, at 1040;
+    """FeatureSet at a moment: all ratings before it train. User 9 comes at 1020 and user 1, of a new gender, at 1040;
     items 26 to 30, one of them of a new genre, at 1020."""
     users = users.assign(gender=[*"XMFMFMFMFM"], age=np.arange(10) ** 2 / 100)
     items = items.assign(genres=[*items["genres"].iloc[:28], ["Western"], ["War", "Western"], []])
@@ -45,17 +46,17 @@ def at(
     hidden |= (ratings["user_id"] == 1) & (early < 1040)
     rated = ratings[~hidden]
 
-    def features(moment: int, earlier: Vocabulary | None = None, **changes: Any) -> Features:
+    def features(moment: int, earlier: Vocabulary | None = None, **changes: Any) -> FeatureSet:
         split = np.where(rated["timestamp"] < moment, "train", "test")
         tables = featurize(
             ratings=rated.assign(split=split), users=users, items=items, earlier=earlier, crosses=CROSSES, **changes
         )
-        return Features.load(written(tables, tmp_path_factory.mktemp("grown")), "train", "test", "validation")
+        return load_features(written(tables, tmp_path_factory.mktemp("grown")), "train", "test", "validation")
 
     return features
 
 
-def random_model(features: Features, recipe: Recipe) -> Model:
+def random_model(features: FeatureSet, recipe: Recipe) -> Model:
     """All weights are drawn, but for those that stay 0."""
     torch.manual_seed(0)
     model = build(features.spec, recipe.architecture)
@@ -70,8 +71,10 @@ def random_model(features: Features, recipe: Recipe) -> Model:
 
 
 @torch.no_grad()
-def predicted(model: Model, features: Features, first: int, split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
-    output = model(features.inputs(features.splits[split][:first], model.reads))
+def predicted(
+    model: Model, features: FeatureSet, first: int, split: str = "train"
+) -> tuple[torch.Tensor, torch.Tensor]:
+    output = model(listed(features, features.splits[split][:first], model.reads))
     return output.rating, output.ranking
 
 
@@ -120,12 +123,12 @@ def test_a_new_user_starts_at_the_mean_of_users_like_it(
     users = pd.DataFrame({"user_id": [1, 2, 3, 4, 7, 8], "gender": [*"FFMMMX"]})
     items = pd.DataFrame({"item_id": [1], "title": "T", "year": [1990.0], "genres": [["War"]]})
 
-    def features(moment: int, earlier: Vocabulary | None = None) -> Features:
+    def features(moment: int, earlier: Vocabulary | None = None) -> FeatureSet:
         folder = tmp_path / str(moment)
         folder.mkdir()
         split = np.where(ratings["timestamp"] < moment, "train", "test")
         tables = featurize(ratings=ratings.assign(split=split), users=users, items=items, crosses=(), earlier=earlier)
-        return Features.load(written(tables, folder), "train")
+        return load_features(written(tables, folder), "train")
 
     before = features(5)
     after = features(7, before.vocabulary())
@@ -184,7 +187,7 @@ def test_what_shapes_no_weights_may_change(at: Grown, tmp_path: Path) -> None:
     was, _, _ = warm_start(tmp_path, params, features)
     now, _, rows = warm_start(tmp_path, changed, features)
     assert {module.p for module in now.modules() if isinstance(module, nn.Dropout)} == {0.9}
-    inputs = features.inputs(rows.splits["train"], now.reads)
+    inputs = listed(features, rows.splits["train"], now.reads)
     assert was(inputs).penalty == 0 < now(inputs).penalty
     assert now(inputs).rating.equal(was(inputs).rating)
 
@@ -212,7 +215,7 @@ def test_weights_learnt_as_distributions_go_on_as_points(at: Grown, tmp_path: Pa
     assert not [name for name in points.state_dict() if name.endswith("log_deviation")]
     rows = before.splits["train"]
     torch.testing.assert_close(
-        points(after.inputs(rows, points.reads)).rating, was(before.inputs(rows, was.reads)).rating
+        points(listed(after, rows, points.reads)).rating, was(listed(before, rows, was.reads)).rating
     )
 
 
@@ -231,7 +234,7 @@ def test_users_and_items_that_have_left_the_data_keep_their_index(
     users: pd.DataFrame,
     tmp_path: Path,
 ) -> None:
-    def features(moment: int, earlier: Vocabulary | None, *gone: int) -> Features:
+    def features(moment: int, earlier: Vocabulary | None, *gone: int) -> FeatureSet:
         kept = ratings[~ratings["user_id"].isin(gone) & ~ratings["item_id"].isin(gone)]
         tables = featurize(
             ratings=kept.assign(split=np.where(kept["timestamp"] < moment, "train", "test")),
@@ -240,7 +243,7 @@ def test_users_and_items_that_have_left_the_data_keep_their_index(
             earlier=earlier,
         )
         (tmp_path / str(moment)).mkdir()
-        return Features.load(written(tables, tmp_path / str(moment)), "train", "test")
+        return load_features(written(tables, tmp_path / str(moment)), "train", "test")
 
     before = features(1015, None, 9)
     known = before.vocabulary()

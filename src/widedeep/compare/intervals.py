@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from widedeep.evaluation.bootstrap import Bootstrap, Estimate
-from widedeep.evaluation.metrics import Terms, stored_terms
+from widedeep.evaluation.bootstrap import Bootstrap, Estimate, Terms
+from widedeep.evaluation.metrics import stored_terms
 
 
 def paired(old: pd.DataFrame, new: pd.DataFrame, metrics: Iterable[str], bootstrap: Bootstrap) -> dict[str, Estimate]:

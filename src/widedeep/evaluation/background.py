@@ -46,7 +46,7 @@ class Background:
 
     @classmethod
     def of(cls, ratings: pd.DataFrame, items: pd.DataFrame, dataset: str, rating_scale: tuple[float, float]) -> Self:
-        """Collect the facts from canonical tables with external ids: `ratings` with their split, `items` with genres."""
+        """Collect the facts from canonical tables with external ids: `ratings` with a split, `items` with genres."""
         training, test = (ratings[ratings[SPLIT] == split] for split in (TRAIN, TEST))
         catalogue = pd.Index(items[ITEM_ID].to_numpy())
         item_counts = np.bincount(catalogue.get_indexer(training[ITEM_ID].to_numpy()), minlength=len(catalogue))

@@ -32,9 +32,9 @@ def ask(context: Context, user: Tensor, item: Tensor, timestamp: Tensor, with_hi
     return Queries(user, item, timestamp, context.state.users.count[user], context.state.items.count[item], found)
 
 
-def as_of_state(context: Context, rows: Q, with_history: bool = True) -> Q:
+def as_of_state(context: Context, rows: Q) -> Q:
     """The same pairs with what the state knows, in place of what was known at the event of each row."""
-    found = history(context, rows.user, rows.item, rows.timestamp) if with_history else None
+    found = history(context, rows.user, rows.item, rows.timestamp)
     count = context.state.users.count[rows.user], context.state.items.count[rows.item]
     return replace(rows, history=found, user_seen=count[0], item_seen=count[1])
 

@@ -40,12 +40,16 @@ class Queries:
         return self._each(lambda values: values.to(device))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
-        columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return type(self)(**{name: None if column is None else change(column) for name, column in columns.items()})
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed: dict[str, Any] = {
+            name: column if column is None else change(column) for name, column in columns.items()
+        }
+        return type(self)(**changed)
 
 
 @dataclass(frozen=True)
 class Rows(Queries):
     """N ratings: queries whose answer, `rating` (N,) float32, is known."""
 
+    history: Tensor
     rating: Tensor

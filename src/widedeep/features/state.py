@@ -114,8 +114,8 @@ def add(state: State, bag: Tensor, mean: float, damping: Damping, ratings: Ratin
     waiting = state.pending
     if waiting is None or at != int(waiting.at):
         return replace(settled(state, bag, mean, damping), pending=ratings)
-    pairs = zip(waiting[:3], ratings[:3], strict=True)
-    return replace(state, pending=Ratings(*(torch.cat(pair) for pair in pairs), ratings.at))
+    user, item, rating = (torch.cat(pair) for pair in zip(waiting[:3], ratings[:3], strict=True))
+    return replace(state, pending=Ratings(user, item, rating, ratings.at))
 
 
 def latest(state: State) -> int:

@@ -123,10 +123,14 @@ def _context(tables: FeatureTables, interactions: pa.Table) -> tuple[Context, Na
     spec, users, items = tables.spec, tables.users, tables.items
     user, item = _int64(interactions[USER]), _int64(interactions[ITEM])
     columns = _float(interactions[RATING]), _int64(interactions[TIMESTAMP].fill_null(0))
+    by_user = {name: _matrix(users[f"history_{name}"]) for name in BY_USER}
     state = State(
-        _sums(users),
-        _sums(items),
-        **{name: _matrix(users[f"history_{name}"]) for name in BY_USER},
+        users=_sums(users),
+        items=_sums(items),
+        genre_count=by_user["genre_count"],
+        genre_total=by_user["genre_total"],
+        moment_count=by_user["moment_count"],
+        moment_total=by_user["moment_total"],
         by_user=Ragged.of(user, item, *columns, n=len(users)),
         by_item=Ragged.of(item, user, *columns, n=len(items)),
     )

@@ -31,7 +31,7 @@ class Numbers(nn.Module):
         rows = features.splits[TRAIN]
         self.user.fit(features.users.numbers[rows.user])
         self.item.fit(features.items.numbers[rows.item])
-        parts = [rows.history] if self.history and rows.history is not None else []
+        parts = [rows.history] if self.history else []
         if self.time and not rows.timestamp.any():
             raise UserError(
                 "models.wide_deep.time must be false for ratings without timestamps: there is no date to read. "

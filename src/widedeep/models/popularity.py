@@ -23,7 +23,6 @@ class Popularity(Model):
 
     def fit(self, features: FeatureSet) -> None:
         rows = features.splits[TRAIN]
-        assert rows.history is not None
         self.line.copy_(least_squares(rows.history[:, self.count], rows.rating))
 
     def forward(self, inputs: Inputs) -> Output:

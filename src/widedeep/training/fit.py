@@ -91,7 +91,7 @@ def fit(
         model.fit(features)
     by_gradient = any(parameter.requires_grad for parameter in model.parameters())
     if model.ranks_only and not by_gradient:
-        _set_line(model, features)
+        set_line(model, features)
     best, curves = BestWeights(), Curves(on_epoch)
     resume = ModelCheckpoint(
         checkpoints, filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True
@@ -139,11 +139,11 @@ def fit(
     model.load_state_dict(best.weights)
     model = model.cpu().eval()
     if model.ranks_only:
-        _set_line(model, features)
+        set_line(model, features)
     return Fit(model, curves.rows, best.epoch, best.validation)
 
 
-def _set_line(model: Model, features: FeatureSet) -> None:
+def set_line(model: Model, features: FeatureSet) -> None:
     """Set the line that makes a rating of a score, by least squares on the training rows."""
     rows = features.known()
     score = predict({"score": model}, features, rows, clip=False)["score"]

@@ -121,8 +121,8 @@ class RatingTask(nn.Module):
 class RankingTask(nn.Module):
     """A positive costs its loss against negatives of the same user, or against the whole catalogue.
 
-    Its inputs have no history, which would tell the rated items apart. Validation measures NDCG at 10 over the users who
-    have a positive among the validation rows.
+    Its inputs have no history, which would tell the rated items apart. Validation measures NDCG at 10 over the users
+    who have a positive among the validation rows.
     """
 
     name = RANKING

@@ -1,4 +1,4 @@
-"""Features written by the stage's tables and read back: what a model sees."""
+"""FeatureSet written by the stage's tables and read back: what a model sees."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,24 +7,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from widedeep.features.store import Features
 
 from tests.small_data import written
-from widedeep.features.build import FeatureTables
+from widedeep.features.assemble import grid, history, listed
+from widedeep.features.files import FeatureTables
 from widedeep.features.inputs import Reads
-from widedeep.features.spec import Spec
+from widedeep.features.tensors import FeatureSet, load_features
 
 Featurize = Callable[..., FeatureTables]
 
 
-def columns(features: Features, history: torch.Tensor) -> dict[str, list[float]]:
+def columns(features: FeatureSet, history: torch.Tensor) -> dict[str, list[float]]:
     names = [field.name for field in features.spec.of_kind("history")]
     return {name: history[:, slot].tolist() for slot, name in enumerate(names)}
 
 
 def test_spec_comes_back_as_it_was(featurize: Featurize, tmp_path: Path) -> None:
     tables = featurize(crosses=(("year", "genres"), ("gender", "item_id"), ("country", "genres")))
-    assert Spec.load(written(tables, tmp_path) / "features.json") == tables.spec
+    assert FeatureTables.load(written(tables, tmp_path)).spec == tables.spec
 
 
 def recent_mean(of_user: pd.DataFrame, size: int) -> float:
@@ -36,9 +36,9 @@ def test_frozen_history_is_the_state_at_the_training_cut_off(
     featurize: Featurize, ratings: pd.DataFrame, items: pd.DataFrame, tmp_path: Path
 ) -> None:
     tables = featurize()
-    features = Features.load(written(tables, tmp_path), "train", "test")
+    features = load_features(written(tables, tmp_path), "train", "test")
     rows = features.splits["test"]
-    found = columns(features, features.frozen_history(rows.user, rows.item, rows.timestamp))
+    found = columns(features, history(features, rows.user, rows.item, rows.timestamp))
 
     # Each training rating less the mean and what its row knew of item and user.
     known = tables.rows.to_pandas()
@@ -70,20 +70,20 @@ def test_frozen_history_is_the_state_at_the_training_cut_off(
 
 
 def test_frozen_equals_online_in_the_first_second_after_the_cut_off(featurize: Featurize, tmp_path: Path) -> None:
-    features = Features.load(written(featurize(), tmp_path), "train", "validation")
+    features = load_features(written(featurize(), tmp_path), "train", "validation")
     rows = features.splits["validation"]
     first = rows.timestamp == rows.timestamp.min()
     assert first.any()
-    frozen = features.frozen_history(rows.user[first], rows.item[first], rows.timestamp[first])
+    frozen = history(features, rows.user[first], rows.item[first], rows.timestamp[first])
     torch.testing.assert_close(frozen, rows.history[first], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("split", ["random", "leave_last_out"])
 def test_rows_outside_training_have_the_frozen_history(featurize: Featurize, tmp_path: Path, split: str) -> None:
     tables = featurize(split)
-    features = Features.load(written(tables, tmp_path), "train", "test")
+    features = load_features(written(tables, tmp_path), "train", "test")
     rows = features.splits["test"]
-    frozen = columns(features, features.frozen_history(rows.user, rows.item, rows.timestamp))
+    frozen = columns(features, history(features, rows.user, rows.item, rows.timestamp))
     stored = tables.rows.to_pandas().query("split == 'test'")
     nearby = {name: stored[name].tolist() for name in frozen if "nearby" in name}  # of the time of the row
     assert len(nearby) == (2 if split == "random" else 0)
@@ -97,15 +97,17 @@ def test_asked_for_a_list_a_random_split_knows_the_last_ratings(
     featurize: Featurize, ratings: pd.DataFrame, tmp_path: Path
 ) -> None:
     tables = featurize("random")
-    features = Features.load(written(tables, tmp_path), "train")
+    features = load_features(written(tables, tmp_path), "train")
     user = torch.arange(len(features.users))
-    inputs = features.grid(user, torch.tensor([0]), torch.full_like(user, 10**6), Reads(), with_history=True)
+    inputs = grid(features, user, torch.tensor([0]), torch.full_like(user, 10**6), Reads(), with_history=True)
     assert inputs.history is not None
     found = columns(features, inputs.history[:, 0])
     known = ratings.assign(item_mean=tables.rows["item_mean"].to_numpy(), residual=ratings["rating"] - tables.spec.mean)
     by_user = known[known["split"] == "train"].groupby("user_id")
     for size in (2, 5):
-        expected = [recent_mean(by_user.get_group(identity), size) for identity in features.users.ids.tolist()]
+        expected = [
+            recent_mean(by_user.get_group(int(identity)), size) for identity in features.names.user_ids.to_pylist()
+        ]
         assert found[f"user_nearby_{size}_mean"] == pytest.approx(expected, abs=1e-4)
 
 
@@ -114,13 +116,13 @@ def test_data_without_timestamps_have_no_ratings_near_in_time(
 ) -> None:
     tables = featurize("random", ratings=ratings.assign(timestamp=pd.array([None] * len(ratings), "Int64")))
     assert not [name for name in tables.rows.column_names if "nearby" in name]
-    features = Features.load(written(tables, tmp_path), "train", "test")
+    features = load_features(written(tables, tmp_path), "train", "test")
     assert features.splits["test"].history.shape[1] == 6
 
 
 def test_split_without_rows_is_empty(featurize: Featurize, ratings: pd.DataFrame, tmp_path: Path) -> None:
     table = ratings.assign(split=ratings["split"].replace("validation", "train"))
-    features = Features.load(written(featurize(ratings=table), tmp_path), "train", "validation")
+    features = load_features(written(featurize(ratings=table), tmp_path), "train", "validation")
     assert len(features.splits["validation"]) == 0
     assert features.splits["validation"].history.shape == (0, 10)
     assert len(features.splits["train"]) == (table["split"] == "train").sum()
@@ -129,9 +131,9 @@ def test_split_without_rows_is_empty(featurize: Featurize, ratings: pd.DataFrame
 def test_inputs_are_those_of_the_rows(
     featurize: Featurize, ratings: pd.DataFrame, items: pd.DataFrame, tmp_path: Path
 ) -> None:
-    features = Features.load(written(featurize(), tmp_path), "train")
+    features = load_features(written(featurize(), tmp_path), "train")
     rows = features.splits["train"]
-    inputs = features.inputs(rows, Reads())
+    inputs = listed(features, rows, Reads())
     train = ratings[ratings["split"] == "train"]
     vocabulary = sorted(train["item_id"].unique())
     indices = inputs.pairs.of_items(inputs.items.categories[:, 0])
@@ -145,9 +147,9 @@ def test_inputs_are_those_of_the_rows(
 
 def test_items_without_any_genre_have_an_empty_bag(featurize: Featurize, items: pd.DataFrame, tmp_path: Path) -> None:
     tables = featurize(items=items.assign(genres=[[] for _ in range(31)]))
-    features = Features.load(written(tables, tmp_path), "train", "test")
+    features = load_features(written(tables, tmp_path), "train", "test")
     rows = features.splits["test"]
     assert features.spec.of_kind("bag")[0].cardinality == 1
-    assert not features.inputs(rows, Reads()).items.bag.any()
-    found = columns(features, features.frozen_history(rows.user, rows.item, rows.timestamp))
+    assert not listed(features, rows, Reads()).items.bag.any()
+    found = columns(features, history(features, rows.user, rows.item, rows.timestamp))
     assert set(found["user_genre_mean"]) == {0}
