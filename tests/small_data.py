@@ -15,7 +15,10 @@ from widedeep.columns import RATINGS_SCHEMA
 from widedeep.features.build import build_features
 from widedeep.features.files import FeatureTables
 from widedeep.features.tensors import FeatureSet, feature_set
-from widedeep.models.registry import ENTRIES
+from widedeep.features.vocabulary import Vocabulary
+from widedeep.models.bundle import Bundle
+from widedeep.models.model import Model
+from widedeep.models.registry import ENTRIES, Architecture
 from widedeep.params import FeaturizeParams, Params, Recipe, changed, dotted, load_params, nested
 from widedeep.tables.files import About, Tables
 
@@ -182,6 +185,22 @@ def written(tables: FeatureTables, folder: Path) -> Path:
     """The features folder that the stage would write."""
     tables.save(folder)
     return folder
+
+
+def bundled(
+    features: FeatureSet, model: Model, about: Architecture, vocabulary: Vocabulary | None = None, best_epoch: int = 0
+) -> Bundle:
+    """What the train stage would write of a model of these features."""
+    return Bundle(
+        model=model,
+        architecture=about,
+        context=features.context(),
+        names=features.names,
+        vocabulary=vocabulary or features.vocabulary(),
+        data_sha256="0" * 64,
+        best_epoch=best_epoch,
+        validation={},
+    )
 
 
 def small_recipe(**changes: Any) -> Recipe:

@@ -11,6 +11,7 @@ import yaml
 from tests.conftest import Project
 from widedeep.features.vocabulary import Vocabulary
 
+EMBEDDING_SIZE = "models.wide_deep.embedding_size"
 MORE = {"preprocess.validation_fraction": 0.05, "preprocess.test_fraction": 0.05}
 
 
@@ -67,14 +68,14 @@ def test_mistakes_are_told(warm: Project, tmp_path: Path) -> None:
         ({"train.warm_start_from": "models"}, "models is where the new model is written"),
         ({"train.warm_start_from": "workspace"}, "workspace is where the new model is written"),
         ({"train.warm_start_from": "damaged"}, "the model of damaged cannot be read"),
-        ({"train.warm_start_from": "reports"}, "reports holds no model that can grow"),
-        ({"train.warm_start_from": commit, "train.embedding_size": 9}, "train.embedding_size must be that of the"),
+        ({"train.warm_start_from": "reports"}, "train.warm_start_from: reports holds no model"),
+        ({"train.warm_start_from": commit, EMBEDDING_SIZE: 9}, f"{EMBEDDING_SIZE} must be that of the"),
     ):
         project.set(changes)
         printed = run(project, "train", fails=True)
         assert told in printed
         assert "Traceback" not in printed
-    project.set({"train.embedding_size": 8, "featurize.recent": [4]})
+    project.set({EMBEDDING_SIZE: 8, "featurize.recent": [4]})
     assert "the features of the earlier model have recent" in run(project, "featurize", fails=True)
     project.set({"featurize.recent": [3, 10, 50], "preprocess.test_fraction": 0.15})
     for stage in ("preprocess", "featurize"):

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
-from widedeep.models.weights import load_model, save_model
+from widedeep.models.bundle import Bundle
 
-from tests.small_data import BASELINES, NETWORKS, small_recipe, written
+from tests.small_data import BASELINES, NETWORKS, bundled, small_recipe, written
 from widedeep.errors import UserError
 from widedeep.features.assemble import ask, grid, history, listed
 from widedeep.features.files import FeatureTables
@@ -122,12 +122,13 @@ def test_a_row_is_scored_the_same_in_whatever_batch(load: Load, split: str, vari
 def test_saved_model_predicts_the_same_after_loading(load: Load, variant: str, tmp_path: Path) -> None:
     features = load("temporal", crosses=CROSSES)
     model, about = model_of(features, variant), small_recipe(**VARIANTS[variant]).architecture
-    save_model(tmp_path, model, features.vocabulary(), about, 3, {"validation_rmse": 0.9})
+    bundled(features, model, about).save(tmp_path)
     torch.manual_seed(5)
-    loaded, architecture = load_model(tmp_path, features.spec)
-    assert architecture == about
-    assert loaded.reads == model.reads
-    before, after = (scored(one, listed(features, features.splits["test"], one.reads)) for one in (model, loaded))
+    loaded = Bundle.load(tmp_path)
+    assert loaded.architecture == about
+    assert loaded.model.reads == model.reads
+    rows = features.splits["test"]
+    before, after = (scored(one, listed(features, rows, one.reads)) for one in (model, loaded.model))
     assert after.rating.equal(before.rating)
     assert after.ranking.equal(before.ranking)
 

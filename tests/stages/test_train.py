@@ -10,16 +10,19 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from widedeep.models.weights import load_model
 
 from tests.small_data import written
 from widedeep.features.files import FeatureTables
-from widedeep.features.tensors import load_features
+from widedeep.files import sha256
+from widedeep.models.bundle import Bundle
 from widedeep.training.callbacks import CURVES
 
-FAST = {"epochs": 2, "batch_size": 32, "embedding_size": 4, "hidden": [8], "accelerator": "cpu"}
+FAST = {"epochs": 2, "batch_size": 32, "accelerator": "cpu"}
 
-MODEL = {"model.json", "model.safetensors", "features.json", "vocabulary.safetensors"}
+MODEL = {
+    *("model.json", "model.safetensors", "vocabulary.json"),
+    *("features.json", "users.parquet", "items.parquet", "rows.parquet"),
+}
 
 
 @pytest.fixture
@@ -31,6 +34,7 @@ def train(root: Path, tmp_path: Path, featurize: Callable[..., FeatureTables]) -
     def run(**changes: Any) -> str:
         params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
         params["train"] |= FAST | changes
+        params["models"]["wide_deep"] |= {"embedding_size": 4, "hidden": [8]}
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
         command = [
             sys.executable, "-m", "stages.train", "--params", "params.yaml", "--features", "features",
@@ -53,8 +57,9 @@ def test_outputs_are_a_model_and_a_row_per_epoch(train: Callable[..., str], tmp_
     assert curves["epoch"].tolist() == [0, 1]
     assert list(curves) == ["epoch", *CURVES]
     assert curves["train_ranking_loss"].isna().all()
-    features = load_features(tmp_path / "features", "test")
-    assert load_model(tmp_path / "models", features.spec) is not None
+    bundle = Bundle.load(tmp_path / "models")
+    assert bundle.data_sha256 == sha256(tmp_path / "features")
+    assert bundle.names.titles.to_pylist() == ["T"] * 31
     assert list((tmp_path / "checkpoints").iterdir()) == []
 
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
-from widedeep.models.weights import save_model
+from widedeep.files import write_json
 
-from tests.small_data import BASELINES, NETWORKS, small_recipe, written
+from tests.small_data import BASELINES, NETWORKS, bundled, small_recipe, written
 from widedeep.errors import UserError
 from widedeep.features.assemble import listed
 from widedeep.features.files import FeatureTables
@@ -181,7 +181,7 @@ def test_a_grown_model_trains_on(at: Grown, changes: dict[str, Any], tmp_path: P
 def test_what_shapes_no_weights_may_change(at: Grown, tmp_path: Path) -> None:
     before = at(1015)
     params = small_recipe(dropout=0.1, wide_l2=0.0)
-    save_model(tmp_path, random_model(before, params), before.vocabulary(), params.architecture, 0, {})
+    bundled(before, random_model(before, params), params.architecture).save(tmp_path)
     changed = small_recipe(dropout=0.9, wide_l2=2.0)
     features = at(1045, before.vocabulary())
     was, _, _ = warm_start(tmp_path, params, features)
@@ -249,7 +249,7 @@ def test_users_and_items_that_have_left_the_data_keep_their_index(
     known = before.vocabulary()
     params = small_recipe()
     (tmp_path / "model").mkdir()
-    save_model(tmp_path / "model", random_model(before, params), known, params.architecture, 0, {})
+    bundled(before, random_model(before, params), params.architecture).save(tmp_path / "model")
     _, vocabulary, _ = warm_start(tmp_path / "model", params, features(1045, known, 3))
     assert known.user_ids == [*"12345678", "10"]
     assert vocabulary.user_ids == [*"12345678", "10", "9"]
@@ -277,6 +277,7 @@ def test_features_made_otherwise_do_not_grow(
 def test_a_vocabulary_is_read_as_it_was_written(at: Grown, tmp_path: Path) -> None:
     before = at(1015)
     vocabulary = at(1045, before.vocabulary()).vocabulary()
+    write_json(tmp_path / "features.json", vocabulary.spec.as_dict())
     vocabulary.save(tmp_path)
     read = Vocabulary.load(tmp_path)
     assert read.spec == vocabulary.spec
