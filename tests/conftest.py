@@ -66,9 +66,9 @@ class Project:
         path = self.path / "params.yaml"
         params = yaml.safe_load(path.read_text(encoding="utf-8"))
         for name, value in changes.items():
-            *path, key = name.split(".")
+            *parts, key = name.split(".")
             section = params
-            for part in path:
+            for part in parts:
                 section = section[part]
             section[key] = value
         path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")

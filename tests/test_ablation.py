@@ -26,7 +26,9 @@ Load = Callable[..., Features]
 
 def test_same_parameters_have_no_difference_and_others_have_their_own_value(load: Load) -> None:
     features = load("random")
-    without_deep = {f"models.wide_deep.{key}": value for key, value in (("hidden", []), ("dropout", 0), ("factors", 4))}
+    without_deep: dict[str, Any] = {
+        f"models.wide_deep.{key}": value for key, value in (("hidden", []), ("dropout", 0), ("factors", 4))
+    }
     table = ablate(features, small_params(epochs=1), {"same": {}, "no deep part": without_deep}, seeds=1)
     assert table["variant"].tolist() == ["preset", "same", "no deep part"]
     assert table.loc[1, ["difference", "low", "high"]].tolist() == [0, 0, 0]

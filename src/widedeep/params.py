@@ -213,13 +213,14 @@ class Recipe(Section):
 
     @property
     def architecture(self) -> Architecture:
-        ranking = self.train.ranking
-        of_ease = isinstance(self.config, EaseConfig)
+        ranking, positive = self.train.ranking, self.train.ranking.positive_rating
+        if isinstance(self.config, EaseConfig):
+            positive = self.config.positive_rating
         return Architecture(
             model=self.train.model,
             objective=self.train.objective,
             config=self.config,
-            positive_rating=self.config.positive_rating if of_ease else ranking.positive_rating,
+            positive_rating=positive,
             rating_weight=ranking.rating_weight if self.train.objective == "joint" else 0.0,
         )
 
@@ -307,8 +308,10 @@ def merged(params: Sections, changes: Sections) -> dict[str, Any]:
     result = dict(deepcopy(params))
     for name, value in changes.items():
         below = result.get(name)
-        deeper = isinstance(value, Mapping) and value and isinstance(below, Mapping)
-        result[name] = merged(below, value) if deeper else deepcopy(value)
+        if isinstance(value, Mapping) and value and isinstance(below, Mapping):
+            result[name] = merged(below, value)
+        else:
+            result[name] = deepcopy(value)
     return result
 
 

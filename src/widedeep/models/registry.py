@@ -144,7 +144,7 @@ class Entry:
 
 _L2 = {"low": 0.0001, "high": 0.3, "log": True}
 _DROPOUT = {"low": 0, "high": 0.6}
-_LOOP = {
+_LOOP: dict[str, Mapping[str, Any]] = {
     "train.learning_rate": {"low": 0.001, "high": 0.03, "log": True},
     "train.weight_decay": {"low": 0.001, "high": 1, "log": True},
     "train.rating.unseen_rate": {"low": 0, "high": 0.9, "tasks": ["rating"]},
