@@ -13,6 +13,8 @@ from widedeep.features.vocabulary import Vocabulary
 
 MORE = {"preprocess.validation_fraction": 0.05, "preprocess.test_fraction": 0.05}
 
+DEEP = "models.wide_deep"
+
 
 def run(project: Project, stage: str, fails: bool = False) -> str:
     """One stage, without DVC, by its command in dvc.yaml."""
@@ -68,13 +70,13 @@ def test_mistakes_are_told(warm: Project, tmp_path: Path) -> None:
         ({"train.warm_start_from": "workspace"}, "workspace is where the new model is written"),
         ({"train.warm_start_from": "damaged"}, "the model of damaged cannot be read"),
         ({"train.warm_start_from": "reports"}, "reports holds no model that can grow"),
-        ({"train.warm_start_from": commit, "train.embedding_size": 9}, "train.embedding_size must be that of the"),
+        ({"train.warm_start_from": commit, f"{DEEP}.embedding_size": 9}, f"{DEEP}.embedding_size must be that of the"),
     ):
         project.set(changes)
         printed = run(project, "train", fails=True)
         assert told in printed
         assert "Traceback" not in printed
-    project.set({"train.embedding_size": 8, "featurize.recent": [4]})
+    project.set({f"{DEEP}.embedding_size": 8, "featurize.recent": [4]})
     assert "the features of the earlier model have recent" in run(project, "featurize", fails=True)
     project.set({"featurize.recent": [3, 10, 50], "preprocess.test_fraction": 0.15})
     for stage in ("preprocess", "featurize"):
