@@ -193,7 +193,7 @@ def test_data_set_runs_end_to_end_by_changing_its_name_and_source(
     ("changes", "message"),
     [
         ({"train.learning_rat": 0.1}, "unknown key 'train.learning_rat'. Did you mean 'learning_rate'?"),
-        ({"train.dropout": 1.5}, "'train.dropout'"),
+        ({"models.wide_deep.dropout": 1.5}, "'models.wide_deep.dropout'"),
         ({"download.dataset": "ml-100"}, "Did you mean 'ml-100k'?"),
     ],
 )

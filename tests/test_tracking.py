@@ -31,8 +31,11 @@ def run(
     """Run train and evaluate on the small data set with this tracking store; the folder of their outputs."""
     params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
     for name, value in FAST.items():
-        section, key = name.split(".")
-        params[section][key] = value
+        *path, key = name.split(".")
+        section = params
+        for part in path:
+            section = section[part]
+        section[key] = value
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     for folder in ("features", "tables"):
         (tmp_path / folder).mkdir()

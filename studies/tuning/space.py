@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import optuna
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from widedeep.errors import UserError, nearest
 from widedeep.models.registry import ENTRIES, Task
 from widedeep.params import Params, RankingParams, RatingParams, TrainParams, dotted
-from widedeep.sections import read_yaml, rule_of
+from widedeep.sections import Section, read_yaml, rule_of
 
 POSITIVE = "models.ease.positive_rating"
 # With other values a trial would measure something else, or need processes of its own.
@@ -179,12 +179,12 @@ def _values(here: str, key: str, entry: Mapping[str, Any]) -> Range | Choices:
 def _value(here: str, key: str, value: Any) -> Any:
     """The value as its section would have it. What values must go together is known when a trial has drawn them."""
     section, _, name = key.rpartition(".")
-    sections: dict[str, type[BaseModel]] = {
+    sections: dict[str, type[Section]] = {
         "train": TrainParams,
         "train.rating": RatingParams,
         "train.ranking": RankingParams,
     }
-    owner = sections[section] if section in sections else ENTRIES[section.removeprefix("models.")].config
+    owner = sections.get(section) or ENTRIES[section.removeprefix("models.")].config
     field = owner.model_fields[name]
     annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     check: Callable[[Any], Any] = TypeAdapter(annotation).validate_python

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
-from widedeep.models.bundle import Bundle
 
 from tests.small_data import BASELINES, NETWORKS, bundled, small_recipe, written
 from widedeep.errors import UserError
@@ -17,6 +16,7 @@ from widedeep.features.files import FeatureTables
 from widedeep.features.inputs import Inputs, Output
 from widedeep.features.tensors import FeatureSet, load_features
 from widedeep.models.build import build
+from widedeep.models.bundle import Bundle
 from widedeep.models.model import Ensemble, Model
 from widedeep.models.registry import ENTRIES
 

@@ -55,9 +55,9 @@ def test_every_entry_names_a_model(name: str) -> None:
     assert issubclass(model_class(ENTRIES[name]), Model)
 
 
-def test_params_and_labels_need_no_torch() -> None:
-    code = "import widedeep.params, widedeep.models.registry, sys; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+def test_params_and_labels_need_no_torch(root: Path) -> None:
+    code = "import stages, widedeep.params, widedeep.models.registry, sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 

@@ -1,6 +1,7 @@
 """Wide & Deep against its definition: a linear model on an explicit one-hot matrix, and a hand-made forward pass."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.small_data import small_recipe
+from widedeep.errors import UserError
 from widedeep.features.assemble import listed
 from widedeep.features.inputs import Inputs, Reads
 from widedeep.features.tensors import FeatureSet
@@ -279,6 +281,15 @@ def test_a_pair_without_history_has_that_of_an_average_one(features: FeatureSet)
         average = rows.history.mean(0).expand(len(rows), -1)
         found = model(inputs._replace(history=None)).rating
         torch.testing.assert_close(found, model(inputs._replace(history=average)).rating, atol=1e-4, rtol=0)
+
+
+def test_time_is_refused_where_the_ratings_have_none(load: Callable[..., Features]) -> None:
+    features = load("random", crosses=CROSSES)
+    rows = features.splits["train"]
+    untimed = replace(features, splits={"train": replace(rows, timestamp=torch.zeros_like(rows.timestamp))})
+    with pytest.raises(UserError, match=r"time must be false for ratings without timestamps.* Got true instead"):
+        random_model(untimed, time=True)
+    assert random_model(untimed, time=False)
 
 
 def test_numbers_are_standardized_by_the_training_rows() -> None:

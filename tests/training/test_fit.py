@@ -20,6 +20,7 @@ from widedeep.features.ragged import Ragged
 from widedeep.features.tensors import FeatureSet, load_features
 from widedeep.models.build import build
 from widedeep.models.model import Ensemble
+from widedeep.models.registry import ENTRIES
 from widedeep.scoring import top_items
 from widedeep.training.callbacks import CURVES, Row
 from widedeep.training.fit import Fit, fingerprint, fit
@@ -344,9 +345,18 @@ def test_more_processes_than_cores_is_a_clear_error(features: FeatureSet, tmp_pa
         fit(features, small_recipe(devices=999), tmp_path / "c")
 
 
-@pytest.mark.parametrize("changes", [{"objective": "ranking"}, {"objective": "joint"}, {"model": "ease"}])
-def test_nothing_to_rank_is_a_clear_error(features: FeatureSet, tmp_path: Path, changes: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=r"train.positive_rating: no training row is rated at least 5.5"):
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"objective": "ranking"}, "train.ranking"),
+        ({"objective": "joint"}, "train.ranking"),
+        ({"model": "ease"}, "models.ease"),
+    ],
+)
+def test_nothing_to_rank_is_a_clear_error(
+    features: FeatureSet, tmp_path: Path, changes: dict[str, Any], key: str
+) -> None:
+    with pytest.raises(UserError, match=rf"{key}.positive_rating: no training row is rated at least 5.5"):
         fit(features, small_recipe(positive_rating=5.5, **changes), tmp_path / "c")
 
 
@@ -367,7 +377,7 @@ def crowded(featurize: Featurize, folder: Path, whole: int, part: int) -> Featur
 def test_no_negative_at_all_is_a_clear_error(featurize: Featurize, tmp_path: Path, way: str) -> None:
     features = crowded(featurize, tmp_path, whole=4, part=0)
     with pytest.raises(
-        UserError, match=r"train.negatives must be 0 .* catalogue \(6\).* Got [23] instead. Set it to 0"
+        UserError, match=r"train.ranking.negatives must be 0 .* catalogue \(6\).* Got [23] instead. Set it to 0"
     ):
         fit(features, small_recipe(**WAYS[way]), tmp_path / "c")
 
@@ -455,7 +465,7 @@ def test_mixed_precision_learns_on_a_gpu(features: FeatureSet, tmp_path: Path, p
 @needs_gpu
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_baseline_is_the_same_on_a_gpu(features: FeatureSet, tmp_path: Path, name: str) -> None:
-    params = small_recipe(model=name, objective="joint")
+    params = small_recipe(model=name, objective=ENTRIES[name].tasks[-1])
     on_cpu = fit(features, params, tmp_path / "a")
     on_gpu = fit(features, params.with_train(accelerator="gpu"), tmp_path / "b")
     assert on_gpu.validation == pytest.approx(on_cpu.validation, abs=0.02)

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
-from widedeep.files import write_json
 
 from tests.small_data import BASELINES, NETWORKS, bundled, small_recipe, written
 from widedeep.errors import UserError
@@ -18,6 +17,7 @@ from widedeep.features.assemble import listed
 from widedeep.features.files import FeatureTables
 from widedeep.features.tensors import FeatureSet, load_features
 from widedeep.features.vocabulary import Vocabulary
+from widedeep.files import write_json
 from widedeep.models.build import build
 from widedeep.models.model import Ensemble, Model
 from widedeep.params import Recipe

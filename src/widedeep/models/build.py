@@ -23,10 +23,10 @@ def build(spec: Spec, about: Architecture) -> Model:
             f"train.model: {about.model} needs genres, and this data set has none. Choose a model that does without."
         )
     kind = model_class(entry)
+    if not entry.trained:
+        return _made(kind, (spec, config))
     # A class that can have a head for each task is told for which it is made.
     arguments = (spec, config, about.objective) if "joint" in entry.tasks else (spec, config)
-    if not entry.trained:
-        return _made(kind, arguments)
     members = config.members if isinstance(config, NetworkConfig) else 1
     return Ensemble([_made(kind, arguments) for _ in range(members)], about)
 

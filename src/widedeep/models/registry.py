@@ -13,6 +13,7 @@ from pydantic import AfterValidator, SerializeAsAny, model_validator
 from widedeep.sections import Count, Float, Fraction, NonNegative, Positive, Section, Size
 
 Task = Literal["rating", "ranking", "joint"]
+ALL_TASKS: tuple[Task, ...] = ("rating", "ranking", "joint")
 
 
 class ModelConfig(Section):
@@ -125,7 +126,8 @@ class Entry:
     about : one line for docs/model.md
     target : "module:class". The module is imported when the model is built.
     config : its knobs
-    tasks : the values of train.objective that it can be trained for
+    tasks : the values of train.objective that it can be trained for; all for a model that is not trained, where the
+        objective only says what the validation measures
     trained : whether by gradient, in the loop of section train; else by counting or in closed form
     needs : the fields that the data must have
     search : the values among which `python -m studies.tuning.search` looks, by the name of the parameter (see
@@ -168,19 +170,21 @@ ENTRIES: dict[str, Entry] = {
         label="global mean",
         about="the mean of all training ratings",
         target="widedeep.models.global_mean:GlobalMean",
-        tasks=("rating",),
+        tasks=ALL_TASKS,
         trained=False,
     ),
     "popularity": Entry(
         label="popularity",
         about="how often an item was rated so far",
         target="widedeep.models.popularity:Popularity",
+        tasks=ALL_TASKS,
         trained=False,
     ),
     "bias": Entry(
         label="bias",
         about="damped means of user and item",
         target="widedeep.models.bias:Bias",
+        tasks=ALL_TASKS,
         trained=False,
     ),
     "item_knn": Entry(
@@ -188,6 +192,7 @@ ENTRIES: dict[str, Entry] = {
         about="the user's ratings of similar items, by shrunk correlation",
         target="widedeep.models.item_knn:ItemKnn",
         config=ItemKnnConfig,
+        tasks=ALL_TASKS,
         trained=False,
         search={
             "models.item_knn.neighbours": {"low": 10, "high": 400, "log": True},
@@ -199,6 +204,7 @@ ENTRIES: dict[str, Entry] = {
         about="weights between items in closed form (arXiv 1905.03375)",
         target="widedeep.models.ease:Ease",
         config=EaseConfig,
+        tasks=ALL_TASKS,
         trained=False,
         search={
             "models.ease.l2": {"low": 1, "high": 3000, "log": True},
@@ -257,7 +263,7 @@ ENTRIES: dict[str, Entry] = {
         about="see below",
         target="widedeep.models.wide_deep:WideDeep",
         config=WideDeepConfig,
-        tasks=("rating", "ranking", "joint"),
+        tasks=ALL_TASKS,
         search={
             "train.learning_rate": {"low": 0.0001, "high": 0.01, "log": True},
             "train.weight_decay": {"low": 0.0001, "high": 1, "log": True},
