@@ -166,8 +166,8 @@ def coded(ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame, split
     rows = ratings.assign(**{key: code[ratings[f"{key}_id"]].to_numpy() for key, code in codes.items()})
     return Tables(
         pa.Table.from_pandas(rows[RATINGS_SCHEMA.names], RATINGS_SCHEMA, preserve_index=False),
-        items.rename(columns={"item_id": "item"}).assign(item=range(len(items))),
-        users.rename(columns={"user_id": "user"}).assign(user=range(len(users))),
+        items.reset_index(drop=True).rename(columns={"item_id": "item"}).assign(item=range(len(items))),
+        users.reset_index(drop=True).rename(columns={"user_id": "user"}).assign(user=range(len(users))),
         *(pa.array(map(str, ids[key]), pa.string()) for key in ("item", "user")),
         About("csv", (0.5, 5.0), split, {}),
     )

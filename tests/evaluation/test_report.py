@@ -222,6 +222,19 @@ def test_titles_are_escaped_and_missing_ones_replaced(render: Render, items: pd.
     assert re.search(r"\bitem \d+\b", text(page))
 
 
+def test_users_and_items_are_called_by_their_ids(
+    render: Render, ratings: pd.DataFrame, users: pd.DataFrame, items: pd.DataFrame
+) -> None:
+    def named(table: pd.DataFrame) -> pd.DataFrame:
+        names = {"user_id": "<u>{:02}", "item_id": "B{:02}"}
+        return table.assign(**{key: table[key].map(name.format) for key, name in names.items() if key in table})
+
+    page = render(ratings=named(ratings), users=named(users), items=named(items).assign(title=None))
+    assert re.search(r"User <u>\d\d\b", text(page))
+    assert re.search(r"\bitem B\d\d\b", text(page))
+    assert "<u>" not in page
+
+
 def test_random_split_without_timestamps_validation_and_genres(
     render: Render, ratings: pd.DataFrame, items: pd.DataFrame
 ) -> None:

@@ -19,7 +19,7 @@ from widedeep.training.callbacks import CURVES
 
 FAST = {"epochs": 2, "batch_size": 32, "embedding_size": 4, "hidden": [8], "accelerator": "cpu"}
 
-MODEL = {"model.json", "model.safetensors", "features.json", "vocabulary.safetensors"}
+MODEL = {"model.json", "model.safetensors", "features.json", "vocabulary.json"}
 
 
 @pytest.fixture

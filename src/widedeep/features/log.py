@@ -19,7 +19,7 @@ def ranges(count: Tensor) -> tuple[Tensor, Tensor]:
 @dataclass(frozen=True)
 class Log:
     """The interactions of each user (or item) in order of time, compressed by row: those of entity e lie at
-    `start[e]:start[e + 1]`. `other` (M,) int64 position of the other side, `rating` (M,) float32, `timestamp` (M,)
+    `start[e]:start[e + 1]`. `other` (M,) int64 code of the other side, `rating` (M,) float32, `timestamp` (M,)
     int64. `pair` (M,) int64, sorted, is user * items + item of all ratings, `place` (M,) where in its entity's list
     each stands."""
 
@@ -52,7 +52,7 @@ class Log:
         return torch.searchsorted(key, owner * span + timestamp - first) - self.start[owner]
 
     def latest(self, owner: Tensor, seen: Tensor, most: int, index: Tensor) -> Interactions:
-        """The last `most` of the first `seen` (n,) interactions of each owner (n,); `index` maps positions of the
+        """The last `most` of the first `seen` (n,) interactions of each owner (n,); `index` maps codes of the
         other side to its vocabulary."""
         count = seen.clamp(max=most)
         places, within = ranges(count)
