@@ -11,7 +11,7 @@ from widedeep.sources.source import RatingsFile
 GENRES = ("unknown", "Action", "Drama")
 
 
-def row(table: pd.DataFrame, key: str, value: int) -> dict[str, object]:
+def row(table: pd.DataFrame, key: str, value: str) -> dict[str, object]:
     found: dict[str, object] = table[table[key] == value].iloc[0].to_dict()
     return found
 
