@@ -132,11 +132,9 @@ def featurize(ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame) -
 
     def build(split: str = "temporal", **changes: Any) -> FeatureTables:
         tables = {"ratings": ratings, "items": items, "users": users}
-        given = [changes.pop(name, table) for name, table in tables.items()]
+        tables |= {name: changes.pop(name) for name in tables if name in changes}
         earlier = changes.pop("earlier", None)
-        return build_features(
-            coded(given[0], given[1], given[2], split), FeaturizeParams(**(DEFAULTS | changes)), earlier
-        )
+        return build_features(coded(**tables, split=split), FeaturizeParams(**(DEFAULTS | changes)), earlier)
 
     return build
 
@@ -171,12 +169,13 @@ def coded(ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame, split
     ids = {"user": users["user_id"], "item": items["item_id"]}
     codes = {key: pd.Series(range(len(listed)), index=listed) for key, listed in ids.items()}
     rows = ratings.assign(**{key: code[ratings[f"{key}_id"]].to_numpy() for key, code in codes.items()})
+    item_ids, user_ids = (pa.array(map(str, ids[key]), pa.string()) for key in ("item", "user"))
     return Tables(
         pa.Table.from_pandas(rows[RATINGS_SCHEMA.names], RATINGS_SCHEMA, preserve_index=False),
-        items.rename(columns={"item_id": "item"}).assign(item=range(len(items))),
-        users.rename(columns={"user_id": "user"}).assign(user=range(len(users))),
-        pa.array(map(str, ids["item"]), pa.string()),
-        pa.array(map(str, ids["user"]), pa.string()),
+        items.reset_index(drop=True).rename(columns={"item_id": "item"}).assign(item=range(len(items))),
+        users.reset_index(drop=True).rename(columns={"user_id": "user"}).assign(user=range(len(users))),
+        item_ids,
+        user_ids,
         About("csv", (0.5, 5.0), split, {}),
     )
 

@@ -256,6 +256,47 @@ def test_users_and_items_that_have_left_the_data_keep_their_index(
     assert vocabulary.item_ids[: len(known.item_ids)] == known.item_ids
 
 
+def test_ids_keep_their_index_when_their_codes_shift(
+    featurize: Callable[..., FeatureTables],
+    ratings: pd.DataFrame,
+    items: pd.DataFrame,
+    users: pd.DataFrame,
+    tmp_path: Path,
+) -> None:
+    """User "007" comes first among the ids, but only in the second version of the data, and "x" puts them in the order
+    of text."""
+    named = {1: "10", 2: "9", 3: "007", 10: "x"}
+
+    def features(moment: int, earlier: Vocabulary | None, *gone: int) -> Features:
+        names = users["user_id"].map(lambda user: named.get(user, f"u{user}"))
+        text = users.assign(user_id=names)[~users["user_id"].isin(gone)].sort_values("user_id", ignore_index=True)
+        kept = ratings[~ratings["user_id"].isin(gone)]
+        tables = featurize(
+            ratings=kept.assign(
+                split=np.where(kept["timestamp"] < moment, "train", "test"),
+                user_id=kept["user_id"].map(dict(zip(users["user_id"], names, strict=True))),
+            ),
+            users=text,
+            items=items,
+            earlier=earlier,
+        )
+        (tmp_path / str(moment)).mkdir()
+        return Features.load(written(tables, tmp_path / str(moment)), "train", "test")
+
+    before = features(1030, None, 3)
+    known = before.vocabulary()
+    after = features(1045, known)
+    assert known.user_ids == ["10", "9", "u4", "u5", "u6", "u7", "u8", "u9", "x"]
+    assert after.users.ids.tolist() == ["007", *known.user_ids]
+    assert after.vocabulary(known).user_ids == [*known.user_ids, "007"]
+    assert after.users.categories[:, 0].tolist() == [10, *range(1, 10)]
+    params = train_params(model="bias_dot")
+    model = random_model(before, params)
+    old, new = (one.state_dict()["members.0.ids.user.weight"] for one in (model, grow(model, known, after)))
+    assert torch.equal(new[: len(old)], old)
+    assert len(new) == len(old) + 1
+
+
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_model_without_gradient_does_not_grow(at: Grown, name: str) -> None:
     features = at(1045)

@@ -72,8 +72,8 @@ def encode_entities(
             continue
         if column == GENRES:
             genres = grown(values_of(GENRES), (genre for genres in values[seen] for genre in genres))
-            places = {genre: place for place, genre in enumerate(genres, 1)}
-            encoded[GENRES] = [[places[genre] for genre in own if genre in places] for own in values]
+            of_genre = {genre: place for place, genre in enumerate(genres, start=1)}
+            encoded[GENRES] = [[of_genre[genre] for genre in genres if genre in of_genre] for genres in values]
             fields.append(Field(GENRES, name, "bag", source, len(genres) + 1, tuple(genres)))
         elif pd.api.types.is_numeric_dtype(values):
             if earlier is None and not values[seen].notna().any():
@@ -95,8 +95,8 @@ def encode_entities(
             texts = grown(values_of(column), values[seen].dropna())
             if not texts:
                 continue
-            places = {text: place for place, text in enumerate(texts, 1)}
-            encoded[column] = values.map(places).fillna(0).astype(np.int32)
+            of_text = {text: place for place, text in enumerate(texts, start=1)}
+            encoded[column] = values.map(of_text).fillna(0).astype(np.int32)
             fields.append(Field(column, name, "category", source, len(texts) + 1, tuple(texts)))
     return encoded, fields
 
