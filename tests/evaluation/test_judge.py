@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -263,3 +264,20 @@ def test_models_with_other_rows_are_an_error(judge: Judge) -> None:
     judged = judge()
     with pytest.raises(ValueError, match="are of other rows than those of wide_deep"):
         judge_tables(judged.predictions[:-1], judged.recommendations, judged.background, judged.params)
+
+
+def test_scores_stay_what_they_were(judge: Judge) -> None:
+    """The committed scores were made by commit 32c3131, before the scores became tables."""
+    folder = Path(__file__).parent
+    judged = judge(train={"factors": 2, "user_items": 3, "item_users": 2, "time": True}, ks=(1, 5))
+    expected = pd.read_csv(folder / "expected_predictions.csv")
+    for (model, knowledge), part in judged.predictions.groupby(["model", "knowledge"], observed=True):
+        assert part["user_id"].tolist() == expected["user_id"].tolist()
+        assert part["item_id"].tolist() == expected["item_id"].tolist()
+        np.testing.assert_allclose(part["predicted"], expected[f"{knowledge}_{model}"], atol=1e-6)
+    lists = pd.read_csv(folder / "expected_lists.csv").set_index(["model", "user_id"])["items"].str.split()
+    for key, part in judged.recommendations.groupby(["model", "user_id"], observed=True):
+        moved = part["item_id"].to_numpy() != np.array(lists[key], dtype=np.int64)
+        tied = part["score"].diff().abs().lt(1e-6) | part["score"].diff(-1).abs().lt(1e-6)
+        assert not (moved & ~tied).any()
+    assert len(lists) == judged.recommendations.groupby(["model", "user_id"], observed=True).ngroups
