@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from studies.tuning.presets import load_preset, preset_file
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import UserError
-from widedeep.evaluation.bootstrap import Bootstrap, verdict
+from widedeep.evaluation.bootstrap import Bootstrap, Terms, verdict
 from widedeep.features.ragged import Ragged
 from widedeep.features.tensors import FeatureSet, load_features
 from widedeep.files import replacing
@@ -71,8 +71,8 @@ def measured(features: FeatureSet, recipe: Recipe, seeds: int) -> tuple[NDArray[
 
 def statistic(sums: NDArray[np.float64], bootstrap: Bootstrap, rating: bool) -> NDArray[np.float64]:
     """Mean over seeds of RMSE or of mean NDCG, of the data and of each resample: (1 + R,)."""
-    means = [top / n for top, n in (bootstrap.sums(of_seed) for of_seed in sums)]
-    values: NDArray[np.float64] = np.mean([np.sqrt(mean) if rating else mean for mean in means], axis=0)
+    of_seeds = [bootstrap.ratios([Terms(above, below, root=rating)])[0] for above, below in sums]
+    values: NDArray[np.float64] = np.mean(of_seeds, axis=0)
     return values
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from widedeep.columns import USER_ID
 from widedeep.errors import UserError, exit_on_user_error
 from widedeep.evaluation.bootstrap import BETTER, NO_EVIDENCE, WORSE, Bootstrap, verdict
+from widedeep.evaluation.metrics import LOWER, METRICS, SQUARED_ERROR, N, stored_terms
 from widedeep.files import read_json, replacing
 from widedeep.params import load_params
 from widedeep.report.charts import Axis, Point, Row, Series, dot_chart, sheet
@@ -21,7 +22,7 @@ from widedeep.report.labels import MODEL_LABELS
 from widedeep.report.text import PERCENT, count, interval, markdown_table, number
 
 REFERENCE = "wide_deep"
-RMSE, SQUARED_ERROR, N = "rmse", "squared_error", "n"
+RMSE = "rmse"
 DECIMALS = 6
 COLUMNS = (
     *("model", "knowledge", "metric", "value", "low", "high", "n"),
@@ -84,6 +85,8 @@ def compare(tables: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> pd.Data
     rows = []
     for column in reference.columns.drop([USER_ID, N]):
         knowledge, _, metric = column.partition("_")
+        metric = RMSE if metric == SQUARED_ERROR else metric
+        lower_is_better = METRICS[metric.partition("_at_")[0]].direction == LOWER
         statistics: dict[str, tuple[NDArray[np.float64], int]] = {}
         for model, table in tables.items():
             if column in table:
@@ -92,8 +95,7 @@ def compare(tables: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> pd.Data
                     raise UserError(
                         f"{model} was judged on other rows than {REFERENCE}. `make compare` judges it anew."
                     )
-                statistics[model] = statistic(table, column, bootstrap)
-        lower_is_better = metric == SQUARED_ERROR
+                statistics[model] = statistic(table, knowledge, metric, bootstrap)
         estimates = []
         for model, (values, n) in statistics.items():
             own = bootstrap.estimate(values, n)
@@ -101,7 +103,7 @@ def compare(tables: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> pd.Data
             estimates.append((model, own, minus))
         estimates.sort(key=lambda entry: entry[1].value if lower_is_better else -entry[1].value)
         for model, own, minus in estimates:
-            row = {"model": model, "knowledge": knowledge, "metric": RMSE if lower_is_better else metric}
+            row = {"model": model, "knowledge": knowledge, "metric": metric}
             row |= own.as_dict()
             if model != REFERENCE:
                 row |= {"minus_wide_deep": minus.value, "minus_low": minus.low, "minus_high": minus.high}
@@ -110,13 +112,14 @@ def compare(tables: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> pd.Data
     return pd.DataFrame(rows, columns=COLUMNS).round(DECIMALS).fillna({"verdict": ""})
 
 
-def statistic(table: pd.DataFrame, column: str, bootstrap: Bootstrap) -> tuple[NDArray[np.float64], int]:
+def statistic(
+    table: pd.DataFrame, knowledge: str, metric: str, bootstrap: Bootstrap
+) -> tuple[NDArray[np.float64], int]:
     """A metric of the data and of each resample of users, (1 + R,), and how many rows or users it rests on."""
-    table = table.dropna(subset=column)
-    total, n = bootstrap.sums([table[column], table[N]])
-    if column.endswith(SQUARED_ERROR):
-        return np.sqrt(total / n), int(n[0])
-    return total / len(table), len(table)
+    stored = stored_terms(table, f"{METRICS[metric.partition('_at_')[0]].task}.{knowledge}.{metric}")
+    assert stored is not None, "the column is in the table"
+    _, terms = stored
+    return bootstrap.ratios([terms])[0], int(terms.below.sum())
 
 
 def render_table(results: pd.DataFrame, dataset: str) -> str:

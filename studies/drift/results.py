@@ -12,8 +12,9 @@ from studies.drift.policies import RETRAIN, STALE, WARM_START, Judged, Scored
 from studies.drift.reference import RIVER
 from studies.drift.stream import Stream
 from widedeep.columns import FROZEN, ONLINE, TIMESTAMP, USER_ID
-from widedeep.evaluation.bootstrap import Bootstrap, Estimate
+from widedeep.evaluation.bootstrap import Bootstrap, Estimate, Terms
 from widedeep.evaluation.metrics import ABSOLUTE_ERROR, SQUARED_ERROR, N
+from widedeep.evaluation.rating import rating_metrics
 
 POLICIES = (STALE, RETRAIN, WARM_START, RIVER)
 PAIRS = ((WARM_START, RETRAIN), (STALE, RETRAIN), (WARM_START, STALE), (WARM_START, RIVER))
@@ -98,8 +99,8 @@ def estimated(sums: pd.DataFrame, metric: str, bootstrap: Bootstrap) -> Estimate
     values, below = {}, {}
     for policy, part in sums.groupby("policy", sort=False):
         by_user = part.groupby(USER_ID)[["above", "below"]].sum()
-        above, n = bootstrap.sums(by_user.to_numpy().T)
-        values[str(policy)] = np.sqrt(above / n) if metric.endswith(RMSE) else above / n
+        above, n = by_user.to_numpy(np.float64).T
+        (values[str(policy)],) = bootstrap.ratios([Terms(above, n, root=metric.endswith(RMSE))])
         below[str(policy)] = by_user["below"]
     pairs = [pair for pair in PAIRS if set(pair) <= set(values)]
     for one, other in pairs:
@@ -120,8 +121,7 @@ def matrix(stream: Stream, scored: Iterable[Scored], bootstrap: Bootstrap) -> pd
     """matrix.csv: RMSE of the model of `retrain` that is trained on all before a window, on this and later windows."""
     rows = []
     for one in scored:
-        squared, n = bootstrap.sums(one.per_user[[SQUARED_ERROR, N]].to_numpy().T)
-        estimate = bootstrap.estimate(np.sqrt(squared / n), int(one.per_user[N].sum()))
+        estimate = rating_metrics(one.per_user, bootstrap)[RMSE]
         where = {"dataset": stream.tables.about.dataset, "trained_before": one.trained_before, "window": one.window}
         rows.append(where | {"metric": RMSE, **estimate.as_dict()})
     return pd.DataFrame(rows).round(DECIMALS)

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from tests.evaluation.conftest import Judged
 from tests.small_data import BASELINES, NETWORKS
 from widedeep.errors import UserError
+from widedeep.evaluation.background import Background
 from widedeep.evaluation.judge import judge as judge_tables
 from widedeep.features.assemble import ask, history, listed
 from widedeep.features.files import FeatureTables
@@ -267,3 +269,35 @@ def test_models_with_other_rows_are_an_error(judge: Judge) -> None:
     judged = judge()
     with pytest.raises(ValueError, match="are of other rows than those of wide_deep"):
         judge_tables(judged.predictions[:-1], judged.recommendations, judged.background, judged.params)
+
+
+def test_scores_stay_what_they_were(judge: Judge) -> None:
+    """The committed scores were made by commit 32c3131, before the scores became tables."""
+    folder = Path(__file__).parent
+    judged = judge(train={"factors": 2, "user_items": 3, "item_users": 2, "time": True}, ks=(1, 5))
+    expected = pd.read_csv(folder / "expected_predictions.csv")
+    for (model, knowledge), part in judged.predictions.groupby(["model", "knowledge"], observed=True):
+        assert part["user_id"].tolist() == expected["user_id"].tolist()
+        assert part["item_id"].tolist() == expected["item_id"].tolist()
+        np.testing.assert_allclose(part["predicted"], expected[f"{knowledge}_{model}"], atol=1e-6)
+    lists = pd.read_csv(folder / "expected_lists.csv").set_index(["model", "user_id"])["items"].str.split()
+    for key, part in judged.recommendations.groupby(["model", "user_id"], observed=True):
+        moved = part["item_id"].to_numpy() != np.array(lists[key], dtype=np.int64)
+        tied = part["score"].diff().abs().lt(1e-6) | part["score"].diff(-1).abs().lt(1e-6)
+        assert not (moved & ~tied).any()
+    assert len(lists) == judged.recommendations.groupby(["model", "user_id"], observed=True).ngroups
+
+
+def test_ids_that_are_text_change_no_metric(judge: Judge, ratings: pd.DataFrame, items: pd.DataFrame) -> None:
+    judged = judge()
+
+    def named(table: pd.DataFrame) -> pd.DataFrame:
+        columns = {name: table[name].map("0{:02d}".format) for name in ("user_id", "item_id") if name in table}
+        return table.assign(**columns)
+
+    background = Background.of(named(ratings), named(items), "csv", (0.5, 5.0))
+    found = judge_tables(named(judged.predictions), named(judged.recommendations), background, judged.params)
+    assert found.metrics == judged.evaluation.metrics
+    for name, curve in judged.evaluation.curves.items():
+        pd.testing.assert_frame_equal(found.curves[name], curve)
+    assert found.per_user["user_id"].tolist() == named(judged.evaluation.per_user)["user_id"].tolist()
