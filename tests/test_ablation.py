@@ -10,14 +10,16 @@ import yaml
 
 from studies.ablation.run import ablate, ndcgs, squared_errors
 from tests.conftest import ROOT
+from tests.lists import lists
 from tests.small_data import train_params
 from widedeep.columns import TRAIN, VALIDATION
+from widedeep.evaluation import ranking
 from widedeep.evaluation.bootstrap import Estimate, verdict
-from widedeep.evaluation.ranking import UserItems, ranking_metrics, top_items
 from widedeep.features.store import Features
 from widedeep.models.bias import Bias
 from widedeep.models.global_mean import GlobalMean
 from widedeep.params import TrainParams
+from widedeep.scoring import UserItems, top_items
 
 Load = Callable[..., Features]
 
@@ -51,11 +53,10 @@ def test_ndcg_is_that_of_the_evaluation(load: Load) -> None:
     catalogue = liked.item.new_tensor(range(len(features.items)))
     first = liked.timestamp.new_tensor([int(liked.timestamp[liked.user == user].min()) for user in users])
     scores = model(features.grid(users, catalogue, first, model.reads, with_history=True)).ranking
-    relevant = UserItems.from_pairs(liked.user.new_tensor(place), liked.item, len(users))
     known = np.isin(train.user.numpy(), users.numpy())
     owner = liked.user.new_tensor(np.searchsorted(users.numpy(), train.user.numpy()[known]))
     rated = UserItems.from_pairs(owner, train.item[liked.user.new_tensor(np.flatnonzero(known))], len(users))
-    expected = ranking_metrics(top_items(scores, rated, 10), relevant, [10])["ndcg_at_10"]
+    expected = ranking.ndcg(lists(top_items(scores, rated, 10), pairs=(place, liked.item)), 10)
     np.testing.assert_allclose(ndcgs(features, model, params)[0], expected, rtol=1e-5)
 
 

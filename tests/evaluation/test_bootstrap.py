@@ -5,8 +5,16 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
+from numpy.typing import ArrayLike
 
-from widedeep.evaluation.bootstrap import Bootstrap, Estimate
+from widedeep.evaluation.bootstrap import Bootstrap, Estimate, Terms
+
+
+def user_mean(values: ArrayLike, bootstrap: Bootstrap | None = None) -> Estimate:
+    """The mean over users of a value of each."""
+    array = np.asarray(values, dtype=np.float64)
+    bootstrap = bootstrap or Bootstrap(replicates=20)
+    return bootstrap.estimate(bootstrap.ratios([Terms(array, np.ones(len(array)))])[0], len(array))
 
 
 @pytest.fixture
@@ -77,7 +85,7 @@ def test_interval_agrees_with_scipy(per_user: np.ndarray) -> None:
 def test_interval_covers_the_truth_about_as_often_as_stated() -> None:
     generator, bootstrap = np.random.default_rng(11), Bootstrap(replicates=200)
     samples = generator.normal(5.0, 1.0, (300, 100))
-    estimates = [bootstrap.user_means({"m": sample})["m"] for sample in samples]
+    estimates = [user_mean(sample, bootstrap) for sample in samples]
     covered = np.mean([estimate.low <= 5.0 <= estimate.high for estimate in estimates])
     assert 0.90 <= covered <= 0.98
 
@@ -85,14 +93,14 @@ def test_interval_covers_the_truth_about_as_often_as_stated() -> None:
 def test_interval_is_wider_for_users_than_for_their_rows() -> None:
     errors = np.random.default_rng(2).normal(0, 1, 50).repeat(20) ** 2  # a user's 20 errors are all the same
     bootstrap = Bootstrap(replicates=500)
-    by_user = bootstrap.user_means({"mse": errors.reshape(50, 20).mean(1)})["mse"]
-    by_row = bootstrap.user_means({"mse": errors})["mse"]
+    by_user = user_mean(errors.reshape(50, 20).mean(1), bootstrap)
+    by_row = user_mean(errors, bootstrap)
     assert by_user.value == pytest.approx(by_row.value)
     assert by_user.high - by_user.low > 3 * (by_row.high - by_row.low)
 
 
 def test_higher_confidence_is_wider(per_user: np.ndarray) -> None:
-    wide, narrow = (Bootstrap(confidence=c).user_means({"m": per_user[0]})["m"] for c in (0.99, 0.8))
+    wide, narrow = (user_mean(per_user[0], Bootstrap(confidence=c)) for c in (0.99, 0.8))
     assert wide.low < narrow.low < narrow.high < wide.high
 
 
@@ -103,23 +111,30 @@ def test_estimate_takes_quantiles_of_the_resamples() -> None:
 
 
 def test_interval_of_one_user_collapses() -> None:
-    assert Bootstrap(replicates=20).user_means({"m": [0.3]})["m"] == Estimate(0.3, 0.3, 0.3, 1)
+    assert user_mean([0.3]) == Estimate(0.3, 0.3, 0.3, 1)
 
 
-def test_user_means_counts_every_user_once() -> None:
-    estimates = Bootstrap(replicates=20).user_means({"a": [0.0, 0.5, 1.0, 0.5], "b": [1, 1, 1, 1]})
-    assert (estimates["a"].value, estimates["a"].n) == (0.5, 4)
-    assert estimates["b"] == Estimate(1.0, 1.0, 1.0, 4)
+def test_a_mean_counts_every_user_once() -> None:
+    assert user_mean([0.0, 0.5, 1.0, 0.5]).value == 0.5
+    assert user_mean([1, 1, 1, 1]) == Estimate(1.0, 1.0, 1.0, 4)
 
 
-def test_user_means_of_one_call_and_of_several_are_paired() -> None:
+def test_ratios_are_sums_by_sums_and_of_a_root_its_square_root() -> None:
+    above, below = np.array([1.0, 2.0, 6.0]), np.array([1.0, 1.0, 2.0])
+    plain, root = Bootstrap(replicates=20).ratios([Terms(above, below), Terms(above, below, root=True)])
+    assert plain[0] == 9 / 4
+    np.testing.assert_array_equal(root, np.sqrt(plain))
+
+
+def test_ratios_of_one_call_and_of_several_are_paired() -> None:
     bootstrap = Bootstrap(replicates=20)
-    values = np.random.default_rng(0).random(30)
-    assert bootstrap.user_means({"a": values, "b": values * 2})["a"] == bootstrap.user_means({"a": values})["a"]
+    one, other = (Terms(values, np.ones(30)) for values in np.random.default_rng(0).random((2, 30)))
+    np.testing.assert_array_equal(bootstrap.ratios([one, other, one]), bootstrap.ratios([one, other])[[0, 1, 0]])
+    np.testing.assert_array_equal(bootstrap.ratios([one, other])[1:], bootstrap.ratios([other]))
 
 
 def test_estimate_as_dict_is_json() -> None:
-    text = json.dumps(Bootstrap().user_means({"m": [1.0, 2.0]})["m"].as_dict(), allow_nan=False)
+    text = json.dumps(user_mean([1.0, 2.0]).as_dict(), allow_nan=False)
     assert json.loads(text) == {"value": 1.5, "low": 1.0, "high": 2.0, "n": 2}
 
 

@@ -8,7 +8,9 @@ import torch
 from sklearn.metrics import ndcg_score
 from torch import Tensor
 
-from widedeep.evaluation.ranking import UserItems, ranking_metrics, top_items
+from tests.lists import lists
+from widedeep.evaluation import ranking
+from widedeep.scoring import UserItems, top_items
 from widedeep.training.losses import bpr, full_softmax, ndcg, sampled_softmax
 
 
@@ -99,7 +101,7 @@ def test_ndcg_is_that_of_the_evaluation_and_of_scikit_learn(k: int) -> None:
 
     known_user, known_item = known.nonzero().T
     top = top_items(scores, UserItems.from_pairs(known_user, known_item, 20), k)
-    ours = ranking_metrics(top, UserItems.from_pairs(user, item, 20), [k])[f"ndcg_at_{k}"]
+    ours = ranking.ndcg(lists(top, pairs=(user, item)), k)
     np.testing.assert_allclose(found, ours, atol=1e-6)
     theirs = [ndcg_score(relevant[[row]].int(), scores.masked_fill(known, -1)[[row]], k=k) for row in range(20)]
     np.testing.assert_allclose(found, theirs, atol=1e-6)

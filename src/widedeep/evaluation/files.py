@@ -55,6 +55,42 @@ def save(table: pd.DataFrame, path: Path) -> None:
     pq.write_table(arrow.cast(schema), path)
 
 
+def load_scores(
+    predictions: Path, recommendations: Path, background: Background, beside: Path | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read and check both score tables, with those of the folder `beside` below them.
+
+    Two systems are ranked on the users for whom both have lists.
+
+    Raises
+    ------
+    UserError
+        A file is bad (see `load_predictions`, `load_recommendations`), both systems have a model of one name, or they
+        have no user with lists in common.
+    """
+    scores, lists = load_predictions(predictions, background), load_recommendations(recommendations, background)
+    if beside is None:
+        return scores, lists
+    other_scores = load_predictions(beside / PREDICTIONS, background)
+    other_lists = load_recommendations(beside / RECOMMENDATIONS, background)
+    same = set(scores[MODEL]) & set(other_scores[MODEL])
+    if same:
+        raise UserError(
+            f"{predictions} and {beside / PREDICTIONS} both have a model {sorted(same)[0]!r}. Give one another name."
+        )
+    only = set(scores[KNOWLEDGE]) & set(other_scores[KNOWLEDGE])
+    if not only:
+        raise UserError(f"{predictions} and {beside / PREDICTIONS} have no knowledge in common, so nothing compares.")
+    users = set(lists[USER]) & set(other_lists[USER])
+    if not users:
+        raise UserError(
+            f"{recommendations} and {beside / RECOMMENDATIONS} have no user in common, so nothing compares."
+        )
+    scores = pd.concat([table[table[KNOWLEDGE].isin(only)] for table in (scores, other_scores)], ignore_index=True)
+    lists = pd.concat([table[table[USER].isin(users)] for table in (lists, other_lists)], ignore_index=True)
+    return scores, lists
+
+
 def load_predictions(path: Path, background: Background) -> pd.DataFrame:
     """Read and check predictions: [model, knowledge, user_id, item_id, rating, timestamp, predicted], with the ratings
     of the data, and for each model and knowledge the test rows in their order.
@@ -177,5 +213,5 @@ def _refuse(path: Path, rows: pd.DataFrame, problem: str, *shown: str) -> None:
     if rows.empty:
         return
     first = ", ".join(f"{name} {rows[name].iloc[0]}" for name in (*PAIR, *shown))
-    more = "" if len(rows) == 1 else f" {len(rows):,} rows in all are so."
-    raise UserError(f"{path}: the row of {first} {problem}.{more}")
+    more = "" if len(rows) == 1 else f" (the first of {len(rows):,} such rows)"
+    raise UserError(f"{path}: the row of {first} {problem}{more}.")

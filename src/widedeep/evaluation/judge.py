@@ -17,12 +17,10 @@ from widedeep.evaluation.bootstrap import Bootstrap, Estimate
 from widedeep.evaluation.curves import ranking_curves, rating_curves
 from widedeep.evaluation.metrics import RANKING_TASK, RATING_TASK, Metric, N, list_length, of_task
 from widedeep.evaluation.ranking import PAD, Lists
-from widedeep.evaluation.rating import per_user_errors
+from widedeep.evaluation.rating import per_user_errors, rating_metrics, rmse_difference
 from widedeep.evaluation.results import nested, row, table
 from widedeep.files import replacing, write_json
 from widedeep.params import EvaluateParams
-
-RMSE = "rmse"  # the metric whose difference from the other models is estimated, on the same resamples
 
 Rows = list[dict[str, Any]]
 
@@ -128,22 +126,13 @@ def _aligned(predictions: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, NDArray
 def _rating_rows(
     model: str, knowledge: str, errors: Mapping[str, pd.DataFrame], bootstrap: Bootstrap
 ) -> Iterator[dict[str, Any]]:
-    """Rows of the long table: every rating metric of every model, and how far the RMSE of `model` is from the others'.
-    All models are computed on the same resamples of users, so a difference is paired."""
-    metrics = of_task(RATING_TASK)
-    rmse: dict[str, NDArray[np.float64]] = {}
+    """Rows of the long table: every rating metric of every model, and the RMSE of `model` minus that of each other."""
     for name, by_user in errors.items():
-        n = by_user[N].to_numpy(np.float64)
-        terms = [metric.terms(by_user[metric.column].to_numpy(), n) for metric in metrics]
-        ratios = bootstrap.ratios(terms)
-        for metric, ratio, (_, below, _) in zip(metrics, ratios, terms, strict=True):
-            if metric.name == RMSE:
-                rmse[name] = ratio
-            yield row(name, knowledge, RATING_TASK, metric.name, None, bootstrap.estimate(ratio, int(below.sum())))
-    rows = int(errors[model][N].sum())
-    for other in [name for name in errors if name != model]:
-        difference = bootstrap.estimate(rmse[model] - rmse[other], rows)
-        yield row(model, knowledge, RATING_TASK, f"{RMSE}_minus_{other}", None, difference)
+        for metric, estimate in rating_metrics(by_user, bootstrap).items():
+            yield row(name, knowledge, RATING_TASK, metric, None, estimate)
+        if name != model:
+            difference = rmse_difference(errors[model], by_user, bootstrap)
+            yield row(model, knowledge, RATING_TASK, f"rmse_minus_{name}", None, difference)
 
 
 def _by_user(ks: tuple[int, ...]) -> Iterator[tuple[Metric, int]]:

@@ -1,4 +1,4 @@
-"""How far predicted ratings are from the given ones: sums of errors by user, and calibration.
+"""How far predicted ratings are from the given ones: RMSE, MAE and calibration.
 
 Notation: N rows (one rating each), U users, r the rating and p the prediction, in stars or points of the data set.
 """
@@ -8,7 +8,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from widedeep.columns import USER
-from widedeep.evaluation.metrics import RATING_TASK, N, of_task
+from widedeep.evaluation.bootstrap import Bootstrap, Estimate
+from widedeep.evaluation.metrics import METRICS, RATING_TASK, N, of_task
 
 
 def per_user_errors(user: ArrayLike, rating: ArrayLike, predicted: ArrayLike) -> pd.DataFrame:
@@ -40,6 +41,42 @@ def per_user_errors(user: ArrayLike, rating: ArrayLike, predicted: ArrayLike) ->
         for column, amount in of_row.items()
     }
     return pd.DataFrame({USER: users, **sums, N: np.bincount(code)})
+
+
+def rating_metrics(per_user: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, Estimate]:
+    """Every rating metric of the registry, from the table of `per_user_errors`. n is the rows of a mean over rows, and
+    the users of a mean over users.
+
+    Raises
+    ------
+    ValueError
+        The table is empty.
+    """
+    metrics = of_task(RATING_TASK)
+    n = per_user[N].to_numpy(np.float64)
+    terms = [metric.terms(per_user[metric.column].to_numpy(np.float64), n) for metric in metrics]
+    return {
+        metric.name: bootstrap.estimate(ratio, int(below.sum()))
+        for metric, ratio, (_, below, _) in zip(metrics, bootstrap.ratios(terms), terms, strict=True)
+    }
+
+
+def rmse_difference(a: pd.DataFrame, b: pd.DataFrame, bootstrap: Bootstrap) -> Estimate:
+    """rmse_a - rmse_b of two models on the same rows, paired: both are computed on the same resampled users.
+
+    Below 0 means that `a` is better; an interval without 0 means that the data tell them apart. n is rows. `a` and `b`
+    are tables of `per_user_errors`.
+
+    Raises
+    ------
+    ValueError
+        The tables are empty or do not have the same users with the same numbers of rows.
+    """
+    if not (np.array_equal(a[USER], b[USER]) and np.array_equal(a[N], b[N])):
+        raise ValueError("Paired comparison needs the same rows: users or their numbers of rows differ.")
+    rmse, n = METRICS["rmse"], a[N].to_numpy(np.float64)
+    ratio_a, ratio_b = bootstrap.ratios([rmse.terms(table[rmse.column].to_numpy(np.float64), n) for table in (a, b)])
+    return bootstrap.estimate(ratio_a - ratio_b, int(n.sum()))
 
 
 def calibration(predicted: ArrayLike, rating: ArrayLike, bins: int = 10) -> pd.DataFrame:

@@ -1,22 +1,24 @@
-"""evaluate(): a model and the baselines on the small data set, against numpy and pandas."""
+"""Scores of a model and the baselines on the small data set, and their judgement, against numpy and pandas."""
 
 import json
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from widedeep.evaluation.evaluate import COMPARED, evaluate
 
 from tests.evaluation.conftest import Judged
 from widedeep.errors import UserError
+from widedeep.evaluation.judge import judge as judge_tables
 from widedeep.features.build import FeatureTables
 from widedeep.features.store import Features
 from widedeep.models.family import BASELINES, NETWORKS
 from widedeep.report.labels import MODEL_LABELS
+from widedeep.scoring import COMPARED, score_tables
 
 Judge = Callable[..., Judged]
 CURVES = {"calibration", "ranking_by_k", "rmse_by_user_activity", "rmse_by_item_popularity", "rmse_by_genre",
@@ -134,21 +136,28 @@ RANKED: dict[str, dict[str, Any]] = {
 def test_lists_hold_every_item_but_those_of_training_best_first(
     judge: Judge, ratings: pd.DataFrame, train: dict[str, Any]
 ) -> None:
-    """The scores of the grid are those of the pairs, listed one by one."""
+    """The scores of the grid, and the predicted ratings, are those of the pairs, listed one by one."""
     judged = judge(train=train, ks=(31,))
-    features, (users, asked_at, items) = judged.features, judged.evaluation.recommended
+    features, model = judged.features, judged.model
     rated = ratings[ratings["split"] == "train"]
-    for place, user in enumerate(users.tolist()):
-        listed = items[place][items[place] >= 0]
-        seen = set(rated.loc[rated["user_id"] == int(features.users.ids[user]), "item_id"])
-        assert sorted(features.items.ids[listed].tolist()) == sorted(set(features.items.ids.tolist()) - seen)
-        owner, asked = torch.full_like(listed, user), asked_at[place].expand(len(listed))
-        inputs = features.listed(owner, listed, asked, judged.model.reads)
-        if judged.model.ranks_with_history:
-            inputs = inputs._replace(history=features.frozen_history(owner, listed, asked))
+    first = ratings[ratings["split"] == "test"].groupby("user_id")["timestamp"].min()
+    lists = judged.recommendations[judged.recommendations["model"] == judged.about.model]
+    assert set(lists["user_id"]) == set(first.index)
+    for user, own in lists.groupby("user_id"):
+        assert own["rank"].tolist() == list(range(1, len(own) + 1))
+        seen = set(rated.loc[rated["user_id"] == user, "item_id"])
+        assert sorted(own["item_id"]) == sorted(set(features.items.ids.tolist()) - seen)
+        listed = torch.searchsorted(features.items.ids, torch.tensor(own["item_id"].to_numpy()))
+        owner = torch.searchsorted(features.users.ids, torch.tensor(int(user))).expand(len(listed))
+        asked = torch.tensor(int(first[user])).expand(len(listed))
+        inputs = features.listed(owner, listed, asked, model.reads)
+        known = inputs._replace(history=features.frozen_history(owner, listed, asked))
         with torch.no_grad():
-            scores = judged.model(inputs).ranking.expand(len(listed))
+            scores = model(known if model.ranks_with_history else inputs).ranking.expand(len(listed))
+            predicted = model(known).rating.expand(len(listed)).clamp(0.5, 5)
         assert (scores.diff() <= 1e-5).all()
+        np.testing.assert_allclose(own["score"], scores, atol=1e-5)
+        np.testing.assert_allclose(own["predicted"], predicted, atol=1e-5)
 
 
 def test_ratings_of_a_model_that_ranks_are_the_line_of_its_score(judge: Judge) -> None:
@@ -169,11 +178,11 @@ def test_of_too_many_users_a_seeded_few_are_ranked_as_among_all(judge: Judge) ->
     whole, part = judge(), judge(ranked_users=3)
     assert part.evaluation.metrics["rating"] == whole.evaluation.metrics["rating"]
     assert part.evaluation.metrics["ranking"]["frozen"]["ndcg_at_5"]["n"] <= 3
-    assert len(part.evaluation.recommended.users) == 3
-    users = part.evaluation.recommended.users.tolist()
-    place = [whole.evaluation.recommended.users.tolist().index(user) for user in users]
-    assert torch.equal(part.evaluation.recommended.items, whole.evaluation.recommended.items[place])
-    assert judge(ranked_users=3).evaluation.recommended.users.tolist() == users
+    few, every = part.recommendations, whole.recommendations
+    assert few["user_id"].nunique() == 3
+    same = every[every["user_id"].isin(few["user_id"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(few, same)
+    pd.testing.assert_frame_equal(judge(ranked_users=3).recommendations, few)
 
 
 def test_metrics_are_finite_rounded_and_json(judge: Judge) -> None:
@@ -215,4 +224,60 @@ def test_no_test_row_is_an_error(judge: Judge) -> None:
     splits = judged.features.splits | {"test": none}
     features = Features(**(vars(judged.features) | {"splits": splits}))
     with pytest.raises(UserError, match="There is no test row"):
-        evaluate(features, judged.model, judged.about, judged.params)
+        score_tables(features, judged.model, judged.about.model, judged.about, judged.params)
+    with pytest.raises(UserError, match="There is no test row"):
+        judge_tables(judged.predictions[:0], judged.recommendations, judged.background, judged.params)
+
+
+def test_score_tables_have_a_row_per_model_knowledge_and_test_row_in_order(judge: Judge, ratings: pd.DataFrame) -> None:
+    predictions = judge().predictions
+    test = ratings[ratings["split"] == "test"].reset_index(drop=True)
+    groups = list(predictions.groupby(["model", "knowledge"], sort=False, observed=True))
+    models = ("wide_deep", *COMPARED)
+    assert [key for key, _ in groups] == [(model, known) for model in models for known in ("online", "frozen")]
+    for _, part in groups:
+        same = part[["user_id", "item_id", "timestamp"]].reset_index(drop=True).astype("int64")
+        pd.testing.assert_frame_equal(same, test[["user_id", "item_id", "timestamp"]])
+        assert part["rating"].tolist() == test["rating"].tolist()
+        assert part["predicted"].between(0.5, 5).all()
+
+
+def test_predictions_without_timestamps_have_none(judge: Judge, ratings: pd.DataFrame) -> None:
+    untimed = ratings.assign(timestamp=pd.array([None] * len(ratings), "Int64"))
+    assert judge("random", ratings=untimed).predictions["timestamp"].isna().all()
+
+
+def test_a_user_without_a_list_of_a_model_has_no_hit_there(judge: Judge) -> None:
+    judged = judge(ks=(1, 5))
+    lists = judged.recommendations
+    gone = lists["user_id"].iloc[0]
+    rest = lists[(lists["model"] != "bias") | (lists["user_id"] != gone)]
+    before = judged.evaluation.metrics["baselines"]
+    after = judge_tables(judged.predictions, rest, judged.background, judged.params).metrics["baselines"]
+    assert after["popularity"] == before["popularity"]
+    one, other = (of["bias"]["ranking"]["frozen"]["hit_rate_at_5"] for of in (before, after))
+    assert one["n"] == other["n"]
+    assert other["value"] <= one["value"]
+
+
+def test_models_with_other_rows_are_an_error(judge: Judge) -> None:
+    judged = judge()
+    with pytest.raises(ValueError, match="are of other rows than those of wide_deep"):
+        judge_tables(judged.predictions[:-1], judged.recommendations, judged.background, judged.params)
+
+
+def test_scores_stay_what_they_were(judge: Judge) -> None:
+    """The committed scores were made by commit 32c3131, before the scores became tables."""
+    folder = Path(__file__).parent
+    judged = judge(train={"factors": 2, "user_items": 3, "item_users": 2, "time": True}, ks=(1, 5))
+    expected = pd.read_csv(folder / "expected_predictions.csv")
+    for (model, knowledge), part in judged.predictions.groupby(["model", "knowledge"], observed=True):
+        assert part["user_id"].tolist() == expected["user_id"].tolist()
+        assert part["item_id"].tolist() == expected["item_id"].tolist()
+        np.testing.assert_allclose(part["predicted"], expected[f"{knowledge}_{model}"], atol=1e-6)
+    lists = pd.read_csv(folder / "expected_lists.csv").set_index(["model", "user_id"])["items"].str.split()
+    for key, part in judged.recommendations.groupby(["model", "user_id"], observed=True):
+        moved = part["item_id"].to_numpy() != np.array(lists[key], dtype=np.int64)
+        tied = part["score"].diff().abs().lt(1e-6) | part["score"].diff(-1).abs().lt(1e-6)
+        assert not (moved & ~tied).any()
+    assert len(lists) == judged.recommendations.groupby(["model", "user_id"], observed=True).ngroups

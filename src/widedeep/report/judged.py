@@ -1,0 +1,67 @@
+"""Judge the score tables of any system: what `widedeep evaluate` does."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pandas as pd
+
+from widedeep.columns import KNOWLEDGE, MODEL, RANK
+from widedeep.errors import UserError
+from widedeep.evaluation.background import Background
+from widedeep.evaluation.files import load_scores
+from widedeep.evaluation.judge import judge, save_evaluation
+from widedeep.evaluation.metrics import list_length
+from widedeep.files import replacing
+from widedeep.params import EvaluateParams
+from widedeep.report.summary import render_summary
+
+
+def judge_files(
+    predictions: Path,
+    recommendations: Path,
+    tables: Path,
+    out: Path,
+    params: EvaluateParams,
+    beside: Path | None = None,
+) -> str:
+    """Write metrics.json, per_user.parquet, the tables of the plots and summary.md into the folder `out`, and return
+    the summary, which is Markdown.
+
+    Parameters
+    ----------
+    predictions, recommendations : the score tables (see `widedeep.evaluation.files`); the first model of the
+        predictions is judged, others in the files stand beside it
+    tables : folder of the preprocess stage, with the data that the system was trained on
+    params : section `evaluate` of params.yaml; cut-offs beyond the longest list are left out
+    beside : folder with the score tables of another run, such as reports/
+
+    Raises
+    ------
+    UserError
+        A file or folder is missing, a table breaks a rule of its format, or the two runs do not have the same test
+        rows.
+    """
+    try:
+        background = Background.load(tables)
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} does not exist. `dvc repro preprocess` makes it.") from None
+    scores, lists = load_scores(predictions, recommendations, background, beside)
+    params = params.model_copy(update={"ks": _reached(lists, params.ks, len(background.catalogue))})
+    evaluation = judge(scores, lists, background, params)
+    summary = render_summary(evaluation.model, evaluation.metrics, background.dataset, list_length(params.ks))
+    with ExitStack() as outputs:  # renamed together, after all are written
+        save_evaluation(evaluation, out, outputs)
+        outputs.enter_context(replacing(out / "summary.md")).write_text(summary, encoding="utf-8")
+    return summary
+
+
+def _reached(lists: pd.DataFrame, ks: tuple[int, ...], n_items: int) -> tuple[int, ...]:
+    """The cut-offs up to the longest list of every model. A list may be shorter only if the catalogue is."""
+    longest = int(lists.groupby([MODEL, KNOWLEDGE], observed=True)[RANK].max().min())
+    reached = tuple(k for k in ks if k <= longest or longest >= n_items)
+    if not reached:
+        raise UserError(
+            f"evaluate.ks asks for lists of {min(ks)} and more places, and the longest have {longest}. "
+            "Set evaluate.ks in params.yaml to lengths that the lists reach."
+        )
+    return reached
