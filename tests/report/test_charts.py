@@ -48,7 +48,9 @@ def test_sheet_puts_charts_below_each_other_with_titles_and_a_legend() -> None:
     svg = sheet([("Short <title>", chart), (long, chart)], [LOOK, Series("bias", "#D55E00", "square")])
     root = ElementTree.fromstring(svg)
     assert root.get("width") == "720"
-    bold = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text") if text.get("font-weight") == "bold"]
+    bold = [
+        text.text or "" for text in root.iter("{http://www.w3.org/2000/svg}text") if text.get("font-weight") == "bold"
+    ]
     assert bold[0] == "Short <title>"
     assert " ".join(bold[1:]) == long
     assert len(bold) == 3
