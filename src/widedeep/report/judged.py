@@ -62,16 +62,12 @@ def judge_files(
 
 
 def _page(
-    evaluation: Evaluation,
-    predictions: pd.DataFrame,
-    recommendations: pd.DataFrame,
-    tables: Path,
-    params: EvaluateParams,
+    evaluation: Evaluation, scores: pd.DataFrame, lists: pd.DataFrame, tables: Path, params: EvaluateParams
 ) -> str:
     """The report of the judged system, without what only its training could tell."""
     about = read_json(tables / "tables.json")
     low, high = about["rating_scale"]
-    own = predictions[predictions[MODEL] == evaluation.model]
+    own = scores[scores[MODEL] == evaluation.model]
     test = own[own[KNOWLEDGE] == own[KNOWLEDGE].iloc[0]]
     shown = Tables(
         ratings=pd.read_parquet(tables / "ratings.parquet"),
@@ -81,9 +77,9 @@ def _page(
         split=about["split"],
     )
     choices = Choices(list_length(params.ks), relevant_from(params.relevant_rating, (low, high)), EXAMPLES, params.seed)
-    scores = Scores(test, recommendations[recommendations[MODEL] == evaluation.model])
-    model = About(evaluation.model)
-    return render_report(model, evaluation.metrics, evaluation.curves, None, scores, shown, choices)
+    of_model = Scores(test, lists[lists[MODEL] == evaluation.model])
+    about_model = About(evaluation.model)
+    return render_report(about_model, evaluation.metrics, evaluation.curves, None, of_model, shown, choices)
 
 
 def _reached(lists: pd.DataFrame, ks: tuple[int, ...], n_items: int) -> tuple[int, ...]:
