@@ -13,6 +13,7 @@ import torch
 
 from tests.evaluation.conftest import Judged
 from widedeep.errors import UserError
+from widedeep.evaluation.background import Background
 from widedeep.evaluation.judge import judge as judge_tables
 from widedeep.features.build import FeatureTables
 from widedeep.features.store import Features
@@ -281,3 +282,18 @@ def test_scores_stay_what_they_were(judge: Judge) -> None:
         tied = part["score"].diff().abs().lt(1e-6) | part["score"].diff(-1).abs().lt(1e-6)
         assert not (moved & ~tied).any()
     assert len(lists) == judged.recommendations.groupby(["model", "user_id"], observed=True).ngroups
+
+
+def test_ids_that_are_text_change_no_metric(judge: Judge, ratings: pd.DataFrame, items: pd.DataFrame) -> None:
+    judged = judge()
+
+    def named(table: pd.DataFrame) -> pd.DataFrame:
+        columns = {name: table[name].map("0{:02d}".format) for name in ("user_id", "item_id") if name in table}
+        return table.assign(**columns)
+
+    background = Background.of(named(ratings), named(items), "csv", (0.5, 5.0))
+    found = judge_tables(named(judged.predictions), named(judged.recommendations), background, judged.params)
+    assert found.metrics == judged.evaluation.metrics
+    for name, curve in judged.evaluation.curves.items():
+        pd.testing.assert_frame_equal(found.curves[name], curve)
+    assert found.per_user["user_id"].tolist() == named(judged.evaluation.per_user)["user_id"].tolist()

@@ -116,7 +116,8 @@ def example() -> tuple[Tensor, Tensor]:
 
 def ranked(scores: Tensor, relevance: Tensor) -> Lists:
     """All items of each user, best first."""
-    return lists(scores.argsort(1, descending=True).numpy(), pairs=relevance.nonzero(as_tuple=True))
+    user, item = relevance.nonzero(as_tuple=True)
+    return lists(scores.argsort(1, descending=True).numpy(), pairs=(user, item))
 
 
 @pytest.mark.parametrize("k", [1, 5, 10, 25])

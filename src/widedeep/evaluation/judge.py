@@ -181,6 +181,7 @@ def _lists(
         shown = part[part[RANK] <= places]
         items = np.full((len(users), places), PAD, dtype=np.int64)
         items[users.get_indexer(shown[USER]), shown[RANK].to_numpy() - 1] = background.codes_of_items(shown[ITEM])
-        facts = background.item_counts, background.n_training_users, background.item_genres
-        lists[str(name)] = Lists.of(items, *pairs, *facts)
+        lists[str(name)] = Lists.of(
+            items, *pairs, background.item_counts, background.n_training_users, background.item_genres
+        )
     return users, lists

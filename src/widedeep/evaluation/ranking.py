@@ -139,7 +139,8 @@ def ndcg(lists: Lists, k: int, m: Ints) -> Floats:
     """DCG / ideal DCG. With h_i = 1 if the item at rank i (from 1) is relevant, else 0, the DCG is
     sum_{i<=k} h_i / log2(i + 1). The ideal list has min(k, m) hits first. See Järvelin and Kekäläinen, "Cumulated
     gain-based evaluation of IR techniques", TOIS 2002; gains are binary here."""
-    return lists.gain[:, k - 1] / discount(k).cumsum()[np.minimum(k, m) - 1]
+    ideal: Floats = discount(k).cumsum()[np.minimum(k, m) - 1]
+    return lists.gain[:, k - 1] / ideal
 
 
 @accuracy

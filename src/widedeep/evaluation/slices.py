@@ -99,7 +99,7 @@ def slice_metrics(
             n = np.bincount(user_code[rows])
             there, users = n > 0, np.count_nonzero(n)
             count = n[there].astype(np.float64)
-            sums = [np.bincount(user_code[rows], weights=error)[there] for error in squared[:, rows]]
+            sums = [np.bincount(user_code[rows], weights=error)[there].astype(np.float64) for error in squared[:, rows]]
             ratios = bootstrap.ratios([Terms(total, count, root=True) for total in sums])
             for model, ratio in zip(predictions, ratios, strict=True):
                 rmse = bootstrap.estimate(ratio, len(rows))
