@@ -257,7 +257,7 @@ def test_policies_over_the_windows_in_which_they_differ() -> None:
     uneven = rmse.assign(value=rmse["value"].mask(rmse["window"] == 3, 2.0))
     assert policy_table(uneven)["value"]["retrain"] == pytest.approx(1.6733, abs=1e-4)
     assert policy_table(uneven.assign(metric="mae"))["value"]["retrain"] == pytest.approx(1.6)
-    finding = "Warm start takes 20 % of retrain's seconds, with an RMSE 1.0 % higher"
+    finding = "Warm start takes 20 % of retrain's seconds, with an RMSE that is 1.0 % higher"
     assert policy_finding(rmse).replace("\N{NO-BREAK SPACE}", " ") == finding
     (figure,) = policy_figures(policies())
     assert figure.title == policy_finding(rmse)

@@ -217,6 +217,9 @@ def test_files_of_another_system_are_judged(
     assert metrics["baselines"] == {}
     assert f"| peer | {rmse:.3f}" in summary
     assert (tmp_path / "out" / "summary.md").read_text(encoding="utf-8") == summary
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert f"peer predicts unseen ratings with RMSE {rmse:.3f}" in page
+    assert "This system was trained elsewhere" in page
     per_user = pd.read_parquet(tmp_path / "out" / "per_user.parquet")
     assert per_user["user_id"].tolist() == sorted(set(background.test["user_id"]))
 

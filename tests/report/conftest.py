@@ -22,17 +22,18 @@ def render() -> Render:
     def run(
         model: str = "wide_deep",
         split: str = "temporal",
-        curves: pd.DataFrame = made_up.CURVES,
+        curves: pd.DataFrame | None = made_up.CURVES,
         about: dict[str, Any] | None = None,
         judged: bool = True,
         **changes: Any,
     ) -> str:
         online = split == "temporal"
         found = made_up.metrics(model, online, judged=judged)
+        if changes.get("alone"):
+            found["baselines"] = {}
         ratings = changes.get("ratings", made_up.ratings())
-        tables = Tables(
-            ratings, changes.get("items", made_up.items()), "csv", (0.5, 5.0), split, made_up.COUNTS
-        )  # fmt: skip
+        items, counts = changes.get("items", made_up.items()), changes.get("counts", made_up.COUNTS)
+        tables = Tables(ratings, items, "csv", (0.5, 5.0), split, counts)
         test = ratings.loc[ratings["split"] == "test", ["user_id", "item_id", "rating"]]
         scores = Scores(test, changes.get("lists", made_up.lists(ratings)))
         choices = Choices(max(made_up.KS), 3.875, changes.get("examples", 3), changes.get("seed", 0))

@@ -71,6 +71,18 @@ def test_page_of_a_system_that_is_not_ours_shows_its_name(render: Render) -> Non
     assert re.search("Title 20 2010 – –", page)  # neither predicted nor rated
 
 
+def test_page_of_a_single_system_that_was_trained_elsewhere(render: Render) -> None:
+    page = text(render("lightfm", curves=None, counts=None, alone=True))
+    assert "lightfm predicts unseen ratings with RMSE 0.900 online (95 % interval 0.850 to 0.950)." in page
+    assert "Its top-5 lists reach an NDCG of 0.150." in page
+    assert "Online, the RMSE is 0.900" in page
+    assert "RMSE from 0.900 to 0.940 in 3 genres" in page
+    assert "This system was trained elsewhere, so there are no learning curves." in page
+    assert "test 32 2001-03-02 to 2001-04-02" in page
+    for absent in ("baseline", "make drift", "rows read", "None", "nan"):
+        assert absent not in page
+
+
 def test_page_of_a_model_that_is_not_trained_in_epochs(render: Render) -> None:
     curves = pd.DataFrame(
         {"epoch": [0], "validation_rmse": [0.9], "validation_frozen_rmse": [1.0], "validation_online_rmse": [0.8]}

@@ -7,13 +7,17 @@ import pandas as pd
 
 from widedeep.columns import KNOWLEDGE, MODEL, RANK
 from widedeep.errors import UserError
-from widedeep.evaluation.background import Background
+from widedeep.evaluation.background import Background, relevant_from
 from widedeep.evaluation.files import load_scores
-from widedeep.evaluation.judge import judge, save_evaluation
+from widedeep.evaluation.judge import Evaluation, judge, save_evaluation
 from widedeep.evaluation.metrics import list_length
-from widedeep.files import replacing
+from widedeep.files import read_json, replacing
 from widedeep.params import EvaluateParams
+from widedeep.report.about import About
+from widedeep.report.report import Choices, Scores, Tables, render_report
 from widedeep.report.summary import render_summary
+
+EXAMPLES = 3  # users whose lists the report shows
 
 
 def judge_files(
@@ -24,8 +28,8 @@ def judge_files(
     params: EvaluateParams,
     beside: Path | None = None,
 ) -> str:
-    """Write metrics.json, per_user.parquet, the tables of the plots and summary.md into the folder `out`, and return
-    the summary, which is Markdown.
+    """Write metrics.json, per_user.parquet, the tables of the plots, report.html and summary.md into the folder `out`,
+    and return the summary, which is Markdown.
 
     Parameters
     ----------
@@ -49,10 +53,33 @@ def judge_files(
     params = params.model_copy(update={"ks": _reached(lists, params.ks, len(background.catalogue))})
     evaluation = judge(scores, lists, background, params)
     summary = render_summary(evaluation.model, evaluation.metrics, background.dataset, list_length(params.ks))
+    page = _page(evaluation, scores, lists, tables, params)
     with ExitStack() as outputs:  # renamed together, after all are written
         save_evaluation(evaluation, out, outputs)
-        outputs.enter_context(replacing(out / "summary.md")).write_text(summary, encoding="utf-8")
+        for name, text in (("report.html", page), ("summary.md", summary)):
+            outputs.enter_context(replacing(out / name)).write_text(text, encoding="utf-8")
     return summary
+
+
+def _page(
+    evaluation: Evaluation, scores: pd.DataFrame, lists: pd.DataFrame, tables: Path, params: EvaluateParams
+) -> str:
+    """The report of the judged system, without what only its training could tell."""
+    about = read_json(tables / "tables.json")
+    low, high = about["rating_scale"]
+    own = scores[scores[MODEL] == evaluation.model]
+    test = own[own[KNOWLEDGE] == own[KNOWLEDGE].iloc[0]]
+    shown = Tables(
+        ratings=pd.read_parquet(tables / "ratings.parquet"),
+        items=pd.read_parquet(tables / "items.parquet"),
+        dataset=about["dataset"],
+        rating_scale=(low, high),
+        split=about["split"],
+    )
+    choices = Choices(list_length(params.ks), relevant_from(params.relevant_rating, (low, high)), EXAMPLES, params.seed)
+    of_model = Scores(test, lists[lists[MODEL] == evaluation.model])
+    about_model = About(evaluation.model)
+    return render_report(about_model, evaluation.metrics, evaluation.curves, None, of_model, shown, choices)
 
 
 def _reached(lists: pd.DataFrame, ks: tuple[int, ...], n_items: int) -> tuple[int, ...]:

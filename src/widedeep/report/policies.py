@@ -58,7 +58,7 @@ def policy_finding(own: pd.DataFrame) -> str:
     loss = warm["value"] / again["value"] - 1
     side = f"{percent(abs(loss))} {'higher' if loss > 0 else 'lower'}"
     share = percent(warm["seconds"] / again["seconds"], 0)
-    return f"Warm start takes {share} of retrain's seconds, with an {name} {side}"
+    return f"Warm start takes {share} of retrain's seconds, with an {name} that is {side}"
 
 
 def policy_table(own: pd.DataFrame) -> pd.DataFrame:

@@ -15,15 +15,18 @@ from widedeep.report.text import PERCENT, number, percent
 
 def rating_finding(results: Results, knowledge: str) -> str:
     """How the model's RMSE compares with that of the best baseline under the same knowledge."""
-    best, rmse, difference = _against_best(results, knowledge)
-    own = number(results.metrics["rating"][knowledge]["rmse"]["value"])
-    bounds = f"95{PERCENT} interval of the difference {number(difference['low'])} to {number(difference['high'])}"
+    estimate = results.metrics["rating"][knowledge]["rmse"]
+    own = number(estimate["value"])
     first = knowledge == results.knowledges[0]
     start = (
         f"{model_title(results.model)} predicts unseen ratings with RMSE {own} {knowledge}"
         if first
         else f"Its {knowledge} RMSE is {own}"
     )
+    if not results.baselines:
+        return f"{start} (95{PERCENT} interval {number(estimate['low'])} to {number(estimate['high'])})."
+    best, rmse, difference = _against_best(results, knowledge)
+    bounds = f"95{PERCENT} interval of the difference {number(difference['low'])} to {number(difference['high'])}"
     other = f"the {model_label(best)} baseline"
     if difference["low"] <= 0 <= difference["high"]:
         return f"{start}: no evidence of a difference from {other} ({number(rmse)}; {bounds})."
@@ -34,6 +37,8 @@ def rating_finding(results: Results, knowledge: str) -> str:
 
 def headline_finding(results: Results, knowledge: str) -> str:
     """The same in few words, as the title of a chart."""
+    if not results.baselines:
+        return f"{knowledge.capitalize()}, the RMSE is {number(results.metrics['rating'][knowledge]['rmse']['value'])}"
     best, _, difference = _against_best(results, knowledge)
     model, other = model_label(results.model), model_label(best)
     if difference["low"] <= 0 <= difference["high"]:

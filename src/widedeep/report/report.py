@@ -31,8 +31,8 @@ class Tables:
     rating_scale: tuple[float, float]
     split: str
     """Kind of split, as in params.yaml."""
-    counts: Mapping[str, Any]
-    """Numbers of rows, as in reports/data.json."""
+    counts: Mapping[str, Any] | None = None
+    """Numbers of rows, as in reports/data.json, for a page that tells how the ratings came about."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def render_report(
     about: About,
     metrics: Mapping[str, Any],
     plots: Mapping[str, pd.DataFrame],
-    curves: pd.DataFrame,
+    curves: pd.DataFrame | None,
     scores: Scores,
     tables: Tables,
     choices: Choices,
@@ -77,10 +77,10 @@ def render_report(
     ----------
     metrics : as in reports/metrics.json
     plots : the tables of reports/plots that `evaluate` writes, by name
-    curves : the learning curves, a row per epoch
+    curves : the learning curves, a row per epoch. None for a system that was trained elsewhere.
     """
     results, k = Results(about.model, metrics), choices.k
-    figures = learning.learning_figures(curves, about.kept)
+    figures = [] if curves is None else learning.learning_figures(curves, about.kept)
     lists = metrics["ranking"][FROZEN]
     return render_page(
         "report.html.j2",
@@ -98,8 +98,9 @@ def render_report(
         rating_rows=rating.rating_rows(results),
         headline_figures=rating.headline_figures(results),
         learning=figures,
-        validated=bool(curves.filter(like="validation").notna().any(axis=None)),
-        fitted_finding=learning.fitted_finding(about, curves),
+        trained_here=curves is not None,
+        validated=curves is not None and bool(curves.filter(like="validation").notna().any(axis=None)),
+        fitted_finding="" if curves is None else learning.fitted_finding(about, curves),
         positive=about.positive_rating,
         calibration=rating.calibration_figure(results, plots["calibration"]),
         slices=slices.slice_figures(results, plots),
@@ -114,9 +115,10 @@ def render_report(
             tables.ratings, tables.items, scores.test, scores.lists, choices.relevant, choices.examples, choices.seed
         ),
         data=tables.counts,
+        sizes=tables.ratings[SPLIT].value_counts().to_dict(),
         periods=_periods(tables.ratings),
         looks=results.looks,
-        compared=[results.looks[name] for name in (about.model, results.reference)],
+        compared=[results.looks[name] for name in results.compared],
         ranked=[results.looks[name] for name in results.by_model("ranking", FROZEN)],
         few=FEW,
     )

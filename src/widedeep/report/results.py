@@ -40,9 +40,9 @@ class Results:
         return baselines
 
     @property
-    def reference(self) -> str:
-        """The baseline beside the model where there is room for one."""
-        return next(iter(self.baselines))
+    def compared(self) -> list[str]:
+        """The model, and the one baseline beside it where there is room for one. A single system has no baseline."""
+        return [self.model, *list(self.baselines)[:1]]
 
     @cached_property
     def looks(self) -> dict[str, Series]:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from widedeep.report.charts import Axis, Line, Row, Series, dot_chart, line_chart
 from widedeep.report.labels import model_label
 from widedeep.report.results import RMSE, Figure, Results, estimates, estimates_by_model, point, thin_out
-from widedeep.report.text import count
+from widedeep.report.text import count, number
 
 # By the name of a plot's table: its heading, and what its groups are.
 SLICES = {
@@ -21,13 +21,13 @@ SLICES = {
 
 def slice_figures(results: Results, plots: Mapping[str, pd.DataFrame]) -> list[Figure]:
     """A chart per table that has rows, of the model and one baseline. The numbers have every model."""
-    compared = {name: results.looks[name] for name in (results.model, results.reference)}
+    compared = {name: results.looks[name] for name in results.compared}
     figures = []
     for name, (heading, groups) in SLICES.items():
         table = plots[name]
         if table.empty:
             continue
-        title = slice_finding(table, results.model, results.reference, groups)
+        title = slice_finding(table, *results.compared, groups=groups)
         draw = _month_chart if name == "rmse_by_month" else _group_chart
         rows = [
             {
@@ -42,9 +42,14 @@ def slice_figures(results: Results, plots: Mapping[str, pd.DataFrame]) -> list[F
     return figures
 
 
-def slice_finding(table: pd.DataFrame, model: str, other: str, groups: str) -> str:
-    """In how many groups the model's RMSE is lower than that of a baseline: a count of points, said as such."""
+def slice_finding(table: pd.DataFrame, model: str, other: str = "", groups: str = "groups") -> str:
+    """In how many groups the model's RMSE is lower than that of a baseline: a count of points, said as such.
+
+    Without a baseline: from which RMSE to which the groups go.
+    """
     rmse = table.pivot(index="group", columns="model", values="rmse")
+    if not other:
+        return f"RMSE from {number(rmse[model].min())} to {number(rmse[model].max())} in {len(rmse)} {groups}"
     lower = int((rmse[model] < rmse[other]).sum())
     if len(rmse) == 1:
         return f"{'Lower' if lower else 'No lower'} RMSE than the {model_label(other)} baseline"
