@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 INSTALLED := .venv/.installed
 
-.PHONY: help install repro drift noise policies tune test lint docs compare mlflow clean
+.PHONY: help install repro compare drift noise policies tune models test lint docs mlflow clean
 
 ## List the targets
 help:
@@ -35,14 +35,17 @@ $(INSTALLED): pyproject.toml constraints.txt
 repro: install
 	.venv/bin/dvc repro
 
-## Better, worse or noise: the workspace against the last commit (or: make drift ARGS="v1 v2"), and reports/drift.html
-drift: install
-	.venv/bin/widedeep drift --html reports/drift.html $(ARGS)
+## Better, worse or noise: the workspace against the last commit (or: make compare ARGS="v1 v2"), and reports/drift.html
+compare: install
+	.venv/bin/widedeep compare --html reports/drift.html $(ARGS)
 
-## Train with 5 seeds, so that drift knows how far a metric moves by itself (reports/noise.json)
+## The same as make compare, its earlier name
+drift: compare
+
+## Train with 5 seeds, so that compare knows how far a metric moves by itself (reports/noise.json)
 noise: install
 	.venv/bin/dvc repro featurize
-	.venv/bin/python -m studies.noise.measure $(ARGS)
+	.venv/bin/widedeep noise $(ARGS)
 
 ## Measure what to do about drift over time: nothing, train again, or a warm start (studies/drift/results.*)
 policies: install
@@ -51,7 +54,11 @@ policies: install
 ## Search for better values of train on validation rows (with options: make tune ARGS="--trials 100 --write")
 tune: install
 	.venv/bin/dvc repro featurize
-	.venv/bin/python -m studies.tuning.search $(ARGS)
+	.venv/bin/widedeep tune $(ARGS)
+
+## Train all models on the same features and compare them (studies/comparison/results.*)
+models: install
+	.venv/bin/dvc repro studies/comparison/dvc.yaml
 
 ## Run all tests
 test: install
@@ -66,10 +73,6 @@ lint: install
 ## Build the documentation in docs/api: the pages of docs/ and the API
 docs: install
 	.venv/bin/pdoc --output-directory docs/api docs/guide.py widedeep stages
-
-## Train all models on the same features and compare them (studies/comparison/results.*)
-compare: install
-	.venv/bin/dvc repro studies/comparison/dvc.yaml
 
 ## Show the training runs in a browser (MLflow, http://localhost:5000); end it with Ctrl-C
 mlflow: install

@@ -150,7 +150,7 @@ def _work_folder(keep: Path | None) -> Iterator[Path]:
 
 def _run(work: Path, protocol: Protocol, fold: str | None, options: Options) -> Json:
     """One run of the pipeline in the folder `work`."""
-    own = {"download": {"source": options.source}, "train": {"seed": options.seed}}
+    own: Sections = {"download": {"source": options.source}, "train": {"seed": options.seed}}
     fixed = merged(merged(protocol.settings, own), {"preprocess": {"fold": fold}} if fold else {})
     dataset, split = fixed["download"]["dataset"], fixed["preprocess"]["split"]
     objective = fixed["train"]["objective"]

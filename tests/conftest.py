@@ -100,6 +100,8 @@ def clean_environment() -> Iterator[None]:
         for name in list(os.environ):
             if name.startswith(("MLFLOW_", "GIT_", "DVC_", "MAKE", "MFLAGS", "PYTHONPATH", "PYTHONSAFEPATH")):
                 patch.delenv(name)
+        # `python -m widedeep.cli` is the command of this tree, wherever else the package may be installed from.
+        patch.setenv("PYTHONPATH", str(ROOT / "src"))
         yield
 
 

@@ -46,7 +46,7 @@ def test_workflow_runs_the_script_against_the_base_with_all_history_and_pinned_a
 
 def test_workflow_leaves_the_commands_to_the_script() -> None:
     run = "\n".join(step.get("run", "") for step in JOB["steps"])
-    for command in ("make install", "dvc pull", "make repro", "widedeep drift"):
+    for command in ("make install", "dvc pull", "make repro", "widedeep compare"):
         assert command in SCRIPT
         assert command not in run
 

@@ -47,8 +47,8 @@ def test_cheap_dvc_command_runs(project: Project, words: list[str]) -> None:
 
 
 def test_history_runs_and_drift_shows_the_committed_metrics(project: Project) -> None:
-    assert "rating.online.rmse" in project.run("widedeep", "history")
-    assert "the workspace" in project.run("widedeep", "drift")
+    assert "rating.online.rmse" in project.run("python", "-m", "widedeep.cli", "history")
+    assert "the workspace" in project.run("python", "-m", "widedeep.cli", "compare")
     metrics = read_json(ROOT / "reports/metrics.json")
     for knowledge in ("online", "frozen"):
         for name in ("mae", "rmse"):

@@ -80,7 +80,7 @@ def compare(tables: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> pd.Data
         `REFERENCE` is missing, or a model was judged on other users or rows.
     """
     if REFERENCE not in tables:
-        raise UserError(f"There is no result of {REFERENCE}, with which all are compared. `make compare` makes it.")
+        raise UserError(f"There is no result of {REFERENCE}, with which all are compared. `make models` makes it.")
     reference = tables[REFERENCE]
     rows = []
     for column in reference.columns.drop([USER_ID, N]):
@@ -93,7 +93,7 @@ def compare(tables: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> pd.Data
                 same = table[[USER_ID, N]].equals(reference[[USER_ID, N]])
                 if not same or not table[column].isna().equals(reference[column].isna()):
                     raise UserError(
-                        f"{model} was judged on other rows than {REFERENCE}. `make compare` judges it anew."
+                        f"{model} was judged on other rows than {REFERENCE}. `make models` judges it anew."
                     )
                 statistics[model] = statistic(table, knowledge, metric, bootstrap)
         estimates = []

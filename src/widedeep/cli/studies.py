@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from widedeep.cli import complete
+from widedeep.cli.values import whole
 from widedeep.errors import UserError
 
 PARAMS, FEATURES = Path("params.yaml"), Path("data/features")
@@ -58,12 +59,13 @@ def tune(
         "tuning.db"
     ),
     trials: Annotated[
-        int, typer.Option(min=1, help="Run until there are this many trials, earlier ones included.")
+        int,
+        typer.Option(parser=whole(1), metavar="N", help="Run until there are this many trials, earlier ones included."),
     ] = 50,
     timeout: Annotated[
-        int | None, typer.Option(min=1, metavar="MINUTES", help="Start no trial after this time.")
+        int | None, typer.Option(parser=whole(1), metavar="MINUTES", help="Start no trial after this time.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the sampler.")] = 0,
+    seed: Annotated[int, typer.Option(parser=whole(0), metavar="N", help="Seed of the sampler.")] = 0,
     write: Annotated[
         bool,
         typer.Option(
@@ -112,7 +114,7 @@ def noise(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Write the result into this file.")] = Path(
         "reports/noise.json"
     ),
-    seeds: Annotated[int, typer.Option(min=2, help="Number of trainings.")] = 5,
+    seeds: Annotated[int, typer.Option(parser=whole(2), metavar="N", help="Number of trainings.")] = 5,
 ) -> None:
     """Measure how much each metric varies with the seed.
 
@@ -131,7 +133,7 @@ def ablation(
     objective: Objective,
     out: Annotated[Path, typer.Option(metavar="FILE", help="Write the table into this file, as CSV.")],
     features: FeaturesFolder = FEATURES,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of trainings of each variant.")] = 3,
+    seeds: Annotated[int, typer.Option(parser=whole(1), metavar="N", help="Number of trainings of each variant.")] = 3,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change this key of train, for the preset and all variants."),
@@ -174,7 +176,7 @@ def benchmark(
         str | None,
         typer.Option(help="As train.objective.  [default: rating]", autocompletion=complete.objectives),
     ] = None,
-    seed: Annotated[int, typer.Option(help="As train.seed.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="As train.seed.")] = 0,
     preset: Annotated[str, typer.Option(help="auto, none, or a file of presets.")] = "auto",
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change any other parameter.")

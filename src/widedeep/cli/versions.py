@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from widedeep.cli import complete
+from widedeep.cli.values import whole
 from widedeep.errors import FAILED, UserError
 from widedeep.files import read_json, replacing
 from widedeep.revisions import WORKSPACE, Paths
@@ -92,7 +93,7 @@ def compare(
 
 
 def history(
-    last: Annotated[int, typer.Option(min=1, metavar="N", help="Show at most this many commits.")] = LAST,
+    last: Annotated[int, typer.Option(parser=whole(1), metavar="N", help="Show at most this many commits.")] = LAST,
     since: Annotated[
         str | None,
         typer.Option(

@@ -1,8 +1,8 @@
-"""Two revisions of the pipeline compared: each metric with its difference, how sure that is, and a verdict.
+"""Compare two revisions of the pipeline: each metric with its difference, how sure that is, and a verdict.
 
 A difference is uncertain for two reasons, and must be beyond both to count. The test users are a sample: the 95 %
-interval of the difference answers for that. Training is random, another seed gives another model however many users
-there are: the noise floor answers for that.
+interval shows how much of the difference could come from their choice. Training is random: the noise floor shows how
+much could come from the seed.
 """
 
 import math
@@ -69,10 +69,10 @@ class Comparison:
 
 
 def compare(old: Revision, new: Revision, noise: Noise | None, bootstrap: Bootstrap) -> Comparison:
-    """Every metric of both revisions, of the model and of the baselines.
+    """Compare every metric of two revisions, of the model and of the baselines.
 
-    The interval of a difference is a paired bootstrap over users where both revisions' per-user results can be had.
-    Else, and for metrics that have none by user, it is made from the two stored intervals.
+    The interval of a difference is a paired bootstrap over users where the results by user of both revisions can be
+    had. Otherwise, and for metrics without results by user, it is made from the two stored intervals.
     """
     before, after = estimates(old.metrics), estimates(new.metrics)
     params = changes(old.params, new.params)

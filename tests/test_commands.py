@@ -1,0 +1,79 @@
+"""The command line itself: every command has help, mistakes are one line with status 2, and shells can complete."""
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from tests.conftest import ROOT
+from widedeep.cli import APP, main
+
+COMMANDS = ("compare", "history", "tune", "presets", "noise", "ablation", "benchmark")
+
+
+def test_help_lists_the_commands_with_a_whole_sentence_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in lines] == list(COMMANDS)
+    for line in lines:
+        assert line.endswith((".", "?")), line
+        assert not line.endswith("..."), line
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "drift"])
+def test_every_option_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"Usage: widedeep {command} ")
+    parameters = typer.main.get_command(APP).commands[command].params  # type: ignore[attr-defined]
+    assert all(getattr(parameter, "help", None) for parameter in parameters)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("compare --last 3", "No such option: --last"),
+        ("compare a b c", "unexpected extra argument"),
+        ("history --last 0", "must be a whole number of at least 1. Got '0' instead"),
+        ("history --last few", "must be a whole number of at least 1. Got 'few' instead"),
+        ("presets ml-100k random", "Missing argument 'OBJECTIVE'"),
+        ("presets ml-100k randm rating", "There is no split 'randm'. Did you mean 'random'?"),
+        ("noise --seeds 1", "must be a whole number of at least 2. Got '1' instead"),
+        ("noise --params nowhere.yaml", "nowhere.yaml does not exist"),
+        ("tune --model bais", "Got 'bais' instead. Did you mean 'bias'?"),
+        ("ablation ml-100k random joint", "Missing option '--out'"),
+        ("", "Missing command"),
+        ("comprae", "No such command 'comprae'"),
+    ],
+)
+def test_mistake_is_one_line_and_status_2(
+    call: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(call.split()) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert said in printed.err
+
+
+@pytest.mark.parametrize("call", ["tune", "presets ml-100k random rating", "noise", "benchmark --list"])
+def test_study_outside_of_the_repository_says_where_to_run_it(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(call.split()) == 2
+    assert "Run this command in the root of the repository" in capsys.readouterr().err
+
+
+def test_shell_completes_commands_and_values(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("_WIDEDEEP_COMPLETE", "complete_bash")
+    for words, expected in (("widedeep comp", "compare"), ("widedeep presets ml-100", "ml-100k")):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+        with pytest.raises(SystemExit):
+            main([])
+        assert expected in capsys.readouterr().out.split()
