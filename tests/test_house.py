@@ -16,13 +16,14 @@ ROOMS = (
     "columns",
     "files",
     "sections",
+    "registry",
     "params",
     "engine",
     "sources",
     "tables",
     "features",
-    "scoring",
     "models",
+    "scoring",
     "training",
     "evaluation",
     "report",
@@ -38,17 +39,6 @@ ROOMS = (
 TABLES_ONLY = ("torch", "pytorch_lightning", "dvc", "widedeep.features", "widedeep.models", "widedeep.scoring")
 BANNED = {"evaluation": TABLES_ONLY, "report": TABLES_ONLY, "serving": ("dvc", "mlflow", "widedeep.training")}
 ALLOWED = {("report", "widedeep.models.registry")}  # the labels of the models; it imports no torch
-# Modules that still break a rule. Nothing may be added; one that breaks none any more must be removed.
-KNOWN = {
-    "widedeep.evaluation.curves",
-    "widedeep.evaluation.evaluate",
-    "widedeep.evaluation.ranking",
-    "widedeep.report.examples",
-    "widedeep.report.findings",
-    "widedeep.report.pictures",
-    "widedeep.report.report",
-    "widedeep.report.summary",
-}
 
 
 def name_of(file: Path) -> str:
@@ -73,6 +63,9 @@ def imported(file: Path) -> Iterator[str]:
 
 
 def room(module: str) -> str:
+    # params.yaml has the knobs of every model, so its reader knows their registry, which knows no model.
+    if module == "widedeep.models.registry":
+        return "registry"
     return module.split(".")[1] if "." in module else ""
 
 
@@ -98,10 +91,8 @@ def test_rooms_import_downwards_only() -> None:
         for other in imported(file)
         if room(module) and wrong(module, other)
     ]
-    new = "\n".join(f"{module} imports {other}" for module, other in found if module not in KNOWN)
-    assert not new, f"these imports go against the order of the rooms:\n{new}"
-    gone = KNOWN - {module for module, _ in found}
-    assert not gone, f"remove from KNOWN, for they break no rule any more: {', '.join(sorted(gone))}"
+    told = "\n".join(f"{module} imports {other}" for module, other in found)
+    assert not told, f"these imports go against the order of the rooms:\n{told}"
 
 
 def test_modules_import_each_other_in_no_circle() -> None:

@@ -92,9 +92,7 @@ def compare(tables: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> pd.Data
             if column in table:
                 same = table[[USER_ID, N]].equals(reference[[USER_ID, N]])
                 if not same or not table[column].isna().equals(reference[column].isna()):
-                    raise UserError(
-                        f"{model} was judged on other rows than {REFERENCE}. `make models` judges it anew."
-                    )
+                    raise UserError(f"{model} was judged on other rows than {REFERENCE}. `make models` judges it anew.")
                 statistics[model] = statistic(table, knowledge, metric, bootstrap)
         estimates = []
         for model, (values, n) in statistics.items():

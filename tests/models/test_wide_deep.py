@@ -283,7 +283,7 @@ def test_a_pair_without_history_has_that_of_an_average_one(features: FeatureSet)
         torch.testing.assert_close(found, model(inputs._replace(history=average)).rating, atol=1e-4, rtol=0)
 
 
-def test_time_is_refused_where_the_ratings_have_none(load: Callable[..., Features]) -> None:
+def test_time_is_refused_where_the_ratings_have_none(load: Callable[..., FeatureSet]) -> None:
     features = load("random", crosses=CROSSES)
     rows = features.splits["train"]
     untimed = replace(features, splits={"train": replace(rows, timestamp=torch.zeros_like(rows.timestamp))})

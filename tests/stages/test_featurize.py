@@ -64,16 +64,16 @@ def test_repeated_run_writes_the_same_bytes(run: Run) -> None:
 
 def test_text_ids_come_through_both_stages(run: Run, tmp_path: Path) -> None:
     """Users 1 and 2 become 007 and 7, the others keep their number: all have the features that they had as integers."""
-    plain = Features.load(run(), "train", "test")
+    plain = load_features(run(), "train", "test")
     named = {1: "007", 2: "7"}
     lines = ["user_id,item_id,rating,timestamp"]
     lines += [f"{named.get(user, f'u {user}')},{item}.0,{rating},{time}" for user, item, rating, time in ROWS]
     (tmp_path / "raw" / "ratings.csv").write_text("\n".join(lines) + "\n")
-    features = Features.load(run("again"), "train", "test")
-    assert features.users.ids.tolist() == ["007", "7", *(f"u {user}" for user in range(3, 9))]
-    assert features.items.ids.tolist() == [f"{item}.0" for item in range(1, 7)]
-    assert features.vocabulary().item_ids == features.items.ids.tolist()
-    assert plain.users.ids.tolist() == [*range(1, 9)]
+    features = load_features(run("again"), "train", "test")
+    assert features.names.user_ids.to_pylist() == ["007", "7", *(f"u {user}" for user in range(3, 9))]
+    assert features.names.item_ids.to_pylist() == [f"{item}.0" for item in range(1, 7)]
+    assert features.vocabulary().item_ids == features.names.item_ids.to_pylist()
+    assert plain.names.user_ids.to_pylist() == [*"12345678"]
     for split, rows in plain.splits.items():
         assert rows.history.equal(features.splits[split].history)
         assert rows.user.equal(features.splits[split].user)

@@ -267,7 +267,7 @@ def test_ids_keep_their_index_when_their_codes_shift(
     of text."""
     named = {1: "10", 2: "9", 3: "007", 10: "x"}
 
-    def features(moment: int, earlier: Vocabulary | None, *gone: int) -> Features:
+    def features(moment: int, earlier: Vocabulary | None, *gone: int) -> FeatureSet:
         names = users["user_id"].map(lambda user: named.get(user, f"u{user}"))
         text = users.assign(user_id=names)[~users["user_id"].isin(gone)].sort_values("user_id", ignore_index=True)
         kept = ratings[~ratings["user_id"].isin(gone)]
@@ -281,16 +281,16 @@ def test_ids_keep_their_index_when_their_codes_shift(
             earlier=earlier,
         )
         (tmp_path / str(moment)).mkdir()
-        return Features.load(written(tables, tmp_path / str(moment)), "train", "test")
+        return load_features(written(tables, tmp_path / str(moment)), "train", "test")
 
     before = features(1030, None, 3)
     known = before.vocabulary()
     after = features(1045, known)
     assert known.user_ids == ["10", "9", "u4", "u5", "u6", "u7", "u8", "u9", "x"]
-    assert after.users.ids.tolist() == ["007", *known.user_ids]
+    assert after.names.user_ids.to_pylist() == ["007", *known.user_ids]
     assert after.vocabulary(known).user_ids == [*known.user_ids, "007"]
     assert after.users.categories[:, 0].tolist() == [10, *range(1, 10)]
-    params = train_params(model="bias_dot")
+    params = small_recipe(model="bias_dot")
     model = random_model(before, params)
     old, new = (one.state_dict()["members.0.ids.user.weight"] for one in (model, grow(model, known, after)))
     assert torch.equal(new[: len(old)], old)

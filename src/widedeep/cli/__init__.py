@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from widedeep.cli import studies, versions
+from widedeep.cli import scores, studies, versions
 from widedeep.errors import FAILED, MISTAKE, show
 
 APP = typer.Typer(
@@ -21,6 +21,7 @@ APP = typer.Typer(
 for command in (
     versions.compare,
     versions.history,
+    scores.evaluate,
     studies.tune,
     studies.presets,
     studies.noise,

@@ -128,10 +128,10 @@ def history(
         with replacing(csv) as partial:
             as_table(commits, metrics if metric else chosen(commits, ["*"])).to_csv(partial, index=False)
     if svg:
+        from widedeep.compare.pictures import history_figures
         from widedeep.report.change_charts import sheet
-        from widedeep.report.pictures import history_pictures
 
-        charts = [(picture.title, picture.svg) for picture in history_pictures(commits, metrics)]
+        charts = [(figure.title, figure.svg) for figure in history_figures(commits, metrics)]
         with replacing(svg) as partial:
             partial.write_text(sheet(charts), encoding="utf-8")
 
@@ -145,7 +145,8 @@ def _over_time() -> "OverTime":
 
     from widedeep.compare.history import history, remarks
     from widedeep.compare.page import OverTime
-    from widedeep.report.pictures import POLICY_COLUMNS, WINDOW_COLUMNS
+    from widedeep.report.policies import POLICY_COLUMNS
+    from widedeep.report.windows import WINDOW_COLUMNS
 
     try:
         commits = history(PATHS, MODEL, LAST)

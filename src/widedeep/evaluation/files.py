@@ -81,13 +81,13 @@ def load_scores(
     only = set(scores[KNOWLEDGE]) & set(other_scores[KNOWLEDGE])
     if not only:
         raise UserError(f"{predictions} and {beside / PREDICTIONS} have no knowledge in common, so nothing compares.")
-    users = set(lists[USER]) & set(other_lists[USER])
+    users = set(lists[USER_ID]) & set(other_lists[USER_ID])
     if not users:
         raise UserError(
             f"{recommendations} and {beside / RECOMMENDATIONS} have no user in common, so nothing compares."
         )
     scores = pd.concat([table[table[KNOWLEDGE].isin(only)] for table in (scores, other_scores)], ignore_index=True)
-    lists = pd.concat([table[table[USER].isin(users)] for table in (lists, other_lists)], ignore_index=True)
+    lists = pd.concat([table[table[USER_ID].isin(users)] for table in (lists, other_lists)], ignore_index=True)
     return scores, lists
 
 

@@ -11,11 +11,12 @@ from widedeep.evaluation.background import Background, relevant_from
 from widedeep.evaluation.files import load_scores
 from widedeep.evaluation.judge import Evaluation, judge, save_evaluation
 from widedeep.evaluation.metrics import list_length
-from widedeep.files import read_json, replacing
+from widedeep.files import replacing
 from widedeep.params import EvaluateParams
 from widedeep.report.about import About
 from widedeep.report.report import Choices, Scores, Tables, render_report
 from widedeep.report.summary import render_summary
+from widedeep.tables.files import load_about, load_named
 
 EXAMPLES = 3  # users whose lists the report shows
 
@@ -65,18 +66,13 @@ def _page(
     evaluation: Evaluation, scores: pd.DataFrame, lists: pd.DataFrame, tables: Path, params: EvaluateParams
 ) -> str:
     """The report of the judged system, without what only its training could tell."""
-    about = read_json(tables / "tables.json")
-    low, high = about["rating_scale"]
+    about = load_about(tables)
     own = scores[scores[MODEL] == evaluation.model]
     test = own[own[KNOWLEDGE] == own[KNOWLEDGE].iloc[0]]
-    shown = Tables(
-        ratings=pd.read_parquet(tables / "ratings.parquet"),
-        items=pd.read_parquet(tables / "items.parquet"),
-        dataset=about["dataset"],
-        rating_scale=(low, high),
-        split=about["split"],
-    )
-    choices = Choices(list_length(params.ks), relevant_from(params.relevant_rating, (low, high)), EXAMPLES, params.seed)
+    ratings, items = load_named(tables)
+    shown = Tables(ratings, items, about.dataset, about.rating_scale, about.split)
+    relevant = relevant_from(params.relevant_rating, about.rating_scale)
+    choices = Choices(list_length(params.ks), relevant, EXAMPLES, params.seed)
     of_model = Scores(test, lists[lists[MODEL] == evaluation.model])
     about_model = About(evaluation.model)
     return render_report(about_model, evaluation.metrics, evaluation.curves, None, of_model, shown, choices)

@@ -27,7 +27,8 @@ def slice_figures(results: Results, plots: Mapping[str, pd.DataFrame]) -> list[F
         table = plots[name]
         if table.empty:
             continue
-        title = slice_finding(table, *results.compared, groups=groups)
+        model, *others = results.compared
+        title = slice_finding(table, model, others[0] if others else "", groups)
         draw = _month_chart if name == "rmse_by_month" else _group_chart
         rows = [
             {
