@@ -11,15 +11,16 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="PREDICTIONS",
-            help="Parquet file with the columns model, knowledge, user_id, item_id and predicted: a row per test rating.",
+            help="Parquet file with the columns model, knowledge, user_id, item_id and predicted. It has a row for "
+            "each test rating.",
         ),
     ],
     recommendations: Annotated[
         Path,
         typer.Argument(
             metavar="RECOMMENDATIONS",
-            help="Parquet file with the columns model, knowledge, user_id, rank, item_id and score: a row per place in "
-            "a list.",
+            help="Parquet file with the columns model, knowledge, user_id, rank, item_id and score. It has a row for "
+            "each place in a list.",
         ),
     ],
     tables: Annotated[Path, typer.Option(metavar="FOLDER", help="The data, as stage preprocess writes them.")] = Path(
@@ -33,9 +34,10 @@ def evaluate(
         typer.Option(metavar="FOLDER", help="Put the score tables of this folder beside it, as in: --beside reports."),
     ] = None,
 ) -> None:
-    """Judge the predictions and lists of any system by the metrics, intervals and report of the pipeline.
+    """Judge the predictions and lists of any system.
 
-    The parameters are those of section evaluate in params.yaml. The summary is printed as Markdown.
+    It gets the metrics, the intervals and the report that the pipeline gives its own model. The parameters are those of
+    section evaluate in params.yaml. The summary is printed as Markdown.
     """
     from widedeep.cli.versions import PARAMS
     from widedeep.params import load_params

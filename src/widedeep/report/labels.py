@@ -2,21 +2,10 @@
 
 from widedeep.columns import FROZEN, ONLINE
 from widedeep.evaluation.metrics import label_of, metric_of, unit_of
+from widedeep.models.registry import ENTRIES
 from widedeep.report.text import capitalize
 
-MODEL_LABELS = {
-    "wide_deep": "Wide & Deep",
-    "dot": "embedding dot",
-    "bias_dot": "dot with biases",
-    "dense": "dense",
-    "genre_dense": "dense with genres",
-    "cnn": "CNN",
-    "item_knn": "item kNN",
-    "ease": "EASE",
-    "bias": "bias",
-    "popularity": "popularity",
-    "global_mean": "global mean",
-}
+MODEL_LABELS = {name: entry.label for name, entry in ENTRIES.items()}
 
 
 def model_label(model: str) -> str:
