@@ -259,7 +259,7 @@ def test_knob_of_another_model_is_unknown(load: Load) -> None:
     known = "members, embedding_size, embedding_deviation, factors_l2"
     assert message(load, {"models.dot.hidden": [8]}).endswith(f"unknown key 'models.dot.hidden'. Known: {known}.")
     text = message(load, {"models.bias.hidden": [8]})
-    assert text.endswith("unknown key 'models.bias.hidden'. It has no keys: remove this one.")
+    assert text.endswith("unknown key 'models.bias.hidden'. This section has no keys: remove this one.")
     assert message(load, {"models.cnn.chanels": 8}).endswith("Did you mean 'channels'?")
     assert message(load, {"models.dott": {}}).endswith("unknown key 'models.dott'. Did you mean 'dot'?")
 
