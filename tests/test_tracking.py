@@ -15,7 +15,7 @@ from stages import evaluate, train
 from tests.conftest import FAST
 from tests.small_data import coded, written
 from widedeep.features.files import FeatureTables
-from widedeep.files import sha256, write_json
+from widedeep.files import sha256
 from widedeep.tracking import EXPERIMENT, FEATURES_HASH, MODEL_HASH, Tracker, log_metrics
 
 # In a folder that cannot be, no store at all, and a server that is not there (port 9 is that of "discard").
@@ -41,18 +41,15 @@ def run(
         (tmp_path / folder).mkdir()
     written(featurize(), tmp_path / "features")
     coded(ratings, items, users).save(tmp_path / "tables")
-    rows = {"read": 240, "bad_rows": {}, "duplicates": 0, "filtered": 0}
-    splits = {"kept": 240, "train": 144, "validation": 48, "test": 48}
-    entities = {"rated": 1, "listed": 1}
-    write_json(tmp_path / "data.json", {"rows": rows, "ratings": splits, "users": entities, "items": entities})
 
     def both(store: str) -> Path:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
         monkeypatch.chdir(tmp_path)
-        common = ["--params", "params.yaml", "--features", "features", "--curves", "curves.csv"]
-        monkeypatch.setattr(sys, "argv", ["train", *common, "--out", "models", "--checkpoints", "checkpoints"])
+        common = ["--params", "params.yaml", "--features", "features"]
+        own = ["--curves", "curves.csv", "--out", "models", "--checkpoints", "checkpoints"]
+        monkeypatch.setattr(sys, "argv", ["train", *common, *own])
         train.main()
-        own = ["--tables", "tables", "--data-report", "data.json", "--model", "models", "--out", "reports"]
+        own = ["--tables", "tables", "--model", "models", "--out", "reports"]
         monkeypatch.setattr(sys, "argv", ["evaluate", *common, *own])
         evaluate.main()
         return tmp_path

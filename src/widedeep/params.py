@@ -1,4 +1,4 @@
-"""params.yaml as typed, immutable classes, one per section. params.yaml explains meaning, unit and range of each key."""
+"""params.yaml as typed, immutable classes, one per section. That file explains meaning, unit and range of each key."""
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy

@@ -113,7 +113,7 @@ def read_ratings(
 
 
 def latest_of_duplicates(ratings: ir.Table) -> ir.Table:
-    """Keep one rating per user and item: the one with the latest timestamp; if several have it, the last in the file."""
+    """Keep one rating per user and item: the latest in time; if several share that second, the last in the file."""
     order = [ratings[TIMESTAMP].desc(nulls_first=False), ratings[FILE].desc(), ratings[LINE].desc()]
     rank = ibis.row_number().over(group_by=[USER, ITEM], order_by=order)
     return ratings.mutate(rank=rank).filter(lambda t: t["rank"] == 0).drop("rank")
