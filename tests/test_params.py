@@ -206,7 +206,7 @@ def test_bpr_needs_negatives(load: Load) -> None:
 
 
 W = "models.wide_deep"
-NO_FACTORS = "must be 0 where factors is 0, for it acts on the factors. Got"
+NO_FACTORS = "must be 0 if factors is 0, because it acts on the factors. Got"
 
 
 @pytest.mark.parametrize(
@@ -217,12 +217,12 @@ NO_FACTORS = "must be 0 where factors is 0, for it acts on the factors. Got"
         ({"factors_l2": 0.5}, f"factors_l2 {NO_FACTORS} 0.5", {"factors": 2}),
         (
             {"hidden": []},
-            "dropout must be 0 where hidden is [], for it acts on hidden layers. Got 0.2",
+            "dropout must be 0 if hidden is [], because it acts on hidden layers. Got 0.2",
             {"dropout": 0},
         ),
         (
             {"hidden": [], "dropout": 0, "batch_norm": True},
-            "batch_norm must be false where hidden is [], for it acts on hidden layers. Got true",
+            "batch_norm must be false if hidden is [], because it acts on hidden layers. Got true",
             {"batch_norm": False},
         ),
         ({"wide_l1": 0.5}, "wide_l1 must be 0 unless wide_optimizer is ftrl. Got 0.5", {"wide_optimizer": "ftrl"}),
