@@ -341,7 +341,7 @@ def test_accelerator_that_is_not_there_is_a_clear_error(features: FeatureSet, tm
 
 
 def test_more_processes_than_cores_is_a_clear_error(features: FeatureSet, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"train.devices: 999 cannot be had .* CPU cores .* train.devices to 1"):
+    with pytest.raises(UserError, match=r"train.devices: 999 is not available .* CPU cores .* train.devices to 1"):
         fit(features, small_recipe(devices=999), tmp_path / "c")
 
 
