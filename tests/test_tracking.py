@@ -16,6 +16,7 @@ from tests.conftest import FAST
 from tests.small_data import coded, written
 from widedeep.features.files import FeatureTables
 from widedeep.files import sha256
+from widedeep.params import load_params
 from widedeep.tracking import EXPERIMENT, FEATURES_HASH, MODEL_HASH, Tracker, log_metrics
 
 # In a folder that cannot be, no store at all, and a server that is not there (port 9 is that of "discard").
@@ -67,8 +68,7 @@ def test_store_has_parameters_curves_tags_and_final_metrics(run: Callable[[str],
     assert experiment is not None
     (found,) = client.search_runs([experiment.experiment_id])
 
-    params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))["train"]
-    assert found.data.params.keys() == params.keys()
+    assert found.data.params.keys() == load_params(folder / "params.yaml").recipe.flat().keys()
     assert found.data.params["epochs"] == "2"
     assert found.info.status == "FINISHED"
     assert found.data.tags[MODEL_HASH] == sha256(folder / "models" / "model.safetensors")
@@ -109,7 +109,7 @@ def test_broken_store_costs_a_line_and_no_output(
 ) -> None:
     folder = run(store)
     for output in ("models/model.safetensors", "models/model.json", "curves.csv", "reports/metrics.json",
-                   "reports/report.html", "reports/per_user.parquet"):  # fmt: skip
+                   "reports/predictions.parquet", "reports/per_user.parquet"):  # fmt: skip
         assert (folder / output).stat().st_size > 0
     said = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
     assert len(said) == 2  # one of train, one of evaluate

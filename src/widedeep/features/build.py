@@ -162,8 +162,9 @@ def _user_table(
         table = table.append_column(f"history_genre_{value}", _wide(by_genre, "genre", value, n, n_genres))
     places = max(recent, default=0)
     moments = history.user_moments(before, places).to_pandas() if places else pd.DataFrame(columns=[USER, "place"])
+    width = max(places, 1)  # Arrow has no lists of size 0
     for value in ("count", "total"):
-        table = table.append_column(f"history_moment_{value}", _wide(moments, "place", value, n, places))
+        table = table.append_column(f"history_moment_{value}", _wide(moments, "place", value, n, width))
     return table
 
 
