@@ -130,8 +130,7 @@ class Entry:
         objective only says what the validation measures.
     trained : True: trained by gradient, in the loop of section train. False: by counting or in closed form.
     needs : the fields that the data must have
-    search : the values that `widedeep tune` tries, by the name of the parameter (see
-        `studies.tuning.space`)
+    search : the values that `widedeep tune` tries, by the name of the parameter (see `studies.tuning.space`)
     """
 
     label: str

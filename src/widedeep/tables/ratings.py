@@ -216,7 +216,7 @@ def _check_header(path: Path, found: str, layout: RatingsFile) -> None:
         return
     columns = [column.strip().strip('"') for column in found.split(layout.separator)]
     missing = [column for column in layout.header.split(layout.separator) if column not in columns]
-    detail = f"Missing: {', '.join(missing)}." if missing else "The columns must stand in this order."
+    detail = f"Missing: {', '.join(missing)}." if missing else "The columns must be in this order."
     raise UserError(f"{path}, line 1: the header must be '{layout.header}'. Got '{found[:200]}' instead. {detail}")
 
 
@@ -277,5 +277,5 @@ def _id_rules(name: str, entity: str) -> dict[str, str]:
         f"{name}_not_an_integer": f"the {entity} id must be an integer",
         f"{name}_empty": f"the {entity} id must not be empty",
         f"{name}_with_space_around": f"the {entity} id must have no space or control character at its start or end",
-        f"{name}_in_quotes": f"the {entity} id must stand without quotes",
+        f"{name}_in_quotes": f"the {entity} id must not be in quotes",
     }

@@ -28,7 +28,7 @@ def temporal(ratings: ir.Table, validation_fraction: float, test_fraction: float
     if ratings[TIMESTAMP].isnull().any().execute():
         raise UserError(
             "preprocess.split: temporal needs timestamps, and this data set has none. "
-            "Set preprocess.split to random (or predefined, where the data set has folds)."
+            "Set preprocess.split to random (or to predefined, if the data set has folds)."
         )
     rows = int(ratings.count().execute())
 
