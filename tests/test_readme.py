@@ -103,8 +103,9 @@ def test_parameters_of_the_commands_exist(project: Project) -> None:
 
 def test_drawing_of_the_stages_is_that_of_dvc(session_project: Project) -> None:
     drawn = session_project.run("dvc", "dag", "--mermaid")
-    stages = dict(re.findall(r'(node\d+)\["(\w+)"\]', drawn))
-    expected = {(stages[one], stages[other]) for one, other in re.findall(r"(node\d+)-->(node\d+)", drawn)}
+    stages = dict(re.findall(r'(node\d+)\["(\w+)"\]', drawn))  # those of the studies have a path in their name
+    edges = [(stages.get(one), stages.get(other)) for one, other in re.findall(r"(node\d+)-->(node\d+)", drawn)]
+    expected = {edge for edge in edges if None not in edge}
     (shown,) = blocks(README, "mermaid")
     assert set(re.findall(r"^ +(\w+)\S*.* --> (\w+)", shown, flags=re.MULTILINE)) == expected
 
