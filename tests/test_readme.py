@@ -44,7 +44,7 @@ EXAMPLES = {
 
 
 def test_pages_show_commands_of_these_programs_only() -> None:
-    assert {words[0] for words in COMMANDS} == {"make", "dvc", "widedeep", "python", "source", "cat"}
+    assert {words[0] for words in COMMANDS} == {"make", "dvc", "widedeep", "python", "source"}
 
 
 def test_make_targets_exist_and_have_a_sentence(unrun_project: Project) -> None:
