@@ -129,7 +129,7 @@ def history(
             as_table(commits, metrics if metric else chosen(commits, ["*"])).to_csv(partial, index=False)
     if svg:
         from widedeep.compare.pictures import history_figures
-        from widedeep.report.change_charts import sheet
+        from widedeep.report.charts import sheet
 
         charts = [(figure.title, figure.svg) for figure in history_figures(commits, metrics)]
         with replacing(svg) as partial:
