@@ -109,24 +109,24 @@ def with_value(column: str, value: Any, row: int = 0) -> Callable[[pd.DataFrame]
     ("change", "message"),
     [
         (lambda table: table.drop(columns="predicted"), r"must have the columns .*\. Missing: predicted\."),
-        (with_value("predicted", float("nan")), r"column predicted: 1 values are missing|no finite number"),
-        (with_value("predicted", float("inf")), "has no finite number in column predicted"),
+        (with_value("predicted", float("nan")), r"column predicted: 1 values are missing|must have a finite number"),
+        (with_value("predicted", float("inf")), "must have a finite number in column predicted"),
         (lambda table: table.assign(predicted="good"), r"column predicted: must be of type float\. Got"),
         (lambda table: table.assign(user_id=table["user_id"].astype(str)), r"column user_id: must be of type int64"),
-        (with_value("user_id", 77), r"the row of user_id 77, .* has an unknown user_id\."),
+        (with_value("user_id", 77), r"the row with user_id 77, .* has an unknown user_id\."),
         (with_value("item_id", 77), r"item_id 77 has an unknown item_id\."),
         (lambda table: table.assign(knowledge="later"), "must be online or frozen. Got 'later' instead"),
         (lambda table: table.assign(model="a.b"), "must consist of letters, digits, _ and -. Got 'a.b' instead"),
-        (twice, r"is there twice of peer, frozen \(the first of 2 such rows\)\."),
-        (without(0), r"is a test row without a prediction of peer, frozen\.$"),
+        (twice, r"stands twice among the predictions of peer, frozen \(the first of 2 such rows\)\."),
+        (without(0), r"is a test row that has no prediction of peer, frozen\.$"),
         (
             lambda table: table[:3],
-            r"is a test row without a prediction of peer, frozen \(the first of 46 such rows\)\.",
+            r"is a test row that has no prediction of peer, frozen \(the first of 46 such rows\)\.",
         ),
         (lambda table: table[:0], "has no rows"),
         (
             lambda table: pd.concat([table, table.assign(model="other", knowledge="online")]),
-            "peer has no online predictions, which another model has",
+            "peer has no online predictions, but another model has some",
         ),
         (lambda table: table.assign(rating=9.0), "has another rating than the test row"),
     ],
@@ -150,7 +150,7 @@ def test_a_row_that_is_no_test_row_is_refused(
 ) -> None:
     train = ratings[ratings["split"] == "train"].iloc[[0]][["user_id", "item_id"]]
     more = pd.concat([predictions, train.assign(model="peer", knowledge="frozen", predicted=3.0)])
-    with pytest.raises(UserError, match=r"is no test row\.$"):
+    with pytest.raises(UserError, match=r"is not a test row\.$"):
         load_predictions(written(more, tmp_path, "p"), background)
 
 
@@ -161,10 +161,10 @@ def test_a_row_that_is_no_test_row_is_refused(
         (with_value("rank", 1, row=1), r"has a rank twice\.$"),
         (with_value("item_id", 1, row=1), r"has an item twice\.$"),
         (with_value("rank", 0), "has a rank below 1"),
-        (without(1), r"leaves ranks out: they must be 1, 2, 3"),
+        (without(1), r"leaves ranks out. Ranks must be 1, 2, 3"),
         (with_value("item_id", 99), "has an unknown item_id"),
         (with_value("user_id", 99), "has an unknown user_id"),
-        (with_value("score", float("inf")), "has no finite number in column score"),
+        (with_value("score", float("inf")), "must have a finite number in column score"),
         (lambda table: table.assign(rank=1.5), r"column rank: must be of type int32\. Got double instead"),
     ],
 )
@@ -186,7 +186,7 @@ def test_a_file_that_is_missing_or_no_parquet_is_refused(background: Background,
     with pytest.raises(UserError, match="does not exist"):
         load_predictions(tmp_path / "none", background)
     (tmp_path / "text").write_text("model,knowledge\n", encoding="utf-8")
-    with pytest.raises(UserError, match="is not a Parquet file that can be read"):
+    with pytest.raises(UserError, match="cannot be read as a Parquet file"):
         load_predictions(tmp_path / "text", background)
 
 

@@ -267,7 +267,7 @@ def test_a_user_without_a_list_of_a_model_has_no_hit_there(judge: Judge) -> None
 
 def test_models_with_other_rows_are_an_error(judge: Judge) -> None:
     judged = judge()
-    with pytest.raises(ValueError, match="are of other rows than those of wide_deep"):
+    with pytest.raises(ValueError, match="of global_mean and of wide_deep must be for the same rows"):
         judge_tables(judged.predictions[:-1], judged.recommendations, judged.background, judged.params)
 
 
