@@ -10,10 +10,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from tests.small_data import coded
 from widedeep.errors import UserError
 from widedeep.evaluation.background import Background
 from widedeep.evaluation.files import load_predictions, load_recommendations, save
-from widedeep.files import write_json
 from widedeep.params import EvaluateParams
 from widedeep.report.judged import judge_files
 
@@ -43,12 +43,10 @@ def recommendations(background: Background) -> pd.DataFrame:
 
 
 @pytest.fixture
-def tables(ratings: pd.DataFrame, items: pd.DataFrame, tmp_path: Path) -> Path:
+def tables(ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame, tmp_path: Path) -> Path:
     folder = tmp_path / "interim"
     folder.mkdir()
-    ratings.to_parquet(folder / "ratings.parquet")
-    items.to_parquet(folder / "items.parquet")
-    write_json(folder / "tables.json", {"dataset": "csv", "rating_scale": [0.5, 5.0], "split": "temporal"})
+    coded(ratings, items, users).save(folder)
     return folder
 
 

@@ -10,10 +10,13 @@ import pandas as pd
 import pytest
 
 from tests.evaluation.conftest import Judged
+from widedeep.compare.intervals import paired
 from widedeep.evaluation.bootstrap import Bootstrap
 from widedeep.evaluation.metrics import METRICS, Metric, label_of, metric_of, stored_terms, unit_of
 from widedeep.evaluation.ranking import Lists
 from widedeep.evaluation.results import headline
+from widedeep.report.ranking import ranking_table
+from widedeep.report.results import Results
 
 
 def first_item(lists: Lists, k: int) -> pd.Series:
@@ -51,6 +54,12 @@ def test_a_metric_is_one_entry(judge: Callable[..., Judged], monkeypatch: pytest
     flat = metric_of("ranking.frozen.first_item_at_5")
     assert flat is not None
     assert flat.direction == "higher"
+    # Two versions get a verdict on it, paired by user, and the page has a row of it.
+    better = per_user.assign(frozen_first_item_at_5=1.0)
+    paired_difference = paired(per_user, better, ["ranking.frozen.first_item_at_5"], Bootstrap(100))
+    assert paired_difference["ranking.frozen.first_item_at_5"].value == pytest.approx(1 - found, abs=1e-6)
+    rows = ranking_table(Results("wide_deep", metrics), 5)
+    assert "First item" in [row["label"] for row in rows]
 
 
 @pytest.mark.parametrize(

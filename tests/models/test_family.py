@@ -48,8 +48,8 @@ def randomize(model: Model) -> Model:
     for module in model.modules():
         if isinstance(module, nn.Embedding) and module.padding_idx is not None:
             nn.init.zeros_(module.weight[module.padding_idx])
-    if isinstance(model, Ensemble):
-        model.line.copy_(torch.tensor([0.5, 2.0]))
+    if isinstance(model, Ensemble) and model.ranks_only:
+        model.get_buffer("line").copy_(torch.tensor([0.5, 2.0]))
     return model.eval()
 
 

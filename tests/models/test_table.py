@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from widedeep.models.table import Table
+from widedeep.models.table import Part, Table
+
+ONE: list[tuple[Part, int]] = [("field", 0)]
 
 
-def random_table(**arguments: object) -> Table:
-    table = Table(5, 2, uncertain=True, **arguments)  # type: ignore[arg-type]
+def random_table(parts: list[tuple[Part, int]] = ONE, padding_idx: int | None = None) -> Table:
+    table = Table(5, 2, parts, padding_idx, uncertain=True)
     assert table.log_deviation is not None
     with torch.no_grad():
         table.log_deviation.normal_(-1, 0.5)
@@ -19,7 +21,7 @@ def random_table(**arguments: object) -> Table:
 
 @torch.no_grad()
 def test_divergence_is_from_the_nearest_normal_prior_of_each_field_and_column() -> None:
-    table = random_table(starts=[0, 3])
+    table = random_table([("a", 0), ("b", 3)])
     assert table.log_deviation is not None
     expected = 0.0
     for field in (slice(0, 3), slice(3, 5)):
@@ -28,7 +30,7 @@ def test_divergence_is_from_the_nearest_normal_prior_of_each_field_and_column() 
             scales = torch.linspace(0.01, 5, 5000)[:, None]
             expected += float(kl_divergence(posterior, Normal(0, scales)).sum(1).min())
     assert float(table.divergence()) == pytest.approx(expected, rel=1e-4)
-    assert float(Table(5, 2).divergence()) == 0
+    assert float(Table(5, 2, ONE).divergence()) == 0
 
 
 @torch.no_grad()
@@ -51,7 +53,7 @@ def test_training_draws_and_afterwards_the_mean_counts() -> None:
 
 def test_points_draw_nothing() -> None:
     state = torch.get_rng_state()
-    table = Table(5, 2)
+    table = Table(5, 2, ONE)
     after = torch.get_rng_state()
     assert table(torch.arange(5)).equal(table.weight)
     assert torch.get_rng_state().equal(after)
@@ -65,7 +67,7 @@ def test_posterior_of_user_biases_is_the_exact_one() -> None:
     noise, counts = 0.5, torch.tensor([1, 2, 5, 20, 60])
     user = torch.arange(5).repeat_interleave(counts)
     rating = torch.tensor([1.0, -1.0, 0.8, -0.6, 0.5])[user] + torch.randn(len(user)) * math.sqrt(noise)
-    table = Table(5, 1, uncertain=True).eval()  # the mean, and below the variance in closed form
+    table = Table(5, 1, ONE, uncertain=True).eval()  # the mean, and below the variance in closed form
     assert table.log_deviation is not None
     optimizer = torch.optim.Adam(table.parameters(), lr=0.01)
     with torch.no_grad():

@@ -151,8 +151,8 @@ def _user_table(
     by_genre = history.user_genre_state(before, item_genres).to_pandas()
     for value in ("count", "total"):
         table = table.append_column(f"history_genre_{value}", _wide(by_genre, "genre", value, n, n_genres))
-    places = max(recent, default=0)
-    moments = history.user_moments(before, places).to_pandas() if places else pd.DataFrame(columns=[USER, "place"])
+    places = max(recent, default=1)
+    moments = history.user_moments(before, places).to_pandas()
     for value in ("count", "total"):
         table = table.append_column(f"history_moment_{value}", _wide(moments, "place", value, n, places))
     return table
@@ -236,6 +236,5 @@ def _entity_table(encoded: pd.DataFrame, state: pd.DataFrame) -> pa.Table:
 def _wide(state: pd.DataFrame, slot: str, value: str, n: int, width: int) -> pa.FixedSizeListArray:
     """A list of `width` values for each of n users, 0 where `state` has no row."""
     dense = np.zeros((n, width), dtype=np.int64)
-    if len(state):
-        dense[state[USER].to_numpy(), state[slot].to_numpy()] = state[value].to_numpy()
+    dense[state[USER].to_numpy(), state[slot].to_numpy()] = state[value].to_numpy()
     return pa.FixedSizeListArray.from_arrays(pa.array(dense.ravel()), width)

@@ -82,7 +82,8 @@ class Ragged:
             return torch.full_like(other, -1)
         wanted = owner * self._width + other
         at = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
-        return torch.where((keys[at] == wanted) & (other < self._width), place[at], -1)
+        inside = (other >= 0) & (other < self._width)
+        return torch.where((keys[at] == wanted) & inside, place[at], -1)
 
     def sum(self, table: Tensor, weight: Tensor | None = None) -> Tensor:
         """Sum over each list of the rows of `table` (I, K) that `other` points to, times `weight` (M,): (n, K).

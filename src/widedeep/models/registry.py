@@ -130,7 +130,7 @@ class Entry:
         objective only says what the validation measures
     trained : whether by gradient, in the loop of section train; else by counting or in closed form
     needs : the fields that the data must have
-    search : the values among which `python -m studies.tuning.search` looks, by the name of the parameter (see
+    search : the values among which `widedeep tune` looks, by the name of the parameter (see
         `studies.tuning.space`)
     """
 

@@ -27,9 +27,9 @@ class Table(nn.Embedding):
         self,
         rows: int,
         size: int,
+        parts: Iterable[tuple[Part, int]],
         padding_idx: int | None = None,
         uncertain: bool = False,
-        parts: Iterable[tuple[Part, int]] = (),
     ) -> None:
         super().__init__(rows, size, padding_idx=padding_idx)
         self.parts = tuple(parts)
