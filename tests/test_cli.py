@@ -93,7 +93,7 @@ def test_missing_metric_of_a_gate_breaks_it(here: Project, capsys: pytest.Captur
     assert main(["compare"]) == 1
     assert (
         capsys.readouterr().err
-        == "broken gate: rating.online.rsme: missing in both. Did you mean 'rating.online.rmse'?\n"
+        == "broken gate: rating.online.rsme: missing in both versions. Did you mean 'rating.online.rmse'?\n"
     )
 
 
@@ -106,7 +106,7 @@ def test_other_test_rows_are_not_comparable(here: Project, capsys: pytest.Captur
     assert list(found["data"]) == ["test_sha256"]
     assert "the test rows differ" in found["notes"][0]
     assert main(["compare"]) == 1
-    assert "other test rows" in capsys.readouterr().out
+    assert "different test rows" in capsys.readouterr().out
 
 
 def test_commit_without_results_and_mistakes_end_with_2(here: Project, capsys: pytest.CaptureFixture[str]) -> None:

@@ -160,9 +160,9 @@ def test_lines_break_where_the_test_rows_change_and_titles_speak_of_the_present_
     commits = past()
     assert [one.comparable for one in commits] == [True, True, True, False, True]
     assert [len(line) for line in drawn(commits, RMSE)] == [3, 2]
-    assert "other test rows" in render_history(commits, [RMSE])
+    assert "different test rows" in render_history(commits, [RMSE])
     assert history_finding(commits, RMSE) == "Online RMSE: 0.700 to 0.690 in 2 commits; the intervals overlap"
-    assert history_finding(commits, NDCG) == "Frozen NDCG at 10: not measured on the present test rows"
+    assert history_finding(commits, NDCG) == "Frozen NDCG at 10: not measured on the current test rows"
     commit(three, "Better", {RMSE: 0.5}, test_rows="b")
     assert history_finding(past(), RMSE).endswith("0.700 to 0.500 in 3 commits; the intervals do not overlap")
 
@@ -177,7 +177,7 @@ def test_metrics_of_another_shape_and_files_that_cannot_be_read(three: Project) 
     assert [dict(one.estimates) for one in commits[4:]] == [{}, {}]
     said = remarks(commits)
     assert len(said) == 2
-    assert said[0].startswith(f"{commits[4].sha[:7]} is left empty: reports/metrics.json of {commits[4].sha} is not")
+    assert said[0].startswith(f"{commits[4].sha[:7]} shows no metrics: reports/metrics.json of {commits[4].sha} is not")
     assert len(as_table(commits, [RMSE])) == 4
     assert [len(line) for line in drawn(commits, RMSE)] == [4]
 
@@ -190,7 +190,7 @@ def test_a_commit_that_took_the_metrics_away_is_left_out(three: Project) -> None
 
 def test_one_commit_and_none(project: Project) -> None:
     commit(project, "Without results")
-    with pytest.raises(UserError, match=r"No commit changed reports/metrics.json"):
+    with pytest.raises(UserError, match=r"No commit has changed reports/metrics.json"):
         past()
     commit(project, "First", {RMSE: 0.9})
     commits = past()

@@ -15,6 +15,7 @@ from widedeep.compare.intervals import independent, paired
 from widedeep.compare.noise import SECTIONS, Noise
 from widedeep.evaluation.bootstrap import NO_EVIDENCE, Bootstrap, Estimate, verdict
 from widedeep.evaluation.metrics import LOWER, NEITHER, N, metric_of, place_of
+from widedeep.evaluation.results import DECIMALS
 from widedeep.revisions import Revision
 
 CHANGED, NOT_COMPARABLE = "changed", "not comparable"
@@ -116,7 +117,7 @@ def _ordered(metrics: Iterable[str]) -> list[str]:
 
 
 def estimates(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, Mapping[str, Any]]:
-    """Collect the metrics of metrics.json by flat name, each with its `value`. Other than finite numbers are left out."""
+    """Collect the metrics of metrics.json by flat name, each with its `value`. Only finite numbers are kept."""
     found: dict[str, Mapping[str, Any]] = {}
     for name, value in metrics.items():
         if isinstance(value, Mapping) and "value" not in value:

@@ -8,6 +8,7 @@ from widedeep.errors import UserError, nearest
 from widedeep.evaluation.bootstrap import WORSE
 from widedeep.evaluation.metrics import LOWER, NEITHER, metric_of
 from widedeep.params import Gate
+from widedeep.report.text import number
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,7 @@ def judge(gates: Mapping[str, Gate], rows: Mapping[str, Row]) -> tuple[Outcome, 
         known, row = metric_of(metric), rows.get(metric)
         if row is None:
             hint = nearest(metric, rows)
-            missing_in_both = "missing in both versions"
-            outcomes.append(Outcome(metric, True, f"{missing_in_both}. {hint}" if hint else missing_in_both))
+            outcomes.append(Outcome(metric, True, ". ".join(filter(None, ("missing in both versions", hint)))))
             continue
         if known is None or known.direction == NEITHER:
             raise UserError(
@@ -61,7 +61,7 @@ def judge(gates: Mapping[str, Gate], rows: Mapping[str, Row]) -> tuple[Outcome, 
         allowed = min(limit for limit in limits if limit is not None)
         excused = gate.significant and row.verdict != WORSE
         broken = loss > allowed and not excused
-        numbers = f"{loss:.4f} worse, at most {allowed:.4f} allowed" if loss > 0 else "not worse"
+        numbers = f"{number(loss, 4)} worse, at most {number(allowed, 4)} allowed" if loss > 0 else "not worse"
         why = f"{numbers}, but there is no evidence of it" if loss > allowed and excused else numbers
         outcomes.append(Outcome(metric, broken, why, loss, allowed))
     return tuple(outcomes)

@@ -18,7 +18,7 @@ from widedeep.report.charts import SHADES
 from widedeep.report.labels import axis_label, metric_label
 from widedeep.report.page import render_page
 from widedeep.report.policies import POLICIES, policy_figures, policy_table
-from widedeep.report.text import number
+from widedeep.report.text import capitalize, number, signed
 from widedeep.report.windows import PSI_BOUNDS, heat_map_figure, moved
 
 MOST = 10  # features in the table of those that moved most
@@ -46,7 +46,10 @@ class OverTime:
 def render_compare_page(
     comparison: Comparison, rows: Sequence[Row], outcomes: Sequence[Outcome], over_time: OverTime
 ) -> str:
-    """Render the whole page as text. `rows` are the verdicts to show. A section without data names the command to run."""
+    """Render the whole page as text.
+
+    `rows` are the verdicts to show. A section without data names the command that makes the data.
+    """
     old, new = called(comparison.old), called(comparison.new)
     commits = over_time.commits
     metrics = headline_metrics(commits) if commits else []
@@ -57,7 +60,7 @@ def render_compare_page(
         dataset=comparison.new.params.get("download", {}).get("dataset", "the data"),
         old=old,
         new=new,
-        finding=f"{new[0].upper()}{new[1:]} against {old}: {verdicts_finding(rows)}.",
+        finding=f"{capitalize(new)} against {old}: {verdicts_finding(rows)}.",
         gates=broken or (["No gate is broken."] if outcomes else []),
         rows=[_cells(row) for row in rows],
         noise=any(row.noise is not None for row in rows),
@@ -92,7 +95,7 @@ def _cells(row: Row) -> dict[str, str]:
         "label": metric_label(row.metric),
         "old": _number(row.old),
         "new": _number(row.new),
-        "difference": ("+" if (row.difference or 0) > 0 else "") + _number(row.difference),
+        "difference": "–" if row.difference is None else signed(row.difference, 4),
         "interval": "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}".join(bounds),
         "by": row.interval or "",
         "noise": _number(row.noise),
