@@ -179,7 +179,7 @@ def test_windows_of_one_rating_have_finite_numbers(tables: FeatureTables) -> Non
     drift = drift_of(tables, lone, windows=10**6)
     assert set(drift.windows["n"]) == {1}
     assert np.isfinite(drift.features[["psi", "psi_by_chance", "js"]]).all(axis=None)
-    assert f"{len(lone)} have fewer than 100 ratings" in describe(drift)
+    assert f"{len(lone)} with fewer than 100 ratings" in describe(drift)
 
 
 @pytest.mark.parametrize("timed", [True, False])
