@@ -264,5 +264,5 @@ def test_lists_that_no_cut_off_reaches_are_refused(
     predictions: pd.DataFrame, recommendations: pd.DataFrame, tables: Path, tmp_path: Path
 ) -> None:
     files = written(predictions, tmp_path, "p"), written(recommendations, tmp_path, "r")
-    with pytest.raises(UserError, match="lists of 10 and more places, and the longest have 3"):
+    with pytest.raises(UserError, match=r"lists of at least 10 items\. The longest lists have 3\."):
         judge_files(*files, tables, tmp_path / "out", PARAMS.model_copy(update={"ks": (10,)}))

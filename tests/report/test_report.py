@@ -53,7 +53,7 @@ def test_page_of_every_model(render: Render, model: str) -> None:
     label = capitalize(MODEL_LABELS[model])
     assert f"{label} on csv" in text(page)
     assert f"{label} predicts unseen ratings with RMSE" in text(page)
-    assert ("its predicted rating is the least-squares line of its score" in text(page)) is (model == "ease")
+    assert ("Its predicted rating is a linear function of its score" in text(page)) is (model == "ease")
     errors = page[page.index("Errors in rating points") :]
     rows = re.findall(r'<tr><th scope="row">(.*?)</th>', errors[: errors.index("</table>")])
     assert [unescape(row) for row in rows] == [
@@ -101,7 +101,7 @@ def test_page_of_a_model_that_is_not_trained_in_epochs(render: Render) -> None:
 def test_page_of_a_model_that_ranks(render: Render) -> None:
     about = {"objective": "ranking", "positive_rating": 4.0}
     page = text(render(about=about, curves=RANKING_CURVES))
-    assert "Wide & Deep learns an order, not ratings: its predicted rating is the least-squares line" in page
+    assert "Wide & Deep learns an order, not ratings. Its predicted rating is a linear function of its score" in page
     assert "Learning curves, NDCG at 10 Validation NDCG at 10 is highest in epoch 1" in page
     assert "a positive among the validation ratings: an item rated 4 or more." in page
     assert "Learning curves, ranking loss Training ranking loss ends at 3.900 after epoch 2" in page
@@ -123,7 +123,7 @@ def test_page_of_a_model_with_two_heads(render: Render, weight: float, sentence:
     for measure in ("RMSE", "NDCG at 10", "ranking loss"):
         assert f"Learning curves, {measure} " in page
     assert "any rated item" in page
-    assert "least-squares" not in page
+    assert "least squares" not in page
 
 
 def test_curves_that_end_in_numbers_that_are_not_finite_are_drawn_as_far_as_they_go(render: Render) -> None:

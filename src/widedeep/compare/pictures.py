@@ -9,7 +9,7 @@ from widedeep.compare.history import Commit, changed_text
 from widedeep.report.charts import Axis, Occasion, Point, Series, run_chart
 from widedeep.report.charts.canvas import BLUE, CIRCLE
 from widedeep.report.labels import axis_label, metric_label
-from widedeep.report.results import Figure
+from widedeep.report.results import Figure, overlap
 from widedeep.report.text import PERCENT, capitalize, number
 
 MEASURED = Series("metric", BLUE, CIRCLE)
@@ -42,7 +42,7 @@ def history_finding(commits: Sequence[Commit], metric: str) -> str:
     start = f"{label}: {number(first['value'])} to {number(last['value'])} in {len(run)} commits"
     if not all({"low", "high"} <= one.keys() for one in (first, last)):
         return start
-    if first["low"] <= last["high"] and last["low"] <= first["high"]:
+    if overlap(first, last):
         return f"{start}; the intervals overlap"
     return f"{start}; the intervals do not overlap"
 
