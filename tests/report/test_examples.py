@@ -53,7 +53,7 @@ def test_page_marks_a_recommended_item_that_the_user_rated_later(render: Render)
     page = render(examples=10)
     assert re.search(r'<tr class="rated">.*?<strong>✓ [\d.]+</strong></td></tr>', page)
     assert "The user rated 4 of the 10 recommended items in the test rows." in text(page)
-    assert text(page).count("A new user: nothing is known about them") == 2
+    assert text(page).count("This user is new: the model knows nothing about them") == 2
 
 
 def test_ids_of_text_are_shown_unchanged(render: Render) -> None:

@@ -138,7 +138,7 @@ def test_validation_curves_by_knowledge_are_drawn_where_there_are_two(render: Re
     assert "counts twice" not in text(render(curves=frozen))
     both = text(render(curves=frozen.assign(validation_online_rmse=[1.0, 0.85, 0.87])))
     assert "training validation validation, frozen validation, online" in both
-    assert "Each validation rating counts twice: as the model meets it online and as it meets it frozen." in both
+    assert "Each validation rating counts twice: once under online and once under frozen knowledge." in both
 
 
 def test_pictures_and_tables_are_named(render: Render) -> None:
@@ -168,7 +168,7 @@ def test_random_split_without_timestamps_validation_and_genres(render: Render) -
         items=made_up.items().assign(genres=[[] for _ in range(20)], year=np.nan),
         genres=False,
     )
-    assert "There is no validation to stop by, so the last epoch is kept." in text(page)
+    assert "There are no validation ratings, so the last epoch is kept." in text(page)
     assert "Training RMSE ends at 0.900 after epoch 2" in text(page)
     for absent in ("online", "By month", "By genre", "Days (UTC)", "nan", "None"):
         assert absent not in text(page)

@@ -61,8 +61,8 @@ def rating_note(about: About, in_epochs: bool) -> str:
     """
     if about.model == "ease" or (about.objective == "ranking" and in_epochs):
         return (
-            f"{model_title(about.model)} learns an order, not ratings. Its predicted rating is a linear function of its "
-            "score, fitted to the training ratings by least squares."
+            f"{model_title(about.model)} learns an order, not ratings. Its predicted rating is a linear function of "
+            "its score, fitted to the training ratings by least squares."
         )
     return ""
 
