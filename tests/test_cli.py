@@ -128,7 +128,7 @@ def test_commit_without_results_and_mistakes_end_with_2(here: Project, capsys: p
     )
     capsys.readouterr()
     assert main(["compare"]) == 2
-    assert "can have no gate" in capsys.readouterr().err
+    assert "cannot have a gate" in capsys.readouterr().err
 
 
 def test_gates_are_checked(here: Project, capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,9 +91,9 @@ def test_finding_counts_verdicts() -> None:
     ("tables", "message"),
     [
         ({"dot": TABLES["dot"]}, "There is no result of wide_deep"),
-        (TABLES | {"dot": TABLES["dot"].assign(n=3)}, "dot was judged on other rows than wide_deep"),
-        (TABLES | {"dot": TABLES["dot"].iloc[:2]}, "dot was judged on other rows than wide_deep"),
-        (TABLES | {"dot": TABLES["dot"].fillna(0)}, "dot was judged on other rows than wide_deep"),
+        (TABLES | {"dot": TABLES["dot"].assign(n=3)}, "dot and wide_deep were judged on different rows"),
+        (TABLES | {"dot": TABLES["dot"].iloc[:2]}, "dot and wide_deep were judged on different rows"),
+        (TABLES | {"dot": TABLES["dot"].fillna(0)}, "dot and wide_deep were judged on different rows"),
     ],
 )
 def test_only_results_on_the_same_rows_are_compared(tables: dict[str, pd.DataFrame], message: str) -> None:

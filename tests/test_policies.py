@@ -14,7 +14,7 @@ import yaml
 from studies.drift.policies import RETRAIN, STALE, WARM_START, Judged, Policies, Scored, load_policies, prequential
 from studies.drift.reference import RIVER, one_pass
 from studies.drift.report import draw, render
-from studies.drift.results import RMSE, estimated, results, sums_by_user
+from studies.drift.results import RMSE, estimate, results, sums_by_user
 from studies.drift.run import of_dataset
 from studies.drift.stream import Stream, cut
 from tests.conftest import ROOT, Project
@@ -173,7 +173,7 @@ def test_river_on_ml_100k_has_its_known_error(shared_data: Path) -> None:
     policies, _, _ = load_policies(STUDY / "policies.yaml", params)
     stream = of_dataset("ml-100k", str(shared_data / "ml-100k.zip"), params.preprocess, policies)
     sums = sums_by_user(one_pass(stream))
-    rmse = estimated(sums[sums["metric"] == RMSE], RMSE, Bootstrap(100)).values[RIVER]
+    rmse = estimate(sums[sums["metric"] == RMSE], RMSE, Bootstrap(100)).values[RIVER]
     assert rmse.n == 100_000
     assert rmse.value == pytest.approx(0.9479, abs=0.0005)
 
@@ -189,7 +189,7 @@ def test_estimates_by_hand() -> None:
     both = [
         judged(policy, [error, error], window) for window in (2, 3) for policy, error in ((STALE, 4.0), (RETRAIN, 1.0))
     ]
-    found = estimated(sums_by_user(both), RMSE, Bootstrap(100))
+    found = estimate(sums_by_user(both), RMSE, Bootstrap(100))
     assert found.values[STALE].value == found.values[STALE].low == pytest.approx(2**0.5)
     assert found.values[RETRAIN].value == pytest.approx(0.5**0.5)
     assert found.values[RETRAIN].n == 8
@@ -201,7 +201,7 @@ def test_only_the_same_rows_are_compared() -> None:
     other = judged(RETRAIN, [1.0, 1.0])
     other.per_user["n"] = 3
     with pytest.raises(ValueError, match="stale and retrain were not judged on the same rows"):
-        estimated(sums_by_user([judged(STALE, [4.0, 4.0]), other]), RMSE, Bootstrap(100))
+        estimate(sums_by_user([judged(STALE, [4.0, 4.0]), other]), RMSE, Bootstrap(100))
 
 
 @pytest.mark.parametrize("ndcg", [{}, {"frozen_ndcg_at_10": [0.0, 0.0]}, {"frozen_ndcg_at_10": [np.nan, 0.5]}])

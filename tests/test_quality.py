@@ -130,18 +130,18 @@ def test_list_names_every_protocol(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     [
         ("", "Name a --protocol (see --list), or a --dataset"),
         ("--protocol ml-100k-u2", "--protocol: there is no protocol 'ml-100k-u2'. Did you mean 'ml-100k-u1'?"),
-        ("--protocol ml-100k-u1 --objective joint", "--protocol ml-100k-u1 sets what --objective would"),
+        ("--protocol ml-100k-u1 --objective joint", "--protocol ml-100k-u1 already sets --objective"),
         ("--dataset ml-100k", "--dataset needs a --split"),
-        ("--dataset ml-100k --split predefined", "--fold goes with --split predefined"),
-        ("--dataset ml-100k --split random --fold u1", "--fold goes with --split predefined"),
-        ("--dataset csv --train README.md", "--train and --test are a split: give both"),
+        ("--dataset ml-100k --split predefined", "Got --split predefined without --fold instead"),
+        ("--dataset ml-100k --split random --fold u1", "Got --split random and --fold u1 instead"),
+        ("--dataset csv --train README.md", "--train and --test together are a split. Give both"),
         ("--dataset csv --train README.md --test nowhere.csv", "There is no file nowhere.csv"),
         ("--dataset csv --source nowhere.zip --split random", "There is no 'nowhere.zip'"),
         (
             "--dataset ml-1m --split random --preset best",
             "--preset must be auto, none or a file of presets.",
         ),
-        ("--dataset ml-1m --split random --keep tests", "--keep must name a new or empty folder. tests is not."),
+        ("--dataset ml-1m --split random --keep tests", "--keep must name a new or empty folder. Got tests instead."),
         ("--dataset ml-1m --split random --set epochs=1", "--set must be section.key=value"),
         ("--dataset ml-1m --split random --set train.epochs=[", "--set train.epochs: the value must be YAML"),
         ("--dataset ml-1m --split random --set train.epoch=1", "unknown key 'train.epoch'. Did you mean 'epochs'?"),
@@ -187,7 +187,7 @@ def test_preset_is_found_by_kind_of_split_and_objective(preset_file: Path) -> No
         ("random: [", "is not valid YAML"),
         ("random: 3", "random.rating must hold sections of params.yaml. Got 3 instead"),
         ("random: {rating: {train: 3}}", "must hold sections"),
-        ("random: {rating: {preprocess: {seed: 1}}}", "random.rating sets preprocess.seed instead. Remove it"),
+        ("random: {rating: {preprocess: {seed: 1}}}", "random.rating sets preprocess.seed. Remove it"),
         ("random: {rating: {download: {source: x}}}", "random.rating sets download.source instead"),
     ],
 )
@@ -229,4 +229,4 @@ def test_data_set_without_presets_is_an_error_that_says_so(
 ) -> None:
     monkeypatch.chdir(ROOT)
     assert main(["presets", "csv", "random", "rating"]) == 2
-    assert "There is no preset for csv random rating: csv.yaml must have random.rating." in capsys.readouterr().err
+    assert "There is no preset for csv random rating: csv.yaml has no random.rating." in capsys.readouterr().err

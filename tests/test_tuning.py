@@ -95,12 +95,12 @@ def lines(printed: str) -> list[str]:
 
 def test_search_goes_on_where_it_ended_and_writes_what_it_found(run: Run) -> None:
     printed = run("--trials", "3")
-    assert "0 of 3 trials are in tuning.db" in printed
+    assert "tuning.db has 0 of 3 trials" in printed
     assert len(lines(printed)) == 3
     assert "learning_rate=0.01 embedding_size=4 hidden=[8] dropout=0.2 time=false" in lines(printed)[0]
     assert "epoch  0" not in printed
     printed = run("--trials", "5", "--out", "presets.yaml")
-    assert "3 of 5 trials are in tuning.db" in printed
+    assert "tuning.db has 3 of 5 trials" in printed
     assert [line.split()[1] for line in lines(printed)] == ["3", "4"]
 
     kept = trials()
@@ -167,7 +167,7 @@ def test_interrupted_search_keeps_what_it_has(
         printed = run("--trials", "5", "--out", "presets.yaml", status=130)
     assert len(lines(printed)) == 2
     assert "best of 2 trials" in printed
-    assert "goes on from here" in printed
+    assert "run the same command again to continue" in printed
     assert not Path("presets.yaml").exists()
     assert len(lines(run("--trials", "5"))) == 3
 
@@ -255,11 +255,11 @@ def test_what_the_model_would_ignore_is_not_drawn(run: Run, quick: None) -> None
         ("models.wide_deep.dropout: {low: 0.3, high: 0.5}", "dropout must include 0.2, its value in params.yaml"),
         ("models.wide_deep.hidden: {choices: [[4]]}", "hidden must include (8,)"),
         ("models.wide_deep.hidden: {low: 1, high: 2}", "hidden: must be a list"),
-        ("models.wide_deep.time: {low: 0, high: 1}", "time must have choices, since it is no number."),
-        ("models.wide_deep.dropout: [0.1, 0.2]", "dropout must be {low: , high: }, with log: true"),
+        ("models.wide_deep.time: {low: 0, high: 1}", "time must have choices, because it is not a number."),
+        ("models.wide_deep.dropout: [0.1, 0.2]", "dropout must be {low: , high: }, optionally with log: true"),
         ("models.wide_deep.dropout: {choices: []}", "Got {'choices': []} instead."),
         ("models.wide_deep.dropout: {low: 0, high: 0.5, tasks: [rank]}", "tasks must be a list of rating, ranking"),
-        ("models.wide_deep.dropout: {low: 0, high: 0.5, when: x}", "when must name a parameter above"),
+        ("models.wide_deep.dropout: {low: 0, high: 0.5, when: x}", "when must name an earlier parameter"),
         ("train.objective: {choices: [rating]}", "objective must stay the same in all trials"),
         ("train.ranking.positive_rating: {choices: [null, 3]}", "positive_rating must stay the same in all trials"),
     ],
