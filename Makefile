@@ -1,6 +1,6 @@
-# `make` alone lists the targets. All but `help` and `clean` first install what is missing.
+# `make` alone lists the targets. Every target but `help` and `clean` first installs what is missing.
 
-# The stages run as `python -m stages.X`, which must be the python of the environment.
+# dvc.yaml calls `python -m stages.X`. This must be the python of the environment.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 INSTALLED := .venv/.installed
@@ -31,27 +31,27 @@ $(INSTALLED): pyproject.toml constraints.txt
 	.venv/bin/python -m pip install -c constraints.txt -e '.[dev]'
 	@touch $@
 
-## Run the pipeline: raw ratings to a trained model, its metrics and its report (only the stages that changed)
+## Run the stages that changed: from raw ratings to a trained model, its metrics and its report
 repro: install
 	.venv/bin/dvc repro
 
-## Better, worse or noise: the workspace against the last commit (or: make compare ARGS="v1 v2"), and reports/drift.html
+## Say which metrics are better or worse than in the last commit (or: make compare ARGS="v1 v2"); write reports/drift.html
 compare: install
 	.venv/bin/widedeep compare --html reports/drift.html $(ARGS)
 
-## The same as make compare, its earlier name
+## Do the same as make compare (its earlier name)
 drift: compare
 
-## Train with 5 seeds, so that compare knows how far a metric moves by itself (reports/noise.json)
+## Train with 5 seeds to measure how far each metric moves by chance (reports/noise.json)
 noise: install
 	.venv/bin/dvc repro featurize
 	.venv/bin/widedeep noise $(ARGS)
 
-## Measure what to do about drift over time: nothing, train again, or a warm start (studies/drift/results.*)
+## Measure what helps against drift: nothing, training again, or a warm start (studies/drift/results.*)
 policies: install
 	.venv/bin/dvc repro studies/drift/dvc.yaml
 
-## Search for better values of train on validation rows (with options: make tune ARGS="--trials 100 --write")
+## Search for better parameters of the training, on validation rows (with options: make tune ARGS="--trials 100 --write")
 tune: install
 	.venv/bin/dvc repro featurize
 	.venv/bin/widedeep tune $(ARGS)
@@ -70,7 +70,7 @@ lint: install
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-## Build the documentation in docs/api: the pages of docs/ and the API
+## Build the documentation in docs/api: the pages of docs/, and the reference of the code
 docs: install
 	.venv/bin/pdoc --output-directory docs/api docs/guide.py widedeep stages
 

@@ -1,6 +1,10 @@
 """The pages of this folder as one page of the built documentation (`make docs`).
 
+.. include:: glossary.md
+
 .. include:: pipeline.md
+
+.. include:: house.md
 
 .. include:: model.md
 

@@ -1,4 +1,7 @@
-"""The commands that README.md shows exist, take the options shown, and the cheap ones run."""
+"""What README.md and the pages of docs/ show exists: commands with their options, parameters, numbers, links.
+
+The cheap commands and the Python examples run.
+"""
 
 import itertools
 import re
@@ -11,18 +14,37 @@ import pytest
 from tests.conftest import ROOT, Project
 from widedeep.files import read_json
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
-COMMANDS = [words for block in BLOCKS for line in block.splitlines() if (words := shlex.split(line, comments=True))]
+PAGES = {path: path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+README = PAGES[ROOT / "README.md"]
+MODELS = PAGES[ROOT / "docs/model.md"]
 TARGETS = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
 CHEAP = ("repro", "status", "dag", "metrics", "params", "plots", "exp show")
 
-of_dvc = [words for words in COMMANDS if words[0] == "dvc"]
+
+def blocks(text: str, language: str) -> list[str]:
+    """The code blocks of a page in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
 
 
-def test_readme_shows_commands_of_these_programs_only() -> None:
-    assert COMMANDS
-    assert {words[0] for words in COMMANDS} <= {"make", "dvc", "source", "cat", "widedeep"}
+def commands(pages: str) -> list[list[str]]:
+    """The words of each command, every command once."""
+    lines = "".join(blocks(pages, "sh")).replace("\\\n", " ").splitlines()
+    found = {line: shlex.split(line, comments=True) for line in lines}
+    return [list(words) for words in dict.fromkeys(tuple(words) for words in found.values() if words)]
+
+
+COMMANDS = commands("\n".join(PAGES.values()))
+OF_DVC = [words for words in COMMANDS if words[0] == "dvc"]
+# As the arguments of python.
+OF_OURS = [["-m", "widedeep.cli", *words[1:]] for words in COMMANDS if words[0] == "widedeep"]
+OF_OURS += [words[1:] for words in COMMANDS if words[0] == "python"]
+EXAMPLES = {
+    f"{path.name}-{place}": code for path, text in PAGES.items() for place, code in enumerate(blocks(text, "python"))
+}
+
+
+def test_pages_show_commands_of_these_programs_only() -> None:
+    assert {words[0] for words in COMMANDS} == {"make", "dvc", "widedeep", "python", "source"}
 
 
 def test_make_targets_exist_and_have_a_sentence(unrun_project: Project) -> None:
@@ -33,7 +55,7 @@ def test_make_targets_exist_and_have_a_sentence(unrun_project: Project) -> None:
     assert all(len(line.split()) > 3 for line in help_lines)
 
 
-@pytest.mark.parametrize("words", of_dvc, ids=" ".join)
+@pytest.mark.parametrize("words", OF_DVC, ids=" ".join)
 def test_dvc_command_exists_with_its_options(session_project: Project, words: list[str]) -> None:
     subcommands = [word for word in words[1:3] if re.fullmatch("[a-z]+", word)]
     options = {word for word in words if word.startswith("-")}
@@ -41,12 +63,25 @@ def test_dvc_command_exists_with_its_options(session_project: Project, words: li
     assert options <= set(re.findall(r"(?<!\S)--?[A-Za-z][a-z-]*", described))
 
 
-@pytest.mark.parametrize("words", [words for words in of_dvc if " ".join(words[1:]).startswith(CHEAP)], ids=" ".join)
+@pytest.mark.parametrize("words", OF_OURS, ids=" ".join)
+def test_command_of_ours_exists_with_its_options(unrun_project: Project, words: list[str]) -> None:
+    command = words[: 3 if words[1] == "widedeep.cli" else 2]
+    described = unrun_project.run("python", *command, "--help")
+    options = {word for word in words[2:] if word.startswith("-")}
+    assert options <= set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", described))
+
+
+@pytest.mark.parametrize("words", [words for words in OF_DVC if " ".join(words[1:]).startswith(CHEAP)], ids=" ".join)
 def test_cheap_dvc_command_runs(project: Project, words: list[str]) -> None:
     project.run(*words)
 
 
-def test_history_runs_and_drift_shows_the_committed_metrics(project: Project) -> None:
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_python_example_runs(session_project: Project, name: str) -> None:
+    session_project.run("python", "-c", EXAMPLES[name])
+
+
+def test_history_runs_and_compare_shows_the_committed_metrics(project: Project) -> None:
     assert "rating.online.rmse" in project.run("python", "-m", "widedeep.cli", "history")
     assert "the workspace" in project.run("python", "-m", "widedeep.cli", "compare")
     metrics = read_json(ROOT / "reports/metrics.json")
@@ -57,23 +92,27 @@ def test_history_runs_and_drift_shows_the_committed_metrics(project: Project) ->
 
 
 def test_parameters_of_the_commands_exist(project: Project) -> None:
-    changes = [word for words in of_dvc for option, word in itertools.pairwise(words) if option == "-S"]
+    changes = [word for words in OF_DVC for option, word in itertools.pairwise(words) if option == "-S"]
     assert changes
     for change in changes:
         name, value = change.split("=")
-        project.set({name: value})
+        project.set({name: [1, 5] if value == "[1,5]" else value})
     code = "import stages; from widedeep.params import load_params; load_params('params.yaml')"
     project.run("python", "-c", code)
 
 
 def test_drawing_of_the_stages_is_that_of_dvc(session_project: Project) -> None:
-    drawn = [line.rstrip() for line in session_project.run("dvc", "dag", "evaluate").splitlines()]
-    assert "\n".join(drawn).strip("\n") in README
+    drawn = session_project.run("dvc", "dag", "--mermaid")
+    stages = dict(re.findall(r'(node\d+)\["(\w+)"\]', drawn))  # those of the studies have a path in their name
+    edges = [(stages.get(one), stages.get(other)) for one, other in re.findall(r"(node\d+)-->(node\d+)", drawn)]
+    expected = {edge for edge in edges if None not in edge}
+    (shown,) = blocks(README, "mermaid")
+    assert set(re.findall(r"^ +(\w+)\S*.* --> (\w+)", shown, flags=re.MULTILINE)) == expected
 
 
 def test_results_are_those_of_the_committed_run() -> None:
-    for results in ("reports/summary.md", "studies/comparison/results.md"):
-        assert (ROOT / results).read_text(encoding="utf-8") in README
+    assert (ROOT / "reports/summary.md").read_text(encoding="utf-8") in README
+    assert (ROOT / "studies/comparison/results.md").read_text(encoding="utf-8") in MODELS
     epochs = pd.read_csv(ROOT / "reports/plots/learning_curves.csv")
     for row in (epochs.iloc[0], epochs.iloc[-1]):
         shown = [
@@ -85,6 +124,22 @@ def test_results_are_those_of_the_committed_run() -> None:
     assert f"{data['rows']['read']:,} ratings of MovieLens" in README
 
 
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert target.startswith("https://") or Path(ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", PAGES[page]):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_of_the_code_exist(page: Path) -> None:
+    """A page names files of the repository by their path, and rooms of the library by a path below it."""
+    names = re.findall(r"`([\w./-]+\.(?:py|yaml|yml|toml|md|svg))`", PAGES[page])
+    below = [ROOT, ROOT / "src/widedeep", ROOT / "docs"]
+    missing = [name for name in names if not any((folder / name).exists() for folder in below)]
+    assert not [name for name in missing if "/" in name]
+
+
+def test_documentation_has_every_page() -> None:
+    guide = (ROOT / "docs/guide.py").read_text(encoding="utf-8")
+    included = re.findall(r"^\.\. include:: (\S+)$", guide, flags=re.MULTILINE)
+    assert sorted(included) == sorted(path.name for path in PAGES if path.parent == ROOT / "docs")
