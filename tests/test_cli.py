@@ -1,4 +1,4 @@
-"""The command `widedeep` in a repository with results: what it prints and how it ends."""
+"""The output and the exit status of the command `widedeep`, in a repository with results."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ GATED = ("rating.online.rmse", "rating.frozen.rmse", "ranking.frozen.ndcg_at_10"
 
 @pytest.fixture
 def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """The project after `dvc repro`, as the current folder."""
+    """Enter a copy of the project after `dvc repro`."""
     for name, value in project.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(project.path)
@@ -25,14 +25,14 @@ def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 @pytest.fixture
 def worse(here: Project) -> Project:
-    """Its model predicts 4 % worse for every user: squared errors and RMSE as after a worse training."""
+    """Make the model 4 % worse for every user, by changing its squared errors and RMSE."""
     metrics = read_json("reports/metrics.json")
     per_user = pd.read_parquet("reports/per_user.parquet")
     for knowledge in ("online", "frozen"):
         per_user[f"{knowledge}_squared_error"] *= 1.04**2
         rmse = metrics["rating"][knowledge]["rmse"]
         rmse |= {name: 1.04 * rmse[name] for name in ("value", "low", "high")}
-    Path("reports/per_user.parquet").unlink()  # a link into the cache, which must stay as it is
+    Path("reports/per_user.parquet").unlink()  # a link into the cache, which must not change
     per_user.to_parquet("reports/per_user.parquet")
     write_json(Path("reports/metrics.json"), metrics)
     return here

@@ -1,4 +1,4 @@
-"""The quality benchmark as its user calls it, and the presets that it takes; real runs are few, for each takes long."""
+"""The benchmark of quality and its presets. Few tests really run it, because a run takes long."""
 
 import json
 import os
@@ -29,7 +29,7 @@ ROWS = [f"{user}::{item}::{1 + user * item % 5}::{user * 100 + item}" for user i
 
 
 def measured(*arguments: str) -> tuple[dict[str, Any], str]:
-    """The line that the program prints, and what it writes to stderr."""
+    """Run the program, and return the line that it prints and its text on stderr."""
     fast = [word for name, value in FAST.items() for word in ("--set", f"{name}={json.dumps(value)}")]
     done = subprocess.run(
         [sys.executable, "-m", "widedeep.cli", "benchmark", *arguments, *fast],
@@ -60,7 +60,7 @@ def test_official_fold_with_a_preset(shared_data: Path, tmp_path: Path, preset_f
     kept = tmp_path / "kept"
     source = str(shared_data / "ml-100k.zip")
     arguments = ["--dataset", "ml-100k", "--source", source, "--split", "predefined", "--fold", "u1", "--seed", "3"]
-    # The preset sets `hidden`, and --set comes after it.
+    # The preset sets `hidden`, and --set replaces it.
     line, progress = measured(*arguments, "--objective", "rating", "--preset", str(preset_file), "--keep", str(kept))
     assert line["n"] == line["metrics"]["rating"]["frozen"]["known_users"]["n"] == 20_000
     assert (line["dataset"], line["split"], line["fold"]) == ("ml-100k", "predefined", "u1")
@@ -85,7 +85,7 @@ def test_split_from_two_files_keeps_items_and_users_of_the_data_set(ml_1m: Path,
     kept = tmp_path / "kept"
     line, _ = measured("--dataset", "ml-1m", "--source", str(ml_1m), *files, "--preset", "none", "--keep", str(kept))
     assert (line["split"], line["fold"], line["n"]) == ("predefined", "given", 5)
-    # The holdout is all of user 1.
+    # The test rows are all ratings of user 1.
     rating = line["metrics"]["rating"]["frozen"]
     assert rating["known_users"] == {"n": 0}
     assert rating["unknown_users"] == {"rmse": {"value": rating["rmse"]["value"]}, "n": 5}

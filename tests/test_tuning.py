@@ -1,4 +1,4 @@
-"""The search for hyperparameters as its user calls it: kept, resumed, judged without the test, written as a preset."""
+"""The search for parameters: trials are kept and resumed, test rows are not read, the best values become a preset."""
 
 import sys
 from collections.abc import Callable
@@ -48,7 +48,7 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def here(root: Path, featurize: Callable[..., FeatureTables], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with params.yaml, data/features and space.yaml, where the search is called."""
+    """Enter a folder with params.yaml, data/features and space.yaml."""
     monkeypatch.chdir(tmp_path)
     Path("data/features").mkdir(parents=True)
     written(featurize(), Path("data/features"))
@@ -62,7 +62,7 @@ def here(root: Path, featurize: Callable[..., FeatureTables], tmp_path: Path, mo
 
 @pytest.fixture
 def run(here: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """What the search prints; with `status`, it must end with that one."""
+    """Run the search, check its exit status, and return what it prints."""
 
     def call(*arguments: str, status: int = 0) -> str:
         assert main(["tune", "--space", "space.yaml", *arguments]) == status
@@ -74,7 +74,7 @@ def run(here: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Training that takes no time: the loss is lowest at a learning rate of 0.001."""
+    """Replace training by a formula: the loss is lowest at a learning rate of 0.001."""
 
     def fit(features: FeatureSet, recipe: Recipe, checkpoints: Path, on_epoch: Callable[[Row], None]) -> Fit:
         loss = 1 + abs(recipe.train.learning_rate - 0.001)
@@ -207,7 +207,7 @@ def test_presets_of_other_splits_and_objectives_stay(run: Run, quick: None) -> N
     assert "old" not in head[1]
     assert load_preset(path, "random", "rating") == {"train": {"epochs": 3}}
     assert load_preset(path, "temporal", "ranking") == {"train": {"epochs": 4}}
-    # Of what was set by hand: the value that was searched with.
+    # A parameter that was set by hand gets the value that the trials used.
     knobs = {"time": False, "factors": 0, "embedding_size": 4, "hidden": [8], "dropout": 0.2}
     assert load_preset(path, "temporal", "rating") == {
         "featurize": {"buckets": 10},
@@ -328,7 +328,7 @@ ease: {train: {objective: ranking}, models: {ease: {l2: 2, positive_rating: 3}}}
 
 @pytest.fixture
 def models(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A models.yaml and its space."""
+    """Make a models.yaml and a search space for it."""
     path = here / "models.yaml"
     path.write_text(MODELS, encoding="utf-8")
     monkeypatch.setattr(search, "MODELS", path)
@@ -371,7 +371,7 @@ def test_ease_is_judged_by_the_relevant_rows_whatever_it_takes_for_a_positive(ru
         values = trial.user_attrs["values"]
         model = Ease(features.spec, EaseConfig(l2=values["models.ease.l2"], positive_rating=values[POSITIVE]))
         model.fit(features)
-        # On the scale from 0.5 to 5 these are the rows rated at least 4.
+        # On the scale from 0.5 to 5, rows with a rating of at least 4 are relevant.
         found = ndcgs(features, model, params.train)[0].mean()
         assert trial.value == pytest.approx(-found, abs=1e-6)
     assert len({trial.user_attrs["values"][POSITIVE] for trial in trials()}) > 1

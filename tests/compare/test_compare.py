@@ -1,4 +1,4 @@
-"""Two revisions side by side: differences, intervals, verdicts, gates and the words around them, worked out by hand."""
+"""Two revisions side by side: differences, intervals, verdicts, gates and notes, worked out by hand."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -37,14 +37,14 @@ def metrics(rmse: float = 1.0, ndcg: float = 0.5, coverage: float = 0.25) -> dic
 
 
 def users(squared_error: list[float], ndcg: list[float] | None = None) -> pd.DataFrame:
-    """Three users with two rows each; the last has no relevant item."""
+    """Make the results of three users with two rows each. The last user has no relevant item."""
     table = pd.DataFrame({"user_id": [1, 2, 3], "n": 2, "frozen_squared_error": squared_error})
     return table.assign(frozen_ndcg_at_10=[*(ndcg or [0.5, 0.5]), np.nan])
 
 
 @pytest.fixture
 def revision(tmp_path: Path) -> Callable[..., Revision]:
-    """A revision of the given results, whose per-user results are those of the given table."""
+    """Make a revision with the given results and the given results by user."""
     numbers = count()
 
     def made(
@@ -68,11 +68,11 @@ def row(comparison: Comparison, name: str = RMSE) -> Row:
 @pytest.mark.parametrize(
     ("squared_error", "difference", "bounds", "verdict"),
     [
-        # RMSE is sqrt(24 / 6) = 2, or 0.5, in the data and in every resample, since all users are alike. Before: 1.
+        # RMSE is sqrt(24 / 6) = 2 or 0.5, in the data and in all resamples, because all users are alike. It was 1.
         ([8.0, 8.0, 8.0], 1.0, (1.0, 1.0), "worse"),
         ([0.5, 0.5, 0.5], -0.5, (-0.5, -0.5), "better"),
         ([2.0, 2.0, 2.0], 0.0, (0.0, 0.0), "no evidence"),
-        # sqrt(10.5 / 6): resamples of the first user alone are better (0.5), of the third alone worse (2).
+        # sqrt(10.5 / 6). With the first user alone it is better (0.5), with the third user alone worse (2).
         ([0.5, 2.0, 8.0], 0.322876, (-0.5, 1.0), "no evidence"),
     ],
 )
@@ -109,7 +109,7 @@ def test_paired_rmse_is_that_of_the_evaluation() -> None:
 
 
 def test_user_means_are_means_of_the_users_own_errors() -> None:
-    """Users with 1 and 4 rows: root mean squared errors 2 and 1 before, 1 and 3 after."""
+    """Two users have 1 and 4 rows. Their RMSE was 2 and 1, and is 1 and 3."""
     old = pd.DataFrame(
         {"user_id": [1, 2], "n": [1, 4], "frozen_squared_error": [4.0, 4.0], "frozen_absolute_error": 4.0}
     )
@@ -132,7 +132,7 @@ def test_metrics_that_are_no_mean_over_rows_or_users_are_not_paired() -> None:
 
 
 def test_stored_intervals_are_joined_as_if_independent(revision: Callable[..., Revision]) -> None:
-    """Half-widths 0.3 and 0.4 make 0.5."""
+    """The half-widths 0.3 and 0.4 give 0.5."""
     old, new = {"rmse": metric(1.0, 0.3)}, {"rmse": metric(2.0, 0.4)}
     found = row(compare(revision(old), revision(new), None, BOOTSTRAP), "rmse")
     assert (found.low, found.high, found.interval, found.verdict) == (0.5, 1.5, "stored", "worse")
@@ -281,8 +281,8 @@ GAIN = Row(NDCG, 0.4, 0.5, 6, 0.1, 0.05, 0.2, "paired", None, "better")
     [
         (LOSS, gate(relative=0.06), False),  # 6 % of 2 is 0.12
         (LOSS, gate(relative=0.04), True),
-        (LOSS, gate(absolute=0.1), False),  # the largest loss that is allowed is allowed
-        (LOSS, gate(relative=0.06, absolute=0.05), True),  # both must hold
+        (LOSS, gate(absolute=0.1), False),  # exactly the allowed loss is allowed
+        (LOSS, gate(relative=0.06, absolute=0.05), True),  # both limits must hold
         (LOSS, gate(absolute=0, significant=True), True),
         (MAYBE, gate(absolute=0.05, significant=True), False),
         (MAYBE, gate(absolute=0.05), True),

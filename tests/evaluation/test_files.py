@@ -1,4 +1,4 @@
-"""Score tables of any system: what is accepted, and one clear line for what is not."""
+"""Files of score tables from any system: good files are judged, and bad ones are refused in one line."""
 
 import json
 from collections.abc import Callable
@@ -27,14 +27,14 @@ def background(ratings: pd.DataFrame, items: pd.DataFrame) -> Background:
 
 @pytest.fixture
 def predictions(background: Background) -> pd.DataFrame:
-    """Of a system that predicts the middle of the scale, in another order than the data."""
+    """Make the predictions of a system that predicts the middle of the scale, in another order than the data."""
     rows = background.test[["user_id", "item_id"]].iloc[::-1]
     return rows.assign(model="peer", knowledge="frozen", predicted=2.75)
 
 
 @pytest.fixture
 def recommendations(background: Background) -> pd.DataFrame:
-    """Items 1, 2 and 3 for every user of the test rows."""
+    """Recommend items 1, 2 and 3 to every user of the test rows."""
     users = np.unique(background.test["user_id"])
     lists = pd.DataFrame(
         {"user_id": users.repeat(3), "item_id": [1, 2, 3] * len(users), "rank": [1, 2, 3] * len(users)}
@@ -233,7 +233,7 @@ def test_another_run_stands_beside(
     summary = judge_files(*files, tables, tmp_path / "out", params, beside=tmp_path)
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
     assert list(metrics["baselines"]) == ["wide_deep", "bias", "popularity", "global_mean"]
-    assert list(metrics["rating"]) == ["frozen"]  # what both have
+    assert list(metrics["rating"]) == ["frozen"]  # the knowledge that both have
     for name, own in {"wide_deep": judged.evaluation.metrics, **judged.evaluation.metrics["baselines"]}.items():
         expected = own["rating"]["frozen"]["rmse"]
         assert metrics["baselines"][name]["rating"]["frozen"]["rmse"] == expected

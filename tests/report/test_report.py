@@ -1,4 +1,4 @@
-"""The page: what it says, what it survives, and how it looks in a real browser."""
+"""The report: its text, extreme data, and its look in a real browser."""
 
 import re
 from collections.abc import Callable
@@ -93,7 +93,7 @@ def test_page_of_a_model_that_is_not_trained_in_epochs(render: Render) -> None:
         "ratings: RMSE 0.900, frozen RMSE 1.000, online RMSE 0.800." in page
     )
     assert "Learning curves" not in page
-    assert "learns an order" not in page  # the objective is for models that are trained in epochs
+    assert "learns an order" not in page  # only a model that is trained in epochs has an objective
     for nothing in ({}, {"train_rmse": [np.nan], "validation_rmse": [np.nan]}):
         assert "in one step. Calibration, online" in text(render(curves=pd.DataFrame({"epoch": [0]} | nothing)))
 

@@ -1,4 +1,4 @@
-"""The stage `report` in a copy of the project: what makes it run, and what it runs without."""
+"""The stage `report`, in a copy of the project: the changes that make it run, and the files that it needs."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from widedeep.tables.files import load_named
 
 
 def changed_stages(project: Project) -> set[str]:
-    """The stages that `dvc repro` would run, if no output changed."""
+    """List the stages that `dvc repro` would run if no output changed."""
     status = json.loads(project.run("dvc", "status", "--json"))
     return {name for name in status if not name.startswith("studies/")}
 
