@@ -206,7 +206,7 @@ def test_only_the_same_rows_are_compared() -> None:
 
 @pytest.mark.parametrize("ndcg", [{}, {"frozen_ndcg_at_10": [0.0, 0.0]}, {"frozen_ndcg_at_10": [np.nan, 0.5]}])
 def test_report_says_what_the_numbers_say(stream: Stream, ndcg: dict[str, list[float]]) -> None:
-    """Make results with mean squared errors 1 / 4 (retrain), 1.0404 / 4 (warm start), 4 / 4 (stale), 2.25 / 4 (River)."""
+    """Make results: mean squared errors are 1 / 4 (retrain), 1.0404 / 4 (warm start), 1 (stale), 2.25 / 4 (River)."""
     error = {STALE: 4.0, RETRAIN: 1.0, WARM_START: 1.0404, RIVER: 2.25}
     seconds = {STALE: 0, RETRAIN: 10, WARM_START: 1, RIVER: 3}
     done = [judged(RIVER, [2.25, 2.25], 0)]

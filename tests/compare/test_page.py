@@ -253,7 +253,7 @@ def test_policies_over_the_windows_in_which_they_differ() -> None:
     table = policy_table(rmse)
     assert table["value"].to_dict() == pytest.approx({"retrain": 1, "warm_start": 1.01, "stale": 1.2, "river": 1.1})
     assert table["seconds"].to_dict() == {"retrain": 20, "warm_start": 4, "stale": 0, "river": 1}
-    # RMSE is the root of the mean square by rows, sqrt((200 * 1 + 300 * 4) / 500) = 1.6733. For other metrics it is 1.6.
+    # RMSE is the root of the mean square by rows, sqrt((200 * 1 + 300 * 4) / 500) = 1.6733. Other metrics: 1.6.
     uneven = rmse.assign(value=rmse["value"].mask(rmse["window"] == 3, 2.0))
     assert policy_table(uneven)["value"]["retrain"] == pytest.approx(1.6733, abs=1e-4)
     assert policy_table(uneven.assign(metric="mae"))["value"]["retrain"] == pytest.approx(1.6)
