@@ -1,4 +1,4 @@
-"""The protocols by which the quality of the pipeline is measured, by name."""
+"""The protocols that measure the quality of the pipeline, by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,9 +15,12 @@ Divide = Callable[[Path], None]  # adds train.csv and test.csv to a folder with 
 
 @dataclass(frozen=True)
 class Protocol:
-    """What a number stands for: the settings that make it, over params.yaml.
+    """The settings that make a published number comparable.
 
-    folds: of `preprocess.fold`; several are run one after the other. divide: for a split that the data set lacks.
+    about : what the protocol measures, for readers
+    settings : values that replace those of params.yaml
+    folds : values of preprocess.fold. Several folds are run one after the other.
+    divide : makes a split that the data set does not have
     """
 
     about: str
@@ -27,6 +30,7 @@ class Protocol:
 
 
 def settings(dataset: str, objective: str, split: str, **preprocess: Any) -> dict[str, dict[str, Any]]:
+    """Make the settings of a protocol. `preprocess` has more values of that section."""
     return {
         "download": {"dataset": dataset},
         "preprocess": {"split": split} | preprocess,
@@ -35,8 +39,10 @@ def settings(dataset: str, objective: str, split: str, **preprocess: Any) -> dic
 
 
 def split_ml_1m(folder: Path) -> None:
-    """Write train.csv and test.csv from ratings.dat: the row numbers (from 0) are shuffled by NumPy's RandomState(0);
-    the rows of the first tenth, rounded down, test."""
+    """Write train.csv and test.csv from ratings.dat.
+
+    NumPy's RandomState(0) shuffles the numbers of the rows, from 0. The first tenth of them, rounded down, is for test.
+    """
     rows = (folder / "ratings.dat").read_text(encoding="latin-1").splitlines()
     order = np.random.RandomState(0).permutation(len(rows))
     n_test = len(rows) // 10
@@ -55,7 +61,7 @@ PROTOCOLS = {
         ("u1", "u2", "u3", "u4", "u5"),
     ),
     "ml-100k-time": Protocol(
-        "RMSE on the last 20 % of ml-100k by time, frozen at the cut; known and unknown users apart",
+        "RMSE on the last 20 % of ml-100k by time, frozen at the cut, with known and unknown users apart",
         settings("ml-100k", "rating", "temporal", test_fraction=0.2),
     ),
     "ml-1m-fold0": Protocol(
@@ -73,8 +79,8 @@ PROTOCOLS = {
         settings("myanimelist-2023", "rating", "random", test_fraction=0.2),
     ),
     "ml-100k-u1-ranking": Protocol(
-        "NDCG@10 on u1 of ml-100k: all items but those of training, relevant from 4 stars, binary gains, mean over the "
-        "users with a relevant test item",
+        "NDCG@10 on u1 of ml-100k, over all items that the user did not rate in training; items with 4 stars or more "
+        "are relevant, gains are binary, the mean is over users with a relevant test item",
         settings("ml-100k", "ranking", "predefined") | {"evaluate": {"relevant_rating": 4}},
         ("u1",),
     ),

@@ -1,4 +1,4 @@
-"""`widedeep benchmark`: the quality of the pipeline on a named protocol or a split of your own, as one line of JSON."""
+"""Run `widedeep benchmark`: measure the pipeline on a protocol or a split of your own, and print a line of JSON."""
 
 import json
 import os
@@ -21,12 +21,13 @@ import pyarrow.compute as pc
 import yaml
 
 from benchmarks.protocols import PROTOCOLS, Divide, Protocol, settings
-from studies.tuning.presets import FAMILIES, load_preset, preset_file
+from studies.tuning.presets import FAMILIES, load_preset, preset_file, read_assignments
 from widedeep.columns import SPLIT, TEST, TRAIN, USER, USER_ID
 from widedeep.errors import FAILED, UserError, nearest
 from widedeep.evaluation.metrics import list_length
 from widedeep.files import read_json
 from widedeep.params import Sections, dotted, load_params, merged, nested
+from widedeep.sections import read_yaml
 from widedeep.sources import SOURCES
 from widedeep.sources.fetch import fetch
 from widedeep.sources.source import GIVEN, GIVEN_FILES
@@ -65,23 +66,31 @@ def print_protocols() -> None:
 
 
 def benchmark(options: Options) -> int:
-    """Print the line of JSON, and return the exit status: 0, or 1 where a stage fails.
+    """Print the line of JSON, and return the exit status: 0, or 1 if a stage fails.
 
     Raises
     ------
     UserError
-        The options do not go together, or one has an impossible value.
+        Options exclude each other, or an option has an impossible value.
     """
     try:
         print(json.dumps(measure(options), allow_nan=False))
     except subprocess.CalledProcessError as error:
-        print(f"error: the stage failed: {shlex.join(error.cmd)}", file=sys.stderr)
+        print(f"error: a stage failed: {shlex.join(error.cmd)}", file=sys.stderr)
         return FAILED
     return 0
 
 
 def measure(options: Options) -> Json:
-    """The line of JSON. Raises `UserError` for a mistake in the call, `CalledProcessError` where a stage fails."""
+    """Run the protocol, and return the content of the line of JSON.
+
+    Raises
+    ------
+    UserError
+        There is a mistake in the options.
+    CalledProcessError
+        A stage fails.
+    """
     for option, known in (("protocol", PROTOCOLS), ("dataset", SOURCES), ("split", FAMILIES)):
         given = getattr(options, option)
         if given is not None and given not in known:
@@ -92,7 +101,7 @@ def measure(options: Options) -> Json:
     if protocol is None:
         protocol = _own_protocol(options)
     elif own:
-        raise UserError(f"--protocol {options.protocol} sets what --{own[0]} would. Leave out one of the two.")
+        raise UserError(f"--protocol {options.protocol} already sets --{own[0]}. Leave out one of the two.")
     with _work_folder(options.keep) as work:
         several = len(protocol.folds) > 1
         results = {
@@ -113,12 +122,13 @@ def measure(options: Options) -> Json:
 
 
 def _own_protocol(options: Options) -> Protocol:
+    """Make a protocol from the options --dataset, --split, --fold, --train, --test and --objective."""
     objective = options.objective or "rating"
     if not options.dataset:
         raise UserError("Name a --protocol (see --list), or a --dataset with --split or with --train and --test.")
     if options.train or options.test:
         if not (options.train and options.test) or options.split or options.fold:
-            raise UserError("--train and --test are a split: give both, and neither --split nor --fold.")
+            raise UserError("--train and --test together are a split. Give both of them, without --split and --fold.")
         for path in (options.train, options.test):
             if not path.is_file():
                 raise UserError(f"There is no file {path}. --train and --test must name files of ratings.")
@@ -127,7 +137,10 @@ def _own_protocol(options: Options) -> Protocol:
     if not options.split:
         raise UserError(f"--dataset needs a --split, one of {', '.join(FAMILIES)}, or --train and --test.")
     if (options.split == "predefined") != bool(options.fold):
-        raise UserError(f"--fold goes with --split predefined, and only with it. Got --split {options.split}.")
+        raise UserError(
+            f"--split predefined needs a --fold, and other splits have none. Got --split {options.split} "
+            f"{f'and --fold {options.fold}' if options.fold else 'without --fold'} instead."
+        )
     folds = (options.fold,) if options.fold else ()
     return Protocol("", settings(options.dataset, objective, options.split), folds)
 
@@ -139,24 +152,25 @@ def _copy(train: Path, test: Path, folder: Path) -> None:
 
 @contextmanager
 def _work_folder(keep: Path | None) -> Iterator[Path]:
+    """Yield the folder `keep`, or a temporary one."""
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="widedeep-") as folder:
             yield Path(folder)
     else:
         if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
-            raise UserError(f"--keep must name a new or empty folder. {keep} is not.")
+            raise UserError(f"--keep must name a new or empty folder. Got {keep} instead.")
         yield keep.resolve()
 
 
 def _run(work: Path, protocol: Protocol, fold: str | None, options: Options) -> Json:
-    """One run of the pipeline in the folder `work`."""
+    """Run the pipeline once in the folder `work`."""
     own: Sections = {"download": {"source": options.source}, "train": {"seed": options.seed}}
     fixed = merged(merged(protocol.settings, own), {"preprocess": {"fold": fold}} if fold else {})
     dataset, split = fixed["download"]["dataset"], fixed["preprocess"]["split"]
     objective = fixed["train"]["objective"]
     preset = _preset(options.preset, dataset, split, objective)
     changes = _changes(options.set, fixed)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params = read_yaml(ROOT / "params.yaml")
     params = merged(merged(merged(params, preset or {}), nested(changes)), fixed)
 
     work.mkdir(parents=True, exist_ok=True)
@@ -190,26 +204,22 @@ def _preset(option: str, dataset: str, split: str, objective: str) -> Sections |
 
 
 def _changes(assignments: Sequence[str], fixed: Sections) -> Json:
-    """The values of --set by the name of the parameter."""
-    changes: Json = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals or "." not in name:
-            raise UserError(f"--set must be section.key=value, as in train.epochs=5. Got {assignment!r} instead.")
+    """Read the values of --set, by the name of the parameter."""
+    changes = read_assignments(assignments)
+    for name in changes:
         if name in dotted(fixed):
-            raise UserError(f"--set must not change {name}: the protocol, or an option of its own, sets it.")
-        try:
-            changes[name] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise UserError(f"--set {name}: the value must be YAML. Got {text!r} instead.") from None
+            raise UserError(f"--set must not change {name}, because the protocol or another option sets it.")
     return changes
 
 
 def _source(dataset: str, source: str, divide: Divide | None, folder: Path) -> str:
-    """`download.source` for a run in another folder; for a split from outside, `folder` with all the files."""
+    """Return the value of download.source for a run in another folder.
+
+    With `divide`, the files of the data set and of the split are put into `folder`, and the value is that folder.
+    """
     local = source != "auto" and not source.startswith(("http://", "https://"))
     if local and not Path(source).expanduser().exists():
-        raise UserError(f"--source must be auto, a folder, a zip or a URL of a zip. There is no {source!r}.")
+        raise UserError(f"--source must be auto, a folder, a zip file or the URL of one. There is no {source!r}.")
     if divide is None:
         return str(Path(source).expanduser().resolve()) if local else source
     folder.mkdir()
@@ -220,8 +230,8 @@ def _source(dataset: str, source: str, divide: Divide | None, folder: Path) -> s
 
 
 def _run_stages(work: Path) -> dict[str, float]:
-    """Run the commands of dvc.yaml, whose paths are relative, in `work`; wall-clock seconds by stage and in total."""
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    """Run the commands of dvc.yaml in the folder `work`. Return the wall-clock seconds by stage and in total."""
+    stages = read_yaml(ROOT / "dvc.yaml")["stages"]
     seconds = {}
     for name in STAGES:
         start = time.perf_counter()
@@ -232,8 +242,11 @@ def _run_stages(work: Path) -> dict[str, float]:
 
 
 def _headline(metrics: Json, k: int, groups: Json) -> Json:
-    """Of reports/metrics.json what a comparison needs: `RATING` and, at k, `RANKING`, of the baselines the first of
-    each; with the RMSE of the user groups."""
+    """Select the main numbers of reports/metrics.json.
+
+    These are the metrics `RATING`, the metrics `RANKING` at k, the RMSE of the user groups, and for each baseline the
+    first metric of `RATING` and of `RANKING`.
+    """
     ranking = [f"{name}_at_{k}" for name in RANKING]
     result = _select(metrics, {"rating": RATING, "ranking": ranking})
     for knowledge, by_group in groups.items():
@@ -243,6 +256,7 @@ def _headline(metrics: Json, k: int, groups: Json) -> Json:
 
 
 def _select(tasks: Json, names: Mapping[str, Sequence[str]]) -> Json:
+    """Select metrics by task and name, with value, low and high."""
     return {
         task: {
             knowledge: {
@@ -258,7 +272,7 @@ def _select(tasks: Json, names: Mapping[str, Sequence[str]]) -> Json:
 
 
 def _user_groups(work: Path) -> Json:
-    """By knowledge, RMSE and rows of the test users who have training rows and of those who have none."""
+    """Compute RMSE and number of rows of test users with training rows and of test users without, by knowledge."""
     users = pd.read_parquet(work / "reports/per_user.parquet")
     tables = work / "data/interim"
     ratings = load_ratings(tables, [USER, SPLIT])
@@ -275,7 +289,7 @@ def _user_groups(work: Path) -> Json:
 
 
 def _mean(parts: Sequence[Json]) -> Json:
-    """The mean of each `value` in metrics of the same form. Intervals and counts of the parts have no such mean."""
+    """Average each `value` of metrics with the same form. Intervals and counts are left out."""
     mean: Json = {}
     for name, first in parts[0].items():
         if name == "value":
@@ -286,7 +300,7 @@ def _mean(parts: Sequence[Json]) -> Json:
 
 
 def _commit() -> str | None:
-    """The commit of the code, with -dirty where files differ from it; None outside git."""
+    """Return the commit of the code, with -dirty if files differ from it. Outside git, return None."""
     command = ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=40"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stdout.strip() or None

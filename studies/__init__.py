@@ -1,3 +1,3 @@
 """Studies on the pipeline, each in a folder of its own."""
 
-import stages  # noqa: F401  a copy of the tree must use its own src/, which `stages` puts first on the path
+import stages  # noqa: F401  puts src/ of this tree first on the path, also in a copy of the tree

@@ -1,4 +1,4 @@
-"""Judge a model on features in memory, as stage evaluate does on those of the pipeline."""
+"""Judge a model on features in memory. Stage evaluate does the same with the features of the pipeline."""
 
 import pandas as pd
 
@@ -14,7 +14,9 @@ from widedeep.tables.files import external
 
 
 def evaluate(features: FeatureSet, model: Model, about: Architecture, params: EvaluateParams) -> Evaluation:
-    """Score the test rows and judge the scores, of the model and of the baselines. `about`: what it was built from.
+    """Score the test rows with the model and the baselines, and judge the scores.
+
+    about : the description from which the model was built
 
     Raises
     ------
@@ -26,7 +28,7 @@ def evaluate(features: FeatureSet, model: Model, about: Architecture, params: Ev
 
 
 def background(features: FeatureSet) -> Background:
-    """What the metrics need to know about the data, from the training and the test rows and the genres of the items."""
+    """Collect the facts that the metrics need, from the training rows, the test rows and the genres of the items."""
     users, items = external(features.names.user_ids), external(features.names.item_ids)
     ratings = []
     for split in (TRAIN, TEST):

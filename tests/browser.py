@@ -1,4 +1,4 @@
-"""Pages in a real browser: does anything stick out, overlap or fail?"""
+"""Check pages in a real browser: nothing sticks out, overlaps or fails."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-# Asked within the page: does anything stick out of the page or of a picture, or lie on other text of a picture?
+# This runs in the page. It finds what sticks out of the page or a picture, and text that lies on other text.
 PROBE = """<script>
 addEventListener('load', () => {
   const out = [], hit = [];
@@ -36,14 +36,14 @@ addEventListener('message', event => document.querySelector('pre').textContent =
 
 @pytest.fixture
 def browse(tmp_path: Path) -> Callable[[str, int], tuple[dict[str, Any], str]]:
-    """What the probe found in the page at a width, and what the browser's console said."""
+    """Open the page at a width. Return what the probe finds, and the messages of the browser's console."""
     browser = shutil.which("chromium")
     if browser is None:
         pytest.skip("needs the browser chromium (Debian: apt-get install chromium)")
 
     def run(page: str, width: int) -> tuple[dict[str, Any], str]:
         (tmp_path / "page.html").write_text(page.replace("</body>", f"{PROBE}</body>"), encoding="utf-8")
-        # A window cannot be as narrow as a phone, a frame in it can.
+        # A window cannot be as narrow as a phone, but a frame in it can.
         (tmp_path / "frame.html").write_text(FRAME.format(width=width), encoding="utf-8")
         command = [
             browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

@@ -1,4 +1,4 @@
-"""What tests of several rooms share."""
+"""Fixtures for tests of several rooms."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ pytest_plugins = ["tests.browser", "tests.small_data"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Small and fast; what the tests prove does not depend on how good the model is.
+# Small and fast values. The tests do not depend on the quality of the model.
 FAST = {
     "train.epochs": 2,
     "train.learning_rate": 0.001,
@@ -32,7 +32,7 @@ OUTPUTS = ("data/raw", "data/interim", "data/features", "models", "reports")
 
 @pytest.fixture(scope="session")
 def root() -> Path:
-    """The repository."""
+    """The root of the repository."""
     return ROOT
 
 
@@ -53,7 +53,7 @@ class Project:
     environment: dict[str, str]
 
     def run(self, *command: str, fails: bool = False) -> str:
-        """What the command prints on stdout and stderr; its exit status must be as expected."""
+        """Run a command, check its exit status, and return what it prints on stdout and stderr."""
         done = subprocess.run(
             command, cwd=self.path, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, check=False,
@@ -78,24 +78,24 @@ class Project:
         self.run("git", "commit", "--quiet", "--message", "State")
 
     def copy(self, path: Path) -> "Project":
-        """All of it, with outputs and cache."""
+        """Copy everything, with outputs and cache."""
         shutil.copytree(self.path, path, symlinks=True)
         return Project(path, self.environment)
 
     def clone(self, path: Path) -> "Project":
-        """What git has: no outputs but those in git, no cache."""
+        """Copy only what is in git, without cache."""
         self.run("git", "clone", "--quiet", str(self.path), str(path))
         return Project(path, self.environment)
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 by path of every file in the outputs of the pipeline."""
+        """Hash every file in the outputs of the pipeline: SHA-256 by path."""
         files = [file for out in OUTPUTS for file in (self.path / out).rglob("*") if file.is_file()]
         return {str(file.relative_to(self.path)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 @pytest.fixture(scope="session", autouse=True)
 def clean_environment() -> Iterator[None]:
-    """Nothing of the machine leaks in: no tracking server, no GIT_DIR of a git hook, no MAKELEVEL of `make test`."""
+    """Remove what the surroundings could change: a tracking server, GIT_DIR of a git hook, MAKELEVEL of `make test`."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(("MLFLOW_", "GIT_", "DVC_", "MAKE", "MFLAGS", "PYTHONPATH", "PYTHONSAFEPATH")):
@@ -107,7 +107,7 @@ def clean_environment() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def unrun_project(clean_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The repository as it is now, uncommitted changes included, with fast params and without any result."""
+    """Copy the repository as it is now, with uncommitted changes and fast params, and without results."""
     home = tmp_path_factory.mktemp("home")
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -118,7 +118,7 @@ def unrun_project(clean_environment: None, tmp_path_factory: pytest.TempPathFact
         "DVC_GLOBAL_CONFIG_DIR": str(home),
         "DVC_SYSTEM_CONFIG_DIR": str(home),
         "DVC_SITE_CACHE_DIR": str(home / "site"),
-        # Lines as wide as they come: tables are compared by their text.
+        # Wide lines, because tests compare tables by their text.
         "COLUMNS": "1000",
     }
     (home / ".gitconfig").write_text("[user]\n    name = Test\n    email = test@example.org\n", encoding="utf-8")
@@ -138,7 +138,7 @@ def unrun_project(clean_environment: None, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="session")
 def session_project(unrun_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project after `dvc repro`, results committed. Tests must not change it."""
+    """The project after `dvc repro`, with committed results. Tests must not change it."""
     project = unrun_project.clone(tmp_path_factory.mktemp("ran") / "repo")
     project.run("dvc", "repro")
     project.commit()
@@ -153,7 +153,7 @@ def project(session_project: Project, tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def stages_run() -> Callable[[str], list[str]]:
-    """The stages that ran, from what `dvc repro` printed."""
+    """List the stages that ran, from the output of `dvc repro`."""
 
     def parse(printed: str) -> list[str]:
         lines = [line.strip() for line in printed.splitlines()]

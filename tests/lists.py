@@ -1,4 +1,4 @@
-"""Lists to judge, from what a test writes down."""
+"""Make lists to judge from the literals of a test."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ def lists(
     n_users: int = 1,
     item_genres: ArrayLike | None = None,
 ) -> Lists:
-    """Lists of items by position. What is relevant is given by user, or as `pairs` of users and items."""
+    """Make lists of items by position. Relevant items are given by user, or as `pairs` of users and items."""
     items = np.asarray(top)
     if relevant is not None:
         pairs = [user for user, own in enumerate(relevant) for _ in own], [item for own in relevant for item in own]

@@ -1,4 +1,4 @@
-"""A small random data set, hard where it matters: ties in time, several genres per item, items without any."""
+"""A small random data set with hard cases: ties in time, items with several genres, items without genres."""
 
 from collections.abc import Callable
 from functools import cache
@@ -38,7 +38,7 @@ SPLITS = ("train", "validation", "test")
 GENRES = ["Action", "Comedy", "Drama", "War"]
 BASELINES = [name for name, entry in ENTRIES.items() if not entry.trained]
 NETWORKS = [name for name, entry in ENTRIES.items() if entry.trained]
-# Of whatever model has the knob.
+# Values for every model that has the knob.
 SMALL: dict[str, Any] = {
     "model": "wide_deep",
     "objective": "rating",
@@ -78,13 +78,13 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Tensors are so small that threads would only wait for each other."""
+    """Use one thread: with tensors this small, threads only wait for each other."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    """What a test draws does not depend on the tests before it."""
+    """Set the seed, so that the draws of a test do not depend on earlier tests."""
     torch.manual_seed(0)
 
 
@@ -128,7 +128,7 @@ def users() -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def featurize(ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame) -> Callable[..., FeatureTables]:
-    """Features of the small data set, with other tables or params where given."""
+    """Make features of the small data set. Arguments replace tables or params."""
 
     def build(split: str = "temporal", **changes: Any) -> FeatureTables:
         tables = {"ratings": ratings, "items": items, "users": users}
@@ -141,7 +141,7 @@ def featurize(ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame) -
 
 @pytest.fixture(scope="session")
 def rated(ratings: pd.DataFrame) -> pd.DataFrame:
-    """The same ratings, but for those of user 4 and item 5 in training."""
+    """The same ratings without the training ratings of user 4 and item 5."""
     new = ratings["user_id"].eq(4) | ratings["item_id"].eq(5)
     return ratings[~(new & ratings["split"].eq("train"))].reset_index(drop=True)
 
@@ -181,7 +181,7 @@ def coded(ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame, split
 
 
 def written(tables: FeatureTables, folder: Path) -> Path:
-    """The features folder that the stage would write."""
+    """Write the features folder as the stage does."""
     tables.save(folder)
     return folder
 
@@ -189,7 +189,7 @@ def written(tables: FeatureTables, folder: Path) -> Path:
 def bundled(
     features: FeatureSet, model: Model, about: Architecture, vocabulary: Vocabulary | None = None, best_epoch: int = 0
 ) -> Bundle:
-    """What the train stage would write of a model of these features."""
+    """Write a model of these features as the train stage does."""
     return Bundle(
         model=model,
         architecture=about,
@@ -217,6 +217,6 @@ def small_params(**changes: Any) -> Params:
     by_key = {name.rpartition(".")[2]: name for name in places}
     assert changes.keys() <= by_key.keys(), f"{model} has no {changes.keys() - by_key.keys()}"
     given = {by_key[key]: value for key, value in (SMALL | changes).items() if key in by_key}
-    if model == "ease":  # which has a knob of this name of its own
+    if model == "ease":  # EASE has its own knob with this name
         given["train.ranking.positive_rating"] = given["models.ease.positive_rating"]
     return changed(params, nested(given), "small")

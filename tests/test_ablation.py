@@ -1,4 +1,4 @@
-"""The ablation: variants against the preset on validation rows, with paired intervals."""
+"""The ablation compares variants with the preset on validation rows, with paired intervals."""
 
 from collections.abc import Callable
 from pathlib import Path

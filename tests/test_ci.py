@@ -1,4 +1,4 @@
-"""The check of a change: .ci/drift by itself, and the GitHub workflow that calls it."""
+"""The check of a change: the script .ci/drift, and the GitHub workflow that calls it."""
 
 import re
 import sys
@@ -16,7 +16,7 @@ SCRIPT = (ROOT / ".ci/drift").read_text(encoding="utf-8")
 
 @pytest.fixture
 def ready(project: Project) -> Project:
-    """The project after `dvc repro`, whose .venv runs the commands of this environment."""
+    """Copy the project after `dvc repro`, with a .venv that runs the commands of this environment."""
     commands = {"python": f"exec '{sys.executable}'", "widedeep": f"exec '{sys.executable}' -m widedeep.cli"}
     commands["dvc"] = f"exec '{sys.executable}' -m dvc"
     folder = project.path / ".venv/bin"
@@ -24,7 +24,7 @@ def ready(project: Project) -> Project:
     for name, command in commands.items():
         (folder / name).write_text(f'#!/bin/sh\n{command} "$@"\n', encoding="utf-8")
         (folder / name).chmod(0o755)
-    (project.path / ".venv/.installed").touch()  # as new as what `make install` reads
+    (project.path / ".venv/.installed").touch()  # so that `make install` has nothing to do
     return project
 
 
@@ -38,7 +38,7 @@ def test_workflow_runs_the_script_against_the_base_with_all_history_and_pinned_a
     (check,) = (step for step in steps if ".ci/drift" in step.get("run", ""))
     assert check["run"] == '.ci/drift "origin/$BASE"'
     assert check["env"] == {"BASE": "${{ github.base_ref }}"}
-    assert not check.get("continue-on-error", False)  # its status is that of the gates
+    assert not check.get("continue-on-error", False)  # the status of the step is that of the gates
     shown = [step for step in steps if "drift.md" in step.get("run", "")]
     assert len(shown) == 2
     assert all("!cancelled()" in step["if"] for step in shown)  # also when a gate is broken
@@ -53,7 +53,7 @@ def test_workflow_leaves_the_commands_to_the_script() -> None:
 
 def test_workflow_may_write_comments_and_nothing_else() -> None:
     assert WORKFLOW["permissions"] == {"contents": "read", "pull-requests": "write"}
-    # Text of others, such as a branch's name, is never pasted into a command.
+    # Text from others, such as the name of a branch, is never put into the text of a command.
     assert not any("${{" in step.get("run", "") for step in JOB["steps"])
 
 
@@ -66,7 +66,7 @@ def test_script_writes_the_table_and_ends_as_the_gates_do(ready: Project) -> Non
     assert (ready.path / "reports/drift.html").is_file()
     assert ready.run("git", "status", "--porcelain") == ""
 
-    # A model that hardly learns is worse, by more than the gates allow.
+    # A model that hardly learns is worse by more than the gates allow.
     gate = {"relative": 0.0, "absolute": None, "significant": False}
     ready.set(
         {"train.learning_rate": 1e-9, "train.wide_learning_rate": 1e-9, "compare.gates": {"rating.online.rmse": gate}}

@@ -1,4 +1,4 @@
-"""The command `widedeep` in a repository with results: what it prints and how it ends."""
+"""The output and the exit status of the command `widedeep`, in a repository with results."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ GATED = ("rating.online.rmse", "rating.frozen.rmse", "ranking.frozen.ndcg_at_10"
 
 @pytest.fixture
 def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """The project after `dvc repro`, as the current folder."""
+    """Enter a copy of the project after `dvc repro`."""
     for name, value in project.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(project.path)
@@ -25,14 +25,14 @@ def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 @pytest.fixture
 def worse(here: Project) -> Project:
-    """Its model predicts 4 % worse for every user: squared errors and RMSE as after a worse training."""
+    """Make the model 4 % worse for every user, by changing its squared errors and RMSE."""
     metrics = read_json("reports/metrics.json")
     per_user = pd.read_parquet("reports/per_user.parquet")
     for knowledge in ("online", "frozen"):
         per_user[f"{knowledge}_squared_error"] *= 1.04**2
         rmse = metrics["rating"][knowledge]["rmse"]
         rmse |= {name: 1.04 * rmse[name] for name in ("value", "low", "high")}
-    Path("reports/per_user.parquet").unlink()  # a link into the cache, which must stay as it is
+    Path("reports/per_user.parquet").unlink()  # a link into the cache, which must not change
     per_user.to_parquet("reports/per_user.parquet")
     write_json(Path("reports/metrics.json"), metrics)
     return here
@@ -93,7 +93,7 @@ def test_missing_metric_of_a_gate_breaks_it(here: Project, capsys: pytest.Captur
     assert main(["compare"]) == 1
     assert (
         capsys.readouterr().err
-        == "broken gate: rating.online.rsme: missing in both. Did you mean 'rating.online.rmse'?\n"
+        == "broken gate: rating.online.rsme: missing in both versions. Did you mean 'rating.online.rmse'?\n"
     )
 
 
@@ -106,7 +106,7 @@ def test_other_test_rows_are_not_comparable(here: Project, capsys: pytest.Captur
     assert list(found["data"]) == ["test_sha256"]
     assert "the test rows differ" in found["notes"][0]
     assert main(["compare"]) == 1
-    assert "other test rows" in capsys.readouterr().out
+    assert "different test rows" in capsys.readouterr().out
 
 
 def test_commit_without_results_and_mistakes_end_with_2(here: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,7 +128,7 @@ def test_commit_without_results_and_mistakes_end_with_2(here: Project, capsys: p
     )
     capsys.readouterr()
     assert main(["compare"]) == 2
-    assert "can have no gate" in capsys.readouterr().err
+    assert "cannot have a gate" in capsys.readouterr().err
 
 
 def test_gates_are_checked(here: Project, capsys: pytest.CaptureFixture[str]) -> None:

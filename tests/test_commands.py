@@ -1,4 +1,4 @@
-"""The command line itself: every command has help, mistakes are one line with status 2, and shells can complete."""
+"""The command line: every command has help, a mistake is one line with status 2, and the shell can complete values."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""dvc.yaml says what each stage depends on; these tests compare that with what the code imports."""
+"""The dependencies in dvc.yaml are what the stages import."""
 
 import ast
 import shlex
@@ -22,7 +22,7 @@ each_stage = pytest.mark.parametrize("stage", STAGES)
 
 
 def module_files(name: str) -> set[Path]:
-    """The files that `import name` runs, if it is a module of ours: those of its packages and its own."""
+    """List the files of this repository that `import name` runs: the module and its packages."""
     files = set()
     parts = name.split(".")
     for depth in range(1, len(parts) + 1):
@@ -33,8 +33,8 @@ def module_files(name: str) -> set[Path]:
 
 
 def imported_by(file: Path) -> set[Path]:
-    """The files of ours that the text of `file` imports, at its top or within a function."""
-    # The registry names the class of each model as text, which this module imports.
+    """List the files of this repository that `file` imports, at its top or in a function."""
+    # This module imports the class of each model by the text in the registry.
     files = {path for entry in ENTRIES.values() for path in module_files(entry.target.partition(":")[0])}
     files = files if file == ROOT / "src/widedeep/models/build.py" else set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -51,7 +51,7 @@ def imported_by(file: Path) -> set[Path]:
 
 
 def closure(module: str) -> set[Path]:
-    """All files of ours that a module needs: its imports, theirs, and the data files (templates) beside these."""
+    """List all files that a module needs: what it imports, directly or not, and the templates beside these files."""
     found: set[Path] = set()
     todo = module_files(module)
     while todo:
@@ -94,7 +94,7 @@ def test_command_runs_the_script_of_the_stage(stage: str) -> None:
 
 @each_stage
 def test_command_names_every_dependency_on_data_and_every_output(stage: str) -> None:
-    """Paths are written in dvc.yaml only, so a stage that is not told a path does not know it."""
+    """Only dvc.yaml has the paths, so a stage knows a path only from its command."""
     told = [Path(word) for word in shlex.split(STAGES[stage]["cmd"])[3:]]
     data = [dep for dep in STAGES[stage]["deps"] if dep.split("/")[0] not in ("stages", "src")]
     for path in (*data, *outputs(stage)):
@@ -103,7 +103,7 @@ def test_command_names_every_dependency_on_data_and_every_output(stage: str) -> 
 
 @each_stage
 def test_params_are_the_section_of_the_stage(stage: str) -> None:
-    warm_start = ["train.warm_start_from"]  # an earlier model's vocabulary grows
+    warm_start = ["train.warm_start_from"]  # the earlier model's vocabulary grows
     judged = ["evaluate.ks", "evaluate.relevant_rating"]  # the page says how the lists were judged
     of_others = {
         "preprocess": warm_start,

@@ -17,7 +17,7 @@ Pins = dict[str, str]
 
 
 def pins(lines: list[str]) -> Pins:
-    """Version by name; every line must name exactly one."""
+    """Read the version of each package. Every line must name exactly one."""
     found: Pins = {}
     for line in lines:
         requirement = Requirement(line)
@@ -38,7 +38,7 @@ def of_constraints() -> Pins:
 
 
 def of_conda() -> tuple[str, list[str]]:
-    """The Python requirement and the lines for pip."""
+    """Read the Python requirement and the lines for pip."""
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     python, pip, section = environment["dependencies"]
     assert pip == "pip"
@@ -85,7 +85,7 @@ def test_constraints_have_every_package_that_the_project_needs() -> None:
         requirement = todo.pop()
         name = canonicalize_name(requirement.name)
         if name == "torch":
-            continue  # brings the libraries of a GPU, where it is built for one
+            continue  # a build for GPUs needs their libraries
         for line in requires(name) or ():
             further = Requirement(line)
             extras = requirement.extras or {""}

@@ -1,4 +1,4 @@
-"""Outputs are whole or not there."""
+"""Outputs are written completely or not at all."""
 
 import math
 from pathlib import Path

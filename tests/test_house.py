@@ -1,4 +1,4 @@
-"""The rooms of the package: later ones may import earlier ones, never the other way. So there is no circle."""
+"""The rooms of the package: a room imports only earlier rooms. So there are no circles."""
 
 import ast
 import subprocess
@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "src/widedeep"
 
-# From the ground up. A room may import from the rooms above it in this list, at the top of a module or in a function.
+# A room may import only rooms that stand above it in this list, at the top of a module or in a function.
 ROOMS = (
     "errors",
     "columns",
@@ -35,10 +35,10 @@ ROOMS = (
     "tracking",
     "cli",
 )
-# What a room must not import although it comes earlier. Judging and showing need tables only.
+# Earlier rooms that a room must not import, because judging and showing need tables only.
 TABLES_ONLY = ("torch", "pytorch_lightning", "dvc", "widedeep.features", "widedeep.models", "widedeep.scoring")
 BANNED = {"evaluation": TABLES_ONLY, "report": TABLES_ONLY, "serving": ("dvc", "mlflow", "widedeep.training")}
-ALLOWED = {("report", "widedeep.models.registry")}  # the labels of the models; it imports no torch
+ALLOWED = {("report", "widedeep.models.registry")}  # for the labels of the models; this module does not import torch
 
 
 def name_of(file: Path) -> str:
@@ -49,7 +49,7 @@ MODULES = {name_of(file): file for file in sorted(PACKAGE.rglob("*.py"))}
 
 
 def imported(file: Path) -> Iterator[str]:
-    """The modules that a file imports, in functions too: of ours the module itself, of others the name as written."""
+    """List the modules that a file imports, also in functions. Modules of other packages keep the name as written."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -63,14 +63,14 @@ def imported(file: Path) -> Iterator[str]:
 
 
 def room(module: str) -> str:
-    # params.yaml has the knobs of every model, so its reader knows their registry, which knows no model.
+    # params.yaml has the knobs of every model, so its reader imports the registry. The registry imports no model.
     if module == "widedeep.models.registry":
         return "registry"
     return module.split(".")[1] if "." in module else ""
 
 
 def wrong(module: str, other: str) -> bool:
-    """Whether an import goes upwards, or into a room that this one must not know."""
+    """Whether an import is of a later room, or of a room that this one must not import."""
     own = room(module)
     if (own, other) in ALLOWED:
         return False
@@ -96,7 +96,7 @@ def test_rooms_import_downwards_only() -> None:
 
 
 def test_modules_import_each_other_in_no_circle() -> None:
-    """Inside a room, too: else it depends on the order of imports whether a module can be imported at all."""
+    """There is no circle inside a room either. With a circle, some orders of imports would fail."""
     graph = {name: {other for other in imported(file) if other in MODULES} - {name} for name, file in MODULES.items()}
     done: set[str] = set()
 
@@ -104,7 +104,7 @@ def test_modules_import_each_other_in_no_circle() -> None:
         assert module not in path, " -> ".join([*path[path.index(module) :], module])
         if module not in done:
             for other in sorted(graph[module]):
-                # A package that gathers its modules is imported with each of them, before anything in it is needed.
+                # A package is imported before its modules. This is no circle, because they need nothing from it.
                 if not module.startswith(f"{other}."):
                     visit(other, (*path, module))
             done.add(module)

@@ -1,4 +1,4 @@
-"""The loader against the repository's own params.yaml: every mistake is named with its key, rule, value and way out."""
+"""The loader of params.yaml names every mistake with its key, rule, value and remedy."""
 
 import copy
 import re
@@ -44,7 +44,7 @@ def load(repository: dict[str, Any], tmp_path: Path) -> Load:
 
 
 def section_of(params: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:
-    """The section of a dotted name, and the key in it."""
+    """Return the section of a dotted name, and the key in it."""
     *path, key = name.split(".")
     for part in path:
         params = params[part]
@@ -52,7 +52,7 @@ def section_of(params: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:
 
 
 def keys_of(params: dict[str, Any]) -> dict[str, Any]:
-    """Every section and key by its dotted name. The names of gates are the user's own."""
+    """List every section and key by its dotted name. The user chooses the names of gates."""
     found = {}
     for name, value in params.items():
         found[name] = value

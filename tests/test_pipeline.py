@@ -1,4 +1,4 @@
-"""The whole pipeline as its user runs it: real DVC commands in copies of the repository, with small, fast params."""
+"""The whole pipeline: real DVC commands in copies of the repository, with small and fast params."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def append(path: Path, line: str) -> None:
 
 @pytest.fixture(scope="module")
 def changed(session_project: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
-    """The project after another learning rate, `dvc repro` and a commit; and what DVC printed."""
+    """Change the learning rate, run `dvc repro` and commit. Return the project and what DVC printed."""
     project = session_project.copy(tmp_path_factory.mktemp("changed") / "repo")
     project.set({"train.learning_rate": 0.01})
     printed = project.run("dvc", "repro")
@@ -64,7 +64,7 @@ def test_two_folders_give_the_same_bytes(unrun_project: Project, session_project
     other = unrun_project.clone(tmp_path / "another, longer name")
     other.run("dvc", "repro")
     assert other.digests() == session_project.digests()
-    # Not the bytes: the order of train and drift, of which neither needs the other, is up to DVC and varies.
+    # The bytes may differ: train and drift do not need each other, and DVC chooses their order.
     locks = [yaml.safe_load((folder / "dvc.lock").read_bytes()) for folder in (other.path, session_project.path)]
     assert locks[0] == locks[1]
 
@@ -133,7 +133,7 @@ def test_killed_training_keeps_earlier_outputs_and_goes_on(project: Project, cha
     before = project.digests()
     project.set({"train.learning_rate": 0.01})
     process = subprocess.Popen(
-        # On a busy machine, too, the first checkpoint is seen long before the training ends.
+        # Even on a busy machine, the first checkpoint is seen long before the training ends.
         ["nice", "-n", "19", "dvc", "repro"], cwd=project.path, env=project.environment, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
@@ -152,7 +152,7 @@ def test_killed_training_keeps_earlier_outputs_and_goes_on(project: Project, cha
 
 @pytest.mark.parametrize("stage", ["download", "preprocess", "featurize", "train", "evaluate", "report"])
 def test_full_disk_is_a_clear_error_and_keeps_earlier_outputs(project: Project, stage: str) -> None:
-    """No file may grow beyond 500 bytes: the write fails as on a full disk, wherever the tests run and as any user."""
+    """Limit files to 500 bytes, so that a write fails as on a full disk, on any machine and for any user."""
     before = project.digests()
     pipeline = yaml.safe_load((project.path / "dvc.yaml").read_text(encoding="utf-8"))
     done = subprocess.run(
@@ -207,6 +207,6 @@ def test_bad_parameter_stops_the_stage(project: Project, changes: dict[str, Any]
 
 
 def test_stage_uses_this_interpreter(session_project: Project) -> None:
-    """Guards the other tests: `python` in dvc.yaml must be the one with the pinned packages."""
+    """The other tests rely on this: `python` in dvc.yaml is the one with the pinned packages."""
     found = session_project.run("python", "-c", "import sys; print(sys.prefix)")
     assert found.strip() == sys.prefix

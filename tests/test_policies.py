@@ -1,4 +1,4 @@
-"""The study of drift over time: its windows, its policies, its reference, its numbers, and a small run of it."""
+"""The study of policies against drift: windows, policies, the reference, numbers, and a small run."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +14,7 @@ import yaml
 from studies.drift.policies import RETRAIN, STALE, WARM_START, Judged, Policies, Scored, load_policies, prequential
 from studies.drift.reference import RIVER, one_pass
 from studies.drift.report import draw, render
-from studies.drift.results import RMSE, estimated, results, sums_by_user
+from studies.drift.results import RMSE, estimate, results, sums_by_user
 from studies.drift.run import of_dataset
 from studies.drift.stream import Stream, cut
 from tests.conftest import ROOT, Project
@@ -33,12 +33,12 @@ WINDOWS = 3
 
 @pytest.fixture(scope="module")
 def stream(rated: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame) -> Stream:
-    """User 4 and item 5 are new in a window."""
+    """A stream in which user 4 and item 5 are new in a window."""
     return Stream.of(coded(rated, items, users), 0.5, WINDOWS)
 
 
 def changed(stream: Stream, ratings: pa.Table, **changes: Any) -> Stream:
-    """The stream with other ratings."""
+    """Replace the ratings of the stream."""
     return replace(stream, tables=replace(stream.tables, ratings=ratings), **changes)
 
 
@@ -74,10 +74,10 @@ def per_user(done: list[Judged | Scored], policy: str, window: int) -> pd.DataFr
 @pytest.mark.parametrize(
     ("timestamp", "initial", "windows", "starts"),
     [
-        # Halves of what is after the first half.
+        # Two halves of the rows after the first half.
         ([0, 1, 2, 3, 4, 5, 6, 7], 0.5, 2, [4, 6]),
         ([0, 1, 2, 3, 4, 5, 6, 7], 0.25, 3, [2, 4, 6]),
-        # The rows at 4 and 6 share their second with earlier ones, which go with them.
+        # The rows at 4 and 6 have the same second as earlier rows, which stay with them.
         ([0, 1, 2, 5, 5, 6, 6, 9], 0.5, 2, [5, 6]),
     ],
 )
@@ -126,7 +126,7 @@ def test_each_rating_of_a_window_is_scored_by_every_policy(done: list[Judged | S
 
 
 def test_stale_and_retrain_are_the_first_row_and_the_diagonal_of_the_matrix(done: list[Judged | Scored]) -> None:
-    """What is new to a stale model is hidden from it in features that have grown: as in features of its own."""
+    """In grown features, users, items and values that are new to a stale model are hidden from it."""
     scored = {(one.trained_before, one.window): one.per_user for one in done if isinstance(one, Scored)}
     assert set(scored) == {(before, window) for window in range(1, WINDOWS + 1) for before in range(1, window + 1)}
     for window in range(1, WINDOWS + 1):
@@ -138,7 +138,7 @@ def test_stale_and_retrain_are_the_first_row_and_the_diagonal_of_the_matrix(done
 def test_nothing_of_a_window_is_known_before_it_is_scored(
     run: Run, done: list[Judged | Scored], stream: Stream
 ) -> None:
-    """Other ratings in the last window change nothing before it, and in it only what is scored there."""
+    """Different ratings in the last window change no result before it. In it they change only the scores."""
     last = stream.window(stream.tables.ratings[TIMESTAMP].to_numpy()) == WINDOWS
     rating = np.where(last, 5.5 - stream.tables.ratings[RATING].to_numpy(), stream.tables.ratings[RATING].to_numpy())
     place = stream.tables.ratings.column_names.index(RATING)
@@ -161,35 +161,35 @@ def test_river_predicts_before_it_learns_and_is_clipped(stream: Stream) -> None:
     judged = list(one_pass(stream))
     assert [one.window for one in judged] == [0, 1, 2, 3]
     assert sum(one.per_user["n"].sum() for one in judged) == stream.tables.ratings.num_rows
-    # Of one rating nothing is known: the prediction is a mean of nothing, 0, which is clipped to 0.5.
+    # Nothing is known before the first rating. The model predicts 0, which is clipped to 0.5.
     (first,) = one_pass(changed(stream, stream.tables.ratings[:1], starts=stream.starts[:0]))
     rating = stream.tables.ratings[RATING][0].as_py()
     assert first.per_user["online_squared_error"].tolist() == pytest.approx([(rating - 0.5) ** 2])
 
 
 def test_river_on_ml_100k_has_its_known_error(shared_data: Path) -> None:
-    """In time order and one pass, clipped to the scale: RMSE 0.9479, but for the order within a second and its seed."""
+    """One pass in order of time has RMSE 0.9479. The order within a second and the seed may change that a little."""
     params = load_params(ROOT / "params.yaml")
     policies, _, _ = load_policies(STUDY / "policies.yaml", params)
     stream = of_dataset("ml-100k", str(shared_data / "ml-100k.zip"), params.preprocess, policies)
     sums = sums_by_user(one_pass(stream))
-    rmse = estimated(sums[sums["metric"] == RMSE], RMSE, Bootstrap(100)).values[RIVER]
+    rmse = estimate(sums[sums["metric"] == RMSE], RMSE, Bootstrap(100)).values[RIVER]
     assert rmse.n == 100_000
     assert rmse.value == pytest.approx(0.9479, abs=0.0005)
 
 
 def judged(policy: str, squared_error: list[float], window: int = 2, seconds: float = 1.0, **more: Any) -> Judged:
-    """Two users with two rows each."""
+    """Make the results of two users with two rows each."""
     table = pd.DataFrame({"user_id": [1, 2], "n": 2, "online_squared_error": squared_error} | more)
     return Judged(window, policy, table, seconds)
 
 
 def test_estimates_by_hand() -> None:
-    """sqrt(8 / 4), sqrt(2 / 4) and sqrt(32 / 4) over two windows with the same users."""
+    """The RMSE over two windows with the same users is that of all rows together."""
     both = [
         judged(policy, [error, error], window) for window in (2, 3) for policy, error in ((STALE, 4.0), (RETRAIN, 1.0))
     ]
-    found = estimated(sums_by_user(both), RMSE, Bootstrap(100))
+    found = estimate(sums_by_user(both), RMSE, Bootstrap(100))
     assert found.values[STALE].value == found.values[STALE].low == pytest.approx(2**0.5)
     assert found.values[RETRAIN].value == pytest.approx(0.5**0.5)
     assert found.values[RETRAIN].n == 8
@@ -201,12 +201,12 @@ def test_only_the_same_rows_are_compared() -> None:
     other = judged(RETRAIN, [1.0, 1.0])
     other.per_user["n"] = 3
     with pytest.raises(ValueError, match="stale and retrain were not judged on the same rows"):
-        estimated(sums_by_user([judged(STALE, [4.0, 4.0]), other]), RMSE, Bootstrap(100))
+        estimate(sums_by_user([judged(STALE, [4.0, 4.0]), other]), RMSE, Bootstrap(100))
 
 
 @pytest.mark.parametrize("ndcg", [{}, {"frozen_ndcg_at_10": [0.0, 0.0]}, {"frozen_ndcg_at_10": [np.nan, 0.5]}])
 def test_report_says_what_the_numbers_say(stream: Stream, ndcg: dict[str, list[float]]) -> None:
-    """Roots of 1 / 4 (retrain), 1.0404 / 4 (warm start), 4 / 4 (stale), 2.25 / 4 (River), the same for both users."""
+    """Make results: mean squared errors are 1 / 4 (retrain), 1.0404 / 4 (warm start), 1 (stale), 2.25 / 4 (River)."""
     error = {STALE: 4.0, RETRAIN: 1.0, WARM_START: 1.0404, RIVER: 2.25}
     seconds = {STALE: 0, RETRAIN: 10, WARM_START: 1, RIVER: 3}
     done = [judged(RIVER, [2.25, 2.25], 0)]
@@ -215,7 +215,7 @@ def test_report_says_what_the_numbers_say(stream: Stream, ndcg: dict[str, list[f
             more = {} if policy == RIVER else ndcg
             done.append(judged(policy, [value / 2, value / 2], window, seconds[policy], **more))
     found = results(stream, done, Bootstrap(100))
-    assert found.seconds == {STALE: 0, RETRAIN: 20, WARM_START: 2, RIVER: 6}  # of two windows: the first is the same
+    assert found.seconds == {STALE: 0, RETRAIN: 20, WARM_START: 2, RIVER: 6}  # without the first window
     words = render(found, pd.DataFrame({"trained_before": [1], "window": [1], "value": [0.5]})).replace(PERCENT, " %")
     assert "- Warm start takes 10.0 % of the training seconds of retrain (met: at most 20.0 %)." in words
     assert "- RMSE of warm start is 2.0 % above that of retrain (missed: at most 1.0 % above)." in words
@@ -283,7 +283,7 @@ def test_small_run_writes_the_results_and_a_second_one_runs_nothing(
     assert set(table["window"]) == {1, 2}
     assert table["dataset"].unique().tolist() == ["movielens-small"]
     assert rows.loc[(2, "rmse"), "n"].between(19_900, 20_100).all()
-    # The windows follow on each other.
+    # A window ends where the next one starts.
     assert set(table[table["window"] == 1]["end"]) == set(table[table["window"] == 2]["start"])
     matrix = pd.read_csv(study / "matrix.csv").set_index(["trained_before", "window"])["value"]
     assert matrix[1, 2] == pytest.approx(rows.loc[(2, "rmse", STALE), "value"], abs=1e-5)

@@ -1,4 +1,4 @@
-"""The quality benchmark as its user calls it, and the presets that it takes; real runs are few, for each takes long."""
+"""The benchmark of quality and its presets. Few tests really run it, because a run takes long."""
 
 import json
 import os
@@ -29,7 +29,7 @@ ROWS = [f"{user}::{item}::{1 + user * item % 5}::{user * 100 + item}" for user i
 
 
 def measured(*arguments: str) -> tuple[dict[str, Any], str]:
-    """The line that the program prints, and what it writes to stderr."""
+    """Run the program, and return the line that it prints and its text on stderr."""
     fast = [word for name, value in FAST.items() for word in ("--set", f"{name}={json.dumps(value)}")]
     done = subprocess.run(
         [sys.executable, "-m", "widedeep.cli", "benchmark", *arguments, *fast],
@@ -60,7 +60,7 @@ def test_official_fold_with_a_preset(shared_data: Path, tmp_path: Path, preset_f
     kept = tmp_path / "kept"
     source = str(shared_data / "ml-100k.zip")
     arguments = ["--dataset", "ml-100k", "--source", source, "--split", "predefined", "--fold", "u1", "--seed", "3"]
-    # The preset sets `hidden`, and --set comes after it.
+    # The preset sets `hidden`, and --set replaces it.
     line, progress = measured(*arguments, "--objective", "rating", "--preset", str(preset_file), "--keep", str(kept))
     assert line["n"] == line["metrics"]["rating"]["frozen"]["known_users"]["n"] == 20_000
     assert (line["dataset"], line["split"], line["fold"]) == ("ml-100k", "predefined", "u1")
@@ -85,7 +85,7 @@ def test_split_from_two_files_keeps_items_and_users_of_the_data_set(ml_1m: Path,
     kept = tmp_path / "kept"
     line, _ = measured("--dataset", "ml-1m", "--source", str(ml_1m), *files, "--preset", "none", "--keep", str(kept))
     assert (line["split"], line["fold"], line["n"]) == ("predefined", "given", 5)
-    # The holdout is all of user 1.
+    # The test rows are all ratings of user 1.
     rating = line["metrics"]["rating"]["frozen"]
     assert rating["known_users"] == {"n": 0}
     assert rating["unknown_users"] == {"rmse": {"value": rating["rmse"]["value"]}, "n": 5}
@@ -130,18 +130,18 @@ def test_list_names_every_protocol(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     [
         ("", "Name a --protocol (see --list), or a --dataset"),
         ("--protocol ml-100k-u2", "--protocol: there is no protocol 'ml-100k-u2'. Did you mean 'ml-100k-u1'?"),
-        ("--protocol ml-100k-u1 --objective joint", "--protocol ml-100k-u1 sets what --objective would"),
+        ("--protocol ml-100k-u1 --objective joint", "--protocol ml-100k-u1 already sets --objective"),
         ("--dataset ml-100k", "--dataset needs a --split"),
-        ("--dataset ml-100k --split predefined", "--fold goes with --split predefined"),
-        ("--dataset ml-100k --split random --fold u1", "--fold goes with --split predefined"),
-        ("--dataset csv --train README.md", "--train and --test are a split: give both"),
+        ("--dataset ml-100k --split predefined", "Got --split predefined without --fold instead"),
+        ("--dataset ml-100k --split random --fold u1", "Got --split random and --fold u1 instead"),
+        ("--dataset csv --train README.md", "--train and --test together are a split. Give both"),
         ("--dataset csv --train README.md --test nowhere.csv", "There is no file nowhere.csv"),
         ("--dataset csv --source nowhere.zip --split random", "There is no 'nowhere.zip'"),
         (
             "--dataset ml-1m --split random --preset best",
             "--preset must be auto, none or a file of presets.",
         ),
-        ("--dataset ml-1m --split random --keep tests", "--keep must name a new or empty folder. tests is not."),
+        ("--dataset ml-1m --split random --keep tests", "--keep must name a new or empty folder. Got tests instead."),
         ("--dataset ml-1m --split random --set epochs=1", "--set must be section.key=value"),
         ("--dataset ml-1m --split random --set train.epochs=[", "--set train.epochs: the value must be YAML"),
         ("--dataset ml-1m --split random --set train.epoch=1", "unknown key 'train.epoch'. Did you mean 'epochs'?"),
@@ -187,7 +187,7 @@ def test_preset_is_found_by_kind_of_split_and_objective(preset_file: Path) -> No
         ("random: [", "is not valid YAML"),
         ("random: 3", "random.rating must hold sections of params.yaml. Got 3 instead"),
         ("random: {rating: {train: 3}}", "must hold sections"),
-        ("random: {rating: {preprocess: {seed: 1}}}", "random.rating sets preprocess.seed instead. Remove it"),
+        ("random: {rating: {preprocess: {seed: 1}}}", "random.rating sets preprocess.seed. Remove it"),
         ("random: {rating: {download: {source: x}}}", "random.rating sets download.source instead"),
     ],
 )
@@ -229,4 +229,4 @@ def test_data_set_without_presets_is_an_error_that_says_so(
 ) -> None:
     monkeypatch.chdir(ROOT)
     assert main(["presets", "csv", "random", "rating"]) == 2
-    assert "There is no preset for csv random rating: csv.yaml must have random.rating." in capsys.readouterr().err
+    assert "There is no preset for csv random rating: csv.yaml has no random.rating." in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Revisions of a small repository: one output in the cache of DVC, metrics in git, two commits and an experiment."""
+"""Revisions of a small repository: two commits and an experiment, an output in the DVC cache, metrics in git."""
 
 import json
 import subprocess
@@ -62,7 +62,7 @@ def small(unrun_project: Project, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture
 def inside(small: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """The small repository as the current folder. Tests must not change it."""
+    """Enter the small repository. Tests must not change it."""
     for name, value in small.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(small.path)
@@ -71,7 +71,7 @@ def inside(small: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 @pytest.fixture
 def clone(inside: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A clone of it, without any cache, as the current folder."""
+    """Enter a clone of the small repository, which has no cache."""
     project = inside.clone(tmp_path / "clone")
     monkeypatch.chdir(project.path)
     return project

@@ -1,4 +1,4 @@
-"""The lists that are made of scores, against sorting one user at a time."""
+"""Lists from scores, compared with sorting for one user at a time."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ def user_items(*items: Sequence[int]) -> Ragged:
 
 
 def user_items_of(matrix: Tensor) -> Ragged:
-    """From a (U, I) bool matrix."""
+    """Make lists of rated items from a (U, I) bool matrix."""
     return user_items_of_pairs(matrix.nonzero(), len(matrix))
 
 
@@ -35,7 +35,7 @@ def top(scores: Tensor, exclude: Ragged, k: int) -> list[list[int]]:
 
 
 def by_sorting(scores: Tensor, exclude: Ragged, k: int) -> list[list[int]]:
-    """The definition of `top_items`, one user at a time."""
+    """Compute `top_items` by its definition, one user at a time."""
     lists = []
     for user, row in enumerate(scores.tolist()):
         left_out = set(exclude.other[exclude.start[user] : exclude.start[user + 1]].tolist())

@@ -1,4 +1,4 @@
-"""What MLflow gets from a run of train and evaluate, and that a store that fails costs nothing but its record."""
+"""What train and evaluate log to MLflow. If the store fails, only the log is lost."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from widedeep.files import sha256
 from widedeep.params import load_params
 from widedeep.tracking import EXPERIMENT, FEATURES_HASH, MODEL_HASH, Tracker, log_metrics
 
-# In a folder that cannot be, no store at all, and a server that is not there (port 9 is that of "discard").
+# A folder that cannot exist, a text that is no store, and a server that does not run (on port 9, "discard").
 BROKEN = ["sqlite:///params.yaml/x.db", "no-such-scheme://somewhere", "http://127.0.0.1:9"]
 
 
@@ -29,7 +29,7 @@ def run(
     users: pd.DataFrame, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[str], Path]:  # fmt: skip
-    """Run train and evaluate on the small data set with this tracking store; the folder of their outputs."""
+    """Run train and evaluate on the small data set with this tracking store. Return the folder of their outputs."""
     params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
     for name, value in FAST.items():
         *path, key = name.split(".")
@@ -89,7 +89,7 @@ def test_store_has_parameters_curves_tags_and_final_metrics(run: Callable[[str],
 def test_commit_and_whether_it_is_all_are_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/.git/mlflow.db")
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)  # whoever runs the tests may sign their commits
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)  # the person who runs the tests may sign commits
     git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.org"]
     (tmp_path / "features").write_text("some")
     for command in (["init", "-q"], ["add", "features"], ["commit", "-q", "-m", "State"]):
@@ -112,7 +112,7 @@ def test_broken_store_costs_a_line_and_no_output(
                    "reports/predictions.parquet", "reports/per_user.parquet"):  # fmt: skip
         assert (folder / output).stat().st_size > 0
     said = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
-    assert len(said) == 2  # one of train, one of evaluate
+    assert len(said) == 2  # one from train, one from evaluate
     assert all(line.startswith("warning: MLflow did not record this: ") for line in said)
 
 

@@ -1,4 +1,4 @@
-"""The search for hyperparameters as its user calls it: kept, resumed, judged without the test, written as a preset."""
+"""The search for parameters: trials are kept and resumed, test rows are not read, the best values become a preset."""
 
 import sys
 from collections.abc import Callable
@@ -48,7 +48,7 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def here(root: Path, featurize: Callable[..., FeatureTables], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with params.yaml, data/features and space.yaml, where the search is called."""
+    """Enter a folder with params.yaml, data/features and space.yaml."""
     monkeypatch.chdir(tmp_path)
     Path("data/features").mkdir(parents=True)
     written(featurize(), Path("data/features"))
@@ -62,7 +62,7 @@ def here(root: Path, featurize: Callable[..., FeatureTables], tmp_path: Path, mo
 
 @pytest.fixture
 def run(here: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """What the search prints; with `status`, it must end with that one."""
+    """Run the search, check its exit status, and return what it prints."""
 
     def call(*arguments: str, status: int = 0) -> str:
         assert main(["tune", "--space", "space.yaml", *arguments]) == status
@@ -74,7 +74,7 @@ def run(here: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Training that takes no time: the loss is lowest at a learning rate of 0.001."""
+    """Replace training by a formula: the loss is lowest at a learning rate of 0.001."""
 
     def fit(features: FeatureSet, recipe: Recipe, checkpoints: Path, on_epoch: Callable[[Row], None]) -> Fit:
         loss = 1 + abs(recipe.train.learning_rate - 0.001)
@@ -95,12 +95,12 @@ def lines(printed: str) -> list[str]:
 
 def test_search_goes_on_where_it_ended_and_writes_what_it_found(run: Run) -> None:
     printed = run("--trials", "3")
-    assert "0 of 3 trials are in tuning.db" in printed
+    assert "tuning.db has 0 of 3 trials" in printed
     assert len(lines(printed)) == 3
     assert "learning_rate=0.01 embedding_size=4 hidden=[8] dropout=0.2 time=false" in lines(printed)[0]
     assert "epoch  0" not in printed
     printed = run("--trials", "5", "--out", "presets.yaml")
-    assert "3 of 5 trials are in tuning.db" in printed
+    assert "tuning.db has 3 of 5 trials" in printed
     assert [line.split()[1] for line in lines(printed)] == ["3", "4"]
 
     kept = trials()
@@ -167,7 +167,7 @@ def test_interrupted_search_keeps_what_it_has(
         printed = run("--trials", "5", "--out", "presets.yaml", status=130)
     assert len(lines(printed)) == 2
     assert "best of 2 trials" in printed
-    assert "goes on from here" in printed
+    assert "run the same command again to continue" in printed
     assert not Path("presets.yaml").exists()
     assert len(lines(run("--trials", "5"))) == 3
 
@@ -207,7 +207,7 @@ def test_presets_of_other_splits_and_objectives_stay(run: Run, quick: None) -> N
     assert "old" not in head[1]
     assert load_preset(path, "random", "rating") == {"train": {"epochs": 3}}
     assert load_preset(path, "temporal", "ranking") == {"train": {"epochs": 4}}
-    # Of what was set by hand: the value that was searched with.
+    # A parameter that was set by hand gets the value that the trials used.
     knobs = {"time": False, "factors": 0, "embedding_size": 4, "hidden": [8], "dropout": 0.2}
     assert load_preset(path, "temporal", "rating") == {
         "featurize": {"buckets": 10},
@@ -255,11 +255,11 @@ def test_what_the_model_would_ignore_is_not_drawn(run: Run, quick: None) -> None
         ("models.wide_deep.dropout: {low: 0.3, high: 0.5}", "dropout must include 0.2, its value in params.yaml"),
         ("models.wide_deep.hidden: {choices: [[4]]}", "hidden must include (8,)"),
         ("models.wide_deep.hidden: {low: 1, high: 2}", "hidden: must be a list"),
-        ("models.wide_deep.time: {low: 0, high: 1}", "time must have choices, since it is no number."),
-        ("models.wide_deep.dropout: [0.1, 0.2]", "dropout must be {low: , high: }, with log: true"),
+        ("models.wide_deep.time: {low: 0, high: 1}", "time must have choices, because it is not a number."),
+        ("models.wide_deep.dropout: [0.1, 0.2]", "dropout must be {low: , high: }, optionally with log: true"),
         ("models.wide_deep.dropout: {choices: []}", "Got {'choices': []} instead."),
         ("models.wide_deep.dropout: {low: 0, high: 0.5, tasks: [rank]}", "tasks must be a list of rating, ranking"),
-        ("models.wide_deep.dropout: {low: 0, high: 0.5, when: x}", "when must name a parameter above"),
+        ("models.wide_deep.dropout: {low: 0, high: 0.5, when: x}", "when must name an earlier parameter"),
         ("train.objective: {choices: [rating]}", "objective must stay the same in all trials"),
         ("train.ranking.positive_rating: {choices: [null, 3]}", "positive_rating must stay the same in all trials"),
     ],
@@ -328,7 +328,7 @@ ease: {train: {objective: ranking}, models: {ease: {l2: 2, positive_rating: 3}}}
 
 @pytest.fixture
 def models(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A models.yaml and its space."""
+    """Make a models.yaml and a search space for it."""
     path = here / "models.yaml"
     path.write_text(MODELS, encoding="utf-8")
     monkeypatch.setattr(search, "MODELS", path)
@@ -371,7 +371,7 @@ def test_ease_is_judged_by_the_relevant_rows_whatever_it_takes_for_a_positive(ru
         values = trial.user_attrs["values"]
         model = Ease(features.spec, EaseConfig(l2=values["models.ease.l2"], positive_rating=values[POSITIVE]))
         model.fit(features)
-        # On the scale from 0.5 to 5 these are the rows rated at least 4.
+        # On the scale from 0.5 to 5, rows with a rating of at least 4 are relevant.
         found = ndcgs(features, model, params.train)[0].mean()
         assert trial.value == pytest.approx(-found, abs=1e-6)
     assert len({trial.user_attrs["values"][POSITIVE] for trial in trials()}) > 1

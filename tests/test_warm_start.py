@@ -1,4 +1,4 @@
-"""Warm start as its user runs it: a commit with a model, then more ratings to train on."""
+"""Warm start: a commit with a model, and then more ratings for training."""
 
 import json
 import shlex
@@ -16,7 +16,7 @@ MORE = {"preprocess.validation_fraction": 0.05, "preprocess.test_fraction": 0.05
 
 
 def run(project: Project, stage: str, fails: bool = False) -> str:
-    """One stage, without DVC, by its command in dvc.yaml."""
+    """Run one stage by its command in dvc.yaml, without DVC."""
     stages = yaml.safe_load((project.path / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     return project.run(*shlex.split(stages[stage]["cmd"]), fails=fails)
 
@@ -27,7 +27,7 @@ def weights(project: Project) -> bytes:
 
 @pytest.fixture(scope="module")
 def warm(session_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """After `dvc repro` with 90 % of the ratings for training, on from the commit with 80 %."""
+    """Run `dvc repro` with 90 % of the ratings for training, as a warm start from the commit with 80 %."""
     project = session_project.copy(tmp_path_factory.mktemp("warm") / "repo")
     commit = project.run("git", "rev-parse", "HEAD").strip()
     project.set(MORE | {"train.warm_start_from": commit})

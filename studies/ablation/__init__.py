@@ -1,1 +1,1 @@
-"""What each ingredient of Wide & Deep gives, measured on validation rows."""
+"""The contribution of each ingredient of Wide & Deep, measured on validation rows."""

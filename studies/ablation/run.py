@@ -1,7 +1,10 @@
-"""`widedeep ablation`: the preset of a data set against the same with one change at a time, on validation rows.
+"""Run `widedeep ablation`: compare a preset with variants that make one change each, on validation rows.
 
-Each variant of variants.yaml is trained with several seeds on the training rows, with early stopping, and judged on the
-validation rows at its best epoch. Both sides of a comparison are equally optimistic. Test rows are not read.
+Each variant of variants.yaml is trained with several seeds on the training rows, with early stopping. It is judged on
+the validation rows at its best epoch. The best epoch makes all results too good, but equally so for preset and variant.
+Test rows are not read.
+
+Notation: U users, R resamples.
 """
 
 import tempfile
@@ -12,10 +15,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from numpy.typing import NDArray
 
-from studies.tuning.presets import load_preset, preset_file
+from studies.tuning.presets import load_preset, preset_file, read_assignments
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import UserError
 from widedeep.evaluation.bootstrap import Bootstrap, Terms, verdict
@@ -31,11 +33,11 @@ from widedeep.training.losses import ndcg
 from widedeep.training.tasks import RankingTask
 
 ROOT = Path(__file__).resolve().parents[2]
-PLACES = 10
+PLACES = 10  # length of the lists
 
 
 def squared_errors(features: FeatureSet, model: Model) -> NDArray[np.float64]:
-    """Sums of squared errors and numbers of rows of each user of the validation rows, frozen: (2, U)."""
+    """Compute the sum of squared errors and the number of rows of each user, on frozen validation rows: (2, U)."""
     rows = features.frozen(features.splits[VALIDATION])
     predicted = predict({"model": model}, features, rows)["model"]
     error = (predicted - rows.rating).double().square().numpy()
@@ -44,7 +46,7 @@ def squared_errors(features: FeatureSet, model: Model) -> NDArray[np.float64]:
 
 
 def ndcgs(features: FeatureSet, model: Model, params: TrainParams) -> NDArray[np.float64]:
-    """NDCG at 10 of each user with a positive validation row, and 1: (2, U)."""
+    """Compute the NDCG at 10 of each user with a positive validation row. The second row is 1 for each: (2, U)."""
     positives = RankingTask(params).positive(features.splits[VALIDATION])
     user = positives.user.unique()
     columns = positives.item, positives.rating, positives.timestamp
@@ -55,8 +57,13 @@ def ndcgs(features: FeatureSet, model: Model, params: TrainParams) -> NDArray[np
     return np.stack([values, np.ones_like(values)])
 
 
-def measured(features: FeatureSet, recipe: Recipe, seeds: int) -> tuple[NDArray[np.float64], float, float]:
-    """Sums by user of each seed (seeds, 2, U), seconds of training per seed, and best epoch on average."""
+def measure(features: FeatureSet, recipe: Recipe, seeds: int) -> tuple[NDArray[np.float64], float, float]:
+    """Train with several seeds, and judge each model.
+
+    Returns
+    -------
+    The sums by user for each seed (seeds, 2, U), the mean seconds of a training, and the mean best epoch.
+    """
     sums, seconds, epochs = [], 0.0, 0
     for seed in range(seeds):
         start = time.perf_counter()
@@ -70,23 +77,30 @@ def measured(features: FeatureSet, recipe: Recipe, seeds: int) -> tuple[NDArray[
 
 
 def statistic(sums: NDArray[np.float64], bootstrap: Bootstrap, rating: bool) -> NDArray[np.float64]:
-    """Mean over seeds of RMSE or of mean NDCG, of the data and of each resample: (1 + R,)."""
+    """Average RMSE (`rating`) or NDCG over the seeds, for the data and for each resample: (seeds, 2, U) -> (1 + R,)."""
     of_seeds = [bootstrap.ratios([Terms(above, below, root=rating)])[0] for above, below in sums]
     values: NDArray[np.float64] = np.mean(of_seeds, axis=0)
     return values
 
 
 def ablate(features: FeatureSet, preset: Params, variants: Mapping[str, Mapping[str, Any]], seeds: int) -> pd.DataFrame:
-    """A row per variant, the preset first: its value, the difference to the preset with its interval, the verdict.
+    """Measure the preset and each variant.
 
-    variants: by name, values by the name of the parameter, as in `dvc exp run -S`.
+    Parameters
+    ----------
+    variants : the changes of each variant, by its name. A change is the value of a parameter, by its dotted name.
+
+    Returns
+    -------
+    DataFrame with a row per variant, the preset first: the value of the metric, the difference from the preset, the
+    95 % interval of the difference (low, high), the verdict, the mean best epoch, and the mean seconds of a training.
     """
     bootstrap, rating = Bootstrap(), preset.train.objective == "rating"
     rows: list[dict[str, Any]] = []
     base: NDArray[np.float64] | None = None
     for name, changes in {"preset": {}, **variants}.items():
         variant = changed(preset, nested(changes), f"variant {name}")
-        sums, seconds, epochs = measured(features, variant.recipe, seeds)
+        sums, seconds, epochs = measure(features, variant.recipe, seeds)
         values = statistic(sums, bootstrap, rating)
         base = values if base is None else base
         difference = bootstrap.estimate(values - base, int(sums[0, 1].sum()))
@@ -111,23 +125,24 @@ def run(dataset: str, split: str, objective: str, folder: Path, out: Path, seeds
 
     Parameters
     ----------
-    folder : of stage featurize, with validation rows
-    changes : `key=value` as in `dvc exp run -S`, for the preset and all variants
+    dataset, split, objective : the preset
+    folder : folder of stage featurize, with validation rows
+    changes : `section.key=value` as in `dvc exp run -S`, for the preset and for all variants
 
     Raises
     ------
     UserError
-        There is no such preset, there are no variants for the objective, or there are no validation rows.
+        There is no such preset, there are no variants for the objective, there are no validation rows, or a change is
+        impossible.
     """
     preset = load_preset(preset_file(dataset), split, objective)
     if preset is None:
         raise UserError(f"There is no preset for {dataset} {split} {objective}.")
-    overrides = {key: yaml.safe_load(value) for key, _, value in (text.partition("=") for text in changes)}
-    changed_too = merged(preset, nested({"train.objective": objective} | overrides))
-    params = changed(load_params(ROOT / "params.yaml"), changed_too, "preset and --set")
+    overrides = nested({"train.objective": objective} | read_assignments(changes))
+    params = changed(load_params(ROOT / "params.yaml"), merged(preset, overrides), "preset and --set")
     variants = read_yaml(Path(__file__).with_name("variants.yaml"))
     if objective not in variants:
-        raise UserError(f"There are variants for {' and '.join(variants)} only. Got '{objective}' instead.")
+        raise UserError(f"OBJECTIVE must be {' or '.join(variants)}. Got '{objective}' instead.")
     features = load_features(folder, TRAIN, VALIDATION)
     if not len(features.splits[VALIDATION]):
         raise UserError(f"{folder} has no validation rows. Set preprocess.validation_fraction above 0.")

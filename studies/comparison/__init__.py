@@ -1,1 +1,1 @@
-"""The model family, trained and judged on the same rows."""
+"""The comparison of all models, trained and judged on the same rows."""

@@ -1,4 +1,4 @@
-"""Compare the judged models: a table with intervals, and which differences from Wide & Deep are real."""
+"""Compare the judged models: make a table of metrics with intervals, and test the differences from Wide & Deep."""
 
 import argparse
 from collections import Counter
@@ -14,6 +14,7 @@ from widedeep.columns import USER_ID
 from widedeep.errors import UserError, exit_on_user_error
 from widedeep.evaluation.bootstrap import BETTER, NO_EVIDENCE, WORSE, Bootstrap, verdict
 from widedeep.evaluation.metrics import LOWER, METRICS, SQUARED_ERROR, N, stored_terms
+from widedeep.evaluation.results import DECIMALS
 from widedeep.files import read_json, replacing
 from widedeep.params import load_params
 from widedeep.report.charts import Axis, Point, Row, Series, dot_chart, sheet
@@ -23,7 +24,6 @@ from widedeep.report.text import PERCENT, count, interval, markdown_table, numbe
 
 REFERENCE = "wide_deep"
 RMSE = "rmse"
-DECIMALS = 6
 COLUMNS = (
     *("model", "knowledge", "metric", "value", "low", "high", "n"),
     *("minus_wide_deep", "minus_low", "minus_high", "verdict"),
@@ -38,8 +38,8 @@ LOOKS = {
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m studies.comparison.compare", description=__doc__)
-    parser.add_argument("--params", required=True, type=Path)
-    parser.add_argument("--models", required=True, type=Path, help="folder of studies.comparison.model")
+    parser.add_argument("--params", required=True, type=Path, help="file of parameters")
+    parser.add_argument("--models", required=True, type=Path, help="folder that studies.comparison.model wrote")
     parser.add_argument("--out", required=True, type=Path, help="folder for results.csv, results.md and results.svg")
     args = parser.parse_args(arguments)
 
@@ -61,18 +61,20 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def compare(tables: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> pd.DataFrame:
-    """Each metric of each model with its 95 % interval, and the difference from that of `REFERENCE`, on the same users.
+    """Estimate each metric of each model, and its paired difference from the metric of `REFERENCE`.
 
     Parameters
     ----------
-    tables : by model, a row per test user: user_id, n (rows), `<knowledge>_squared_error` (sums) and
-        `<knowledge>_ndcg_at_<k>`, empty for users without a relevant item; a model that does not rank lacks the latter
+    tables : a table per model, with a row per test user: user_id, n (number of rows), `<knowledge>_squared_error`
+        (sums), and `<knowledge>_ndcg_at_<k>` (empty for a user without a relevant item). A model that does not rank has
+        no NDCG.
 
     Returns
     -------
-    DataFrame [model, knowledge, metric, value, low, high, n, minus_wide_deep, minus_low, minus_high, verdict], by
-    metric and then best first. n: test ratings of an RMSE, users of an NDCG. verdict: better or worse where the
-    interval of the difference is without 0, else no evidence; nothing in the rows of `REFERENCE`.
+    DataFrame [model, knowledge, metric, value, low, high, n, minus_wide_deep, minus_low, minus_high, verdict], ordered
+    by metric and then from best to worst. Intervals are 95 %. n is the number of test ratings for RMSE, and of users
+    for NDCG. The verdict is better or worse if the interval of the difference does not hold 0, otherwise no evidence.
+    It is empty for `REFERENCE`.
 
     Raises
     ------
@@ -80,7 +82,7 @@ def compare(tables: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> pd.Data
         `REFERENCE` is missing, or a model was judged on other users or rows.
     """
     if REFERENCE not in tables:
-        raise UserError(f"There is no result of {REFERENCE}, with which all are compared. `make models` makes it.")
+        raise UserError(f"There is no result of {REFERENCE}, the reference. Run `make models` to make it.")
     reference = tables[REFERENCE]
     rows = []
     for column in reference.columns.drop([USER_ID, N]):
@@ -92,7 +94,9 @@ def compare(tables: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> pd.Data
             if column in table:
                 same = table[[USER_ID, N]].equals(reference[[USER_ID, N]])
                 if not same or not table[column].isna().equals(reference[column].isna()):
-                    raise UserError(f"{model} was judged on other rows than {REFERENCE}. `make models` judges it anew.")
+                    raise UserError(
+                        f"{model} and {REFERENCE} were judged on different rows. Run `make models` to judge them again."
+                    )
                 statistics[model] = statistic(table, knowledge, metric, bootstrap)
         estimates = []
         for model, (values, n) in statistics.items():
@@ -113,7 +117,7 @@ def compare(tables: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> pd.Data
 def statistic(
     table: pd.DataFrame, knowledge: str, metric: str, bootstrap: Bootstrap
 ) -> tuple[NDArray[np.float64], int]:
-    """A metric of the data and of each resample of users, (1 + R,), and how many rows or users it rests on."""
+    """Compute a metric on the data and on each of R resamples of users: (1 + R,). Return its n too."""
     stored = stored_terms(table, f"{METRICS[metric.partition('_at_')[0]].task}.{knowledge}.{metric}")
     assert stored is not None, "the column is in the table"
     _, terms = stored
@@ -121,7 +125,7 @@ def statistic(
 
 
 def render_table(results: pd.DataFrame, dataset: str) -> str:
-    """Two Markdown tables, each with a row per model: the metrics, and the differences from `REFERENCE`."""
+    """Render two Markdown tables with a row per model: the metrics, and the differences from `REFERENCE`."""
     metrics = list(results.groupby(["metric", "knowledge"], sort=False))
     order = list(dict.fromkeys(results["model"]))
     by_model = [part.set_index("model") for _, part in metrics]
@@ -149,12 +153,13 @@ def render_table(results: pd.DataFrame, dataset: str) -> str:
 
 
 def heading(metric: str) -> str:
+    """Return a short name for a metric: "RMSE", "NDCG@10"."""
     name, _, k = metric.partition("_at_")
     return f"{name.upper()}@{k}" if k else name.upper()
 
 
 def draw(results: pd.DataFrame) -> str:
-    """A chart per metric: the difference of each model from `REFERENCE`, under a title that says what it shows."""
+    """Draw a chart per metric with the difference of each model from `REFERENCE`. Its title states the finding."""
     charts = []
     for (metric, knowledge), table in results.groupby(["metric", "knowledge"], sort=False):
         name = heading(metric)
@@ -169,7 +174,7 @@ def draw(results: pd.DataFrame) -> str:
 
 
 def finding(verdicts: Iterable[str]) -> str:
-    """How many models are worse and better than `REFERENCE`; of the others there is no evidence."""
+    """Count the models that are worse and that are better than `REFERENCE`. For the others there is no evidence."""
     counts = Counter(verdicts)
     others = counts.total() - counts[""]
     return f"{counts[WORSE]} of {others} worse than {MODEL_LABELS[REFERENCE]}, {counts[BETTER]} better"

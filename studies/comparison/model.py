@@ -1,4 +1,4 @@
-"""Train one model of the family on the shared features and judge it on the test rows."""
+"""Train one model on the features of the pipeline, and judge it on the test rows."""
 
 import argparse
 import time
@@ -22,10 +22,10 @@ from widedeep.training.fit import fit
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m studies.comparison.model", description=__doc__)
-    parser.add_argument("model", choices=list(ENTRIES), metavar="MODEL", help="as train.model")
-    parser.add_argument("--params", required=True, type=Path)
-    parser.add_argument("--changes", required=True, type=Path, help="what each model sets in place of params.yaml")
-    parser.add_argument("--features", required=True, type=Path)
+    parser.add_argument("model", choices=list(ENTRIES), metavar="MODEL", help="a value of train.model")
+    parser.add_argument("--params", required=True, type=Path, help="file of parameters")
+    parser.add_argument("--changes", required=True, type=Path, help="file with the parameters that each model changes")
+    parser.add_argument("--features", required=True, type=Path, help="folder of stage featurize")
     parser.add_argument("--out", required=True, type=Path, help="folder for MODEL.csv and MODEL.json")
     args = parser.parse_args(arguments)
 
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
             seconds = time.perf_counter() - start
         features = load_features(args.features, TRAIN, VALIDATION, TEST)
         per_user = evaluate(features, trained.model, params.recipe.architecture, params.evaluate).per_user
-        per_user = per_user.dropna(axis=1, how="all")  # rankings, where no user has a relevant item
+        per_user = per_user.dropna(axis=1, how="all")  # ranking metrics, if no user has a relevant item
         kept = [USER_ID, N, *(f"{knowledge}_{SQUARED_ERROR}" for knowledge in knowledges(features))]
         ndcg = f"{FROZEN}_ndcg_at_{list_length(params.evaluate.ks)}"
         if args.model not in UNRANKED and ndcg in per_user:
@@ -56,12 +56,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def load_model(path: Path, model: str) -> dict[str, Any]:
-    """What the file sets for the model, as sections of params.yaml: {} for a model that it does not name.
+    """Read the parameters that the file changes for a model, as sections of params.yaml. Without any, return {}.
 
     Raises
     ------
     UserError
-        The file is not readable YAML, or has a section for a model that there is not.
+        The file is not readable YAML, or it names an unknown model.
     """
     changes = read_yaml(path)
     for name, sections in changes.items():
@@ -74,12 +74,12 @@ def load_model(path: Path, model: str) -> dict[str, Any]:
 
 
 def with_model(params: Params, path: Path, model: str) -> Params:
-    """The parameters with the model, and with what the file sets for it.
+    """Return the parameters with this model, and with the changes that the file makes for it.
 
     Raises
     ------
     UserError
-        As `load_model`; or the file sets an unknown key or an impossible value.
+        `load_model` does, or the file sets an unknown key or an impossible value.
     """
     return changed(params, merged(load_model(path, model), {"train": {"model": model}}), f"{path}, {model}")
 

@@ -1,1 +1,1 @@
-"""What to do about drift, measured: a prequential evaluation of policies on the time line."""
+"""The study of policies against drift: a prequential evaluation on the time line."""

@@ -1,8 +1,8 @@
-"""A prequential evaluation: models meet a window of ratings that they have not seen, are scored, and may then learn.
+"""A prequential evaluation: models predict a window of ratings that they have not seen, and may then learn from it.
 
-Three policies share the model of the initial part. `stale` leaves it as it is. `retrain` trains a new one from scratch
-on all earlier ratings. `warm_start` grows its last model and trains it on the ratings of the last window. All see live
-histories (the feature store); what differs is the weights and the vocabularies.
+The three policies begin with the same model of the initial part. `stale` leaves it as it is. For each window, `retrain`
+trains a new model from scratch on all earlier ratings, and `warm_start` grows its last model and trains it on the
+ratings of the last window. All policies see live histories. They differ in weights and vocabularies only.
 """
 
 import time
@@ -29,16 +29,20 @@ from widedeep.training.fit import fit
 from widedeep.training.grow import grow, new_rows
 
 STALE, RETRAIN, WARM_START = "stale", "retrain", "warm_start"
-PLACES = 10
+PLACES = 10  # length of the lists
 
 Part = Annotated[Float, Gt(0), Lt(1)]
 
 
 class Policies(Section):
-    """policies.yaml.
+    """The settings in policies.yaml.
 
-    params: what all policies set in place of values of params.yaml. warm_start: what that policy sets in place of
-    these. replay: the share of the earlier ratings that it learns again.
+    params : values that replace those of params.yaml, for all policies
+    initial : share of the ratings before the first window
+    windows : number of windows
+    validation : share of the initial part that validates the number of epochs
+    warm_start : values that replace those of params, for the policy warm_start
+    replay : share of the earlier ratings that warm_start learns again
     """
 
     params: dict[str, Any]
@@ -50,8 +54,11 @@ class Policies(Section):
 
 
 class Judged(NamedTuple):
-    """What a policy did in a window: sums by user of the errors and the rankings, as `evaluate` gives them, and the
-    seconds of training that made its model."""
+    """The results of a policy in a window.
+
+    per_user : errors and ranking metrics by user, as in `widedeep.evaluation.judge`
+    seconds : seconds of training that made the model
+    """
 
     window: int
     policy: str
@@ -60,7 +67,11 @@ class Judged(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """Errors by user of the model that is trained on all before a window, on the rows of another."""
+    """The errors by user of a model of `retrain` in a window.
+
+    trained_before : the model was trained on all ratings before this window
+    window : the window of the predicted ratings
+    """
 
     trained_before: int
     window: int
@@ -68,12 +79,12 @@ class Scored(NamedTuple):
 
 
 def load_policies(path: Path, params: Params) -> tuple[Policies, Params, Recipe]:
-    """The policies, the parameters that all have, and how `warm_start` trains.
+    """Read the policies, the parameters of all policies, and the recipe of `warm_start`.
 
     Raises
     ------
     UserError
-        The file is not readable YAML, or a key is unknown, missing or impossible.
+        The file is not readable YAML, or a key is unknown or missing, or a value is impossible.
     """
     policies = checked(Policies, read_yaml(path), str(path))
     params = changed(params, policies.params, f"{path}, params")
@@ -81,65 +92,73 @@ def load_policies(path: Path, params: Params) -> tuple[Policies, Params, Recipe]
 
 
 def prequential(stream: Stream, params: Params, policies: Policies, warm: Recipe) -> Iterator[Judged | Scored]:
-    """Judge every policy in every window; and score every model of `retrain` on its own and all later windows.
+    """Judge every policy in every window. Score every model of `retrain` on its own window and all later ones.
 
-    The epochs of `retrain` are those at which the rating of the last `policies.validation` of the initial part was
-    predicted best, trained on what is before. There is nothing to validate on later: the freshest ratings train.
+    The number of epochs of `retrain` is chosen once, on the last share `policies.validation` of the initial part. Later
+    trainings have no validation rows, so that the latest ratings are used for training.
     """
     first = int(stream.starts[0])
     choice = moment(stream, first, params.featurize, validation=policies.validation)
-    epochs = trained(choice.training, params.recipe).epochs
+    epochs = train(choice.training, params.recipe).epochs
     recipe = params.recipe.with_train(epochs=epochs)
     about = recipe.architecture
     print(f"epochs of {RETRAIN}: {epochs}", flush=True)
 
     judging = params.evaluate.model_copy(update={"ks": (PLACES,)})
     known = moment(stream, first, params.featurize)
-    initial = last = trained(known.training, recipe)
+    initial = last = train(known.training, recipe)
     spec = known.features.spec
     for window, start in enumerate(stream.starts.tolist(), 1):
         fresh = known
         newest = initial
         if window > 1:
             fresh = moment(stream, start, params.featurize)
-            newest = trained(fresh.training, recipe)
+            newest = train(fresh.training, recipe)
             grown = moment(stream, start, params.featurize, known.vocabulary)
             since = int(stream.starts[window - 2]) - 1
-            last = warmed(last.model, known, grown, since, warm, policies.replay)
+            last = update(last.model, known, grown, since, warm, policies.replay)
             known = grown
-        yield from scores(fresh, newest.model, window, len(stream.starts))
+        yield from score(fresh, newest.model, window, len(stream.starts))
         stale = seen_by(known.rows(window), spec)
-        yield judged(window, STALE, stale, initial.model, initial.seconds if window == 1 else 0, about, judging)
-        yield judged(window, RETRAIN, fresh.rows(window), newest.model, newest.seconds, about, judging)
-        yield judged(window, WARM_START, known.rows(window), last.model, last.seconds, about, judging)
+        yield judge(window, STALE, stale, initial.model, initial.seconds if window == 1 else 0, about, judging)
+        yield judge(window, RETRAIN, fresh.rows(window), newest.model, newest.seconds, about, judging)
+        yield judge(window, WARM_START, known.rows(window), last.model, last.seconds, about, judging)
 
 
 class Trained(NamedTuple):
+    """A trained model.
+
+    epochs : number of epochs after which it was best; without validation rows, all epochs
+    seconds : seconds of training
+    """
+
     model: Model
     epochs: int
     seconds: float
 
 
-def trained(features: FeatureSet, recipe: Recipe, start: Model | None = None) -> Trained:
-    """A model, the number of epochs after which it was best (without validation: all), and the seconds it took."""
+def train(features: FeatureSet, recipe: Recipe, start: Model | None = None) -> Trained:
+    """Train a new model, or train the model `start` further."""
     with TemporaryDirectory(prefix="widedeep-") as checkpoints:
         begin = time.perf_counter()
         done = fit(features, recipe, Path(checkpoints), start=start)
         return Trained(done.model, done.epoch + 1, time.perf_counter() - begin)
 
 
-def warmed(model: Model, before: Moment, after: Moment, since: int, recipe: Recipe, replay: float) -> Trained:
-    """The model after it has grown and learnt the ratings later than `since`, with a share `replay` of the
-    earlier ones. Growing counts among its seconds."""
+def update(model: Model, before: Moment, after: Moment, since: int, recipe: Recipe, replay: float) -> Trained:
+    """Grow a model, and train it on the ratings later than `since` and on a share `replay` of the earlier ones.
+
+    The seconds include those of growing.
+    """
     begin = time.perf_counter()
     grown = grow(model, before.vocabulary, after.training)
     rows = new_rows(after.training, since, replay, recipe.train.seed)
     seconds = time.perf_counter() - begin
-    done = trained(rows, recipe, grown)
+    done = train(rows, recipe, grown)
     return done._replace(seconds=done.seconds + seconds)
 
 
-def judged(
+def judge(
     window: int,
     policy: str,
     features: FeatureSet,
@@ -148,13 +167,14 @@ def judged(
     about: Architecture,
     params: EvaluateParams,
 ) -> Judged:
+    """Judge a model on the test rows of a window."""
     per_user = evaluate(features, model, about, params).per_user
     print(f"window {window}, {policy}: {seconds:.1f} s", flush=True)
     return Judged(window, policy, per_user, seconds)
 
 
-def scores(at: Moment, model: Model, trained_before: int, windows: int) -> Iterator[Scored]:
-    """Errors on every window from `trained_before` on, with live histories, clipped to the rating scale."""
+def score(at: Moment, model: Model, trained_before: int, windows: int) -> Iterator[Scored]:
+    """Score a model on every window from `trained_before` on, with live histories."""
     rows = at.features.splits[TEST]
     predicted = predict({"model": model}, at.features, rows)["model"].double()
     user = external(at.features.names.user_ids, rows.user.numpy()).to_numpy(zero_copy_only=False)

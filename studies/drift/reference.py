@@ -1,6 +1,6 @@
-"""River's matrix factorization on the same stream: it learns from every single rating as soon as it has predicted it.
+"""River's matrix factorization on the same stream. It predicts each rating and then learns from it at once.
 
-Montiel et al., "River: machine learning for streaming data in Python", JMLR 2021. The settings are those of River's own
+See Montiel et al., "River: machine learning for streaming data in Python", JMLR 2021. The settings are those of River's
 tutorial on MovieLens 100K, "From batch to online: recommender systems".
 """
 
@@ -22,6 +22,7 @@ RIVER = "river"
 
 
 def biased_mf() -> reco.BiasedMF:
+    """Make an untrained model."""
     return reco.BiasedMF(
         n_factors=10,
         bias_optimizer=optim.SGD(0.025),
@@ -34,8 +35,11 @@ def biased_mf() -> reco.BiasedMF:
 
 
 def one_pass(stream: Stream) -> Iterator[Judged]:
-    """Predict each rating, clipped to the scale, then learn it: the initial part (window 0), then window by window. The
-    seconds of a window are those of the ratings learnt since the window before."""
+    """Predict each rating and then learn from it. Yield the results of the initial part (window 0) and of each window.
+
+    Predictions are clipped to the rating scale. The seconds of a window are those of the window before, whose ratings
+    the model has learnt by then.
+    """
     low, high = stream.tables.about.rating_scale
     ratings = stream.tables.ratings
     user, item, rating, timestamp = (ratings[name].to_numpy() for name in (USER, ITEM, RATING, TIMESTAMP))
@@ -46,14 +50,14 @@ def one_pass(stream: Stream) -> Iterator[Judged]:
     for number in range(len(stream.starts) + 1):
         own = window == number
         start = time.perf_counter()
-        predicted = np.array([*_learnt(model, user[own], item[own], rating[own])]).clip(low, high)
+        predicted = np.array([*_predict_and_learn(model, user[own], item[own], rating[own])]).clip(low, high)
         errors = per_user_errors(ids[user[own]], rating[own], predicted)
         names = {name: f"{ONLINE}_{name}" for name in (SQUARED_ERROR, ABSOLUTE_ERROR)}
         yield Judged(number, RIVER, errors.rename(columns=names), seconds)
         seconds = time.perf_counter() - start
 
 
-def _learnt(
+def _predict_and_learn(
     model: reco.BiasedMF, user: NDArray[np.int64], item: NDArray[np.int64], rating: NDArray[np.float32]
 ) -> Iterator[float]:
     for one, other, value in zip(user.tolist(), item.tolist(), rating.tolist(), strict=True):

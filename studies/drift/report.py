@@ -1,4 +1,6 @@
-"""The results in words, Markdown tables and a picture."""
+"""Show the results as sentences, Markdown tables and a picture."""
+
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -6,39 +8,39 @@ from studies.comparison.compare import heading
 from studies.drift.policies import RETRAIN, STALE, WARM_START
 from studies.drift.reference import RIVER
 from studies.drift.results import NDCG, PAIRS, POLICIES, RMSE, Pair, Results
-from widedeep.evaluation.bootstrap import NO_EVIDENCE, verdict
+from widedeep.evaluation.bootstrap import NO_EVIDENCE, Estimate, verdict
 from widedeep.report import policies
-from widedeep.report.charts import Axis, Line, Point, Row, dot_chart, line_chart, sheet
+from widedeep.report.charts import Axis, Point, Row, dot_chart, line_chart, sheet
 from widedeep.report.text import count, interval, markdown_table, number, percent
 
 LOOKS = {policy: policies.POLICIES[policy] for policy in POLICIES}
-COST, LOSS = 0.2, 0.01  # the most that warm_start should cost and lose, as shares of retrain's seconds and RMSE
+COST, LOSS = 0.2, 0.01  # limits for the cost and the loss of warm_start, as shares of retrain's seconds and RMSE
 
 
 def render(results: Results, matrix: pd.DataFrame) -> str:
-    """results.md: what the data say, then the tables."""
+    """Render results.md: the answers, then the tables."""
     table, whole = results.by_window, results.whole
     later = table[table["window"] > 1]
     rows = count(results.overall[RMSE].values[RETRAIN].n)
     parts = [
         f"Windows 2 to {table['window'].max()} of {table['dataset'][0]}: {rows} ratings from "
-        f"{later['start'].min()[:10]} to {later['end'].max()[:10]}, each scored before any model has learnt it.",
+        f"{later['start'].min()[:10]} to {later['end'].max()[:10]}. Each rating is scored before any model learns it.",
         "\n".join(f"- {answer}" for answer in answers(results)),
         _overall(results),
         "Differences on the same rows:",
         _differences(results),
-        "By window (in the first, all but River have the model of the initial part):",
+        "By window. In window 1, all policies but River have the model of the initial part:",
         _by_window(table),
-        "RMSE of the model that is trained from scratch on all before one window, on this and each later one:",
+        "RMSE of models that are trained from scratch on all ratings before a window, on this window and later ones:",
         _matrix(matrix),
-        f"{LOOKS[RIVER].label} over the whole stream of {count(whole.n)} ratings, from the first on: RMSE "
+        f"{LOOKS[RIVER].label} over the whole stream of {count(whole.n)} ratings, beginning with the first: RMSE "
         f"{interval(whole.value, whole.low, whole.high)}.",
     ]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
 def answers(results: Results) -> list[str]:
-    """Cost and loss of warm_start against what they should be at most, and whether it pays to learn at all."""
+    """Compare cost and loss of warm_start with their limits, and the policies with each other."""
     rmse = results.overall[RMSE].values
     loss = rmse[WARM_START].value / rmse[RETRAIN].value - 1
     return [
@@ -50,7 +52,7 @@ def answers(results: Results) -> list[str]:
 
 
 def cost_finding(results: Results) -> str:
-    """What an update costs, as the title of a picture."""
+    """State the cost of an update, as the title of a picture."""
     return f"Warm start takes {percent(_cost(results))} of the training seconds of retrain"
 
 
@@ -75,8 +77,7 @@ def _met(met: bool) -> str:
 def _overall(results: Results) -> str:
     rows = []
     for policy in POLICIES:
-        found = [estimates.values.get(policy) for estimates in results.overall.values()]
-        cells = ["" if one is None else interval(one.value, one.low, one.high) for one in found]
+        cells = _cells(estimates.values.get(policy) for estimates in results.overall.values())
         seconds = results.seconds[policy]
         cost = "" if policy == RIVER else percent(seconds / results.seconds[RETRAIN])
         rows.append([LOOKS[policy].label, *cells, number(seconds, 1), cost])
@@ -86,10 +87,13 @@ def _overall(results: Results) -> str:
 def _differences(results: Results) -> str:
     rows = []
     for pair in PAIRS:
-        found = [estimates.differences.get(pair) for estimates in results.overall.values()]
-        cells = ["" if one is None else interval(one.value, one.low, one.high) for one in found]
+        cells = _cells(estimates.differences.get(pair) for estimates in results.overall.values())
         rows.append([f"{LOOKS[pair[0]].label} minus {LOOKS[pair[1]].label}", *cells])
     return markdown_table(["", *map(_name, results.overall)], rows)
+
+
+def _cells(found: Iterable[Estimate | None]) -> list[str]:
+    return ["" if one is None else interval(one.value, one.low, one.high) for one in found]
 
 
 def _by_window(table: pd.DataFrame) -> str:
@@ -116,8 +120,10 @@ def _name(metric: str) -> str:
 
 
 def draw(results: Results) -> str:
-    """RMSE by window, how far it is from that of `retrain`, the NDCG by window, and what the updates cost, each under a
-    title that says what it shows."""
+    """Draw four charts: RMSE by window, RMSE minus that of `retrain`, NDCG by window, and the cost of the updates.
+
+    The title of each chart states its finding.
+    """
     table = results.by_window
     span = f"{table['start'].min()[:10]} to {table['end'].max()[:10]}"
     windows = Axis(f"window of the time line, {span}", [(float(at), str(at)) for at in table["window"].unique()])
@@ -131,7 +137,7 @@ def draw(results: Results) -> str:
     ):
         if metric in results.overall:
             title = _compared(results, metric, pair)
-            lines = _lines(source[source["metric"] == metric])
+            lines = policies.policy_lines(source[source["metric"] == metric])
             charts.append((title, line_chart(lines, windows, Axis(label), title, whiskers=True)))
     rows = [
         Row(LOOKS[policy].label, number(seconds, 1), [Point(LOOKS[policy], seconds, seconds, seconds)])
@@ -141,11 +147,3 @@ def draw(results: Results) -> str:
     axis = Axis("seconds of training, windows after the first")
     charts.append((cost_finding(results), dot_chart(rows, axis, "seconds", cost_finding(results), [0])))
     return sheet(charts, list(LOOKS.values()))
-
-
-def _lines(table: pd.DataFrame) -> list[Line]:
-    lines = []
-    for policy, part in table.groupby("policy", sort=False):
-        points = [Point(LOOKS[str(policy)], *row) for row in part[["value", "low", "high"]].to_numpy()]
-        lines.append(Line(part["window"].astype(float).tolist(), points))
-    return lines

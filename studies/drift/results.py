@@ -1,4 +1,4 @@
-"""What the policies did, as tables: each metric by window and over all updates, with intervals and differences."""
+"""The results of the policies: each metric by window and over all updates, with intervals and differences."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from studies.drift.policies import RETRAIN, STALE, WARM_START, Judged, Scored
 from studies.drift.reference import RIVER
@@ -15,25 +14,29 @@ from widedeep.columns import FROZEN, ONLINE, TIMESTAMP, USER_ID
 from widedeep.evaluation.bootstrap import Bootstrap, Estimate, Terms
 from widedeep.evaluation.metrics import ABSOLUTE_ERROR, SQUARED_ERROR, N
 from widedeep.evaluation.rating import rating_metrics
+from widedeep.evaluation.results import DECIMALS
 
 POLICIES = (STALE, RETRAIN, WARM_START, RIVER)
 PAIRS = ((WARM_START, RETRAIN), (STALE, RETRAIN), (WARM_START, STALE), (WARM_START, RIVER))
 RMSE, MAE, FROZEN_RMSE, NDCG = "rmse", "mae", "frozen_rmse", "ndcg_at_10"
-# By metric the column of `Judged.per_user` that it sums: of errors over rows, of rankings over users.
+# The column of `Judged.per_user` that each metric sums up: errors over rows, ranking metrics over users.
 METRICS = {
     RMSE: f"{ONLINE}_{SQUARED_ERROR}",
     MAE: f"{ONLINE}_{ABSOLUTE_ERROR}",
     FROZEN_RMSE: f"{FROZEN}_{SQUARED_ERROR}",
     NDCG: f"{FROZEN}_{NDCG}",
 }
-DECIMALS = 6
 
 Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Estimates:
-    """Of one metric: by policy; and by pair of policies the first minus the second, on the same rows."""
+    """The estimates of one metric.
+
+    values : by policy
+    differences : by pair of policies, the first minus the second on the same rows
+    """
 
     values: Mapping[str, Estimate]
     differences: Mapping[Pair, Estimate]
@@ -41,9 +44,13 @@ class Estimates:
 
 @dataclass(frozen=True)
 class Results:
-    """by_window: results.csv. overall: by metric, over the windows after the first, in which the policies still have
-    the same model. seconds: of training, by policy, for these windows. whole: the RMSE of River from the first rating
-    to the last."""
+    """The results of all policies.
+
+    by_window : results.csv
+    overall : estimates by metric over the windows after the first (in the first, all policies have the same model)
+    seconds : seconds of training by policy, for the same windows
+    whole : RMSE of River from the first rating to the last
+    """
 
     by_window: pd.DataFrame
     overall: Mapping[str, Estimates]
@@ -52,14 +59,14 @@ class Results:
 
 
 def results(stream: Stream, judged: Sequence[Judged], bootstrap: Bootstrap) -> Results:
-    """All metrics with the 95 % intervals of a bootstrap over users."""
+    """Estimate all metrics, with the 95 % intervals of a bootstrap over users."""
     sums = sums_by_user(judged)
     whole = sums[(sums["policy"] == RIVER) & (sums["metric"] == RMSE)]
     sums = sums[sums["window"] > 0]
     seconds = pd.Series({(one.window, one.policy): one.seconds for one in judged if one.window})
     dataset, rows = stream.tables.about.dataset, []
     for (window, metric), part in sums.groupby(["window", "metric"], sort=False):
-        found = estimated(part, metric, bootstrap)
+        found = estimate(part, metric, bootstrap)
         for policy, value in found.values.items():
             row = {
                 "dataset": dataset,
@@ -74,15 +81,20 @@ def results(stream: Stream, judged: Sequence[Judged], bootstrap: Bootstrap) -> R
     later = sums[sums["window"] > 1].groupby("metric", sort=False)
     return Results(
         pd.DataFrame(rows).round(DECIMALS),
-        {str(metric): estimated(part, str(metric), bootstrap) for metric, part in later},
+        {str(metric): estimate(part, str(metric), bootstrap) for metric, part in later},
         seconds.drop(1, level=0).groupby(level=1).sum().to_dict(),
-        estimated(whole, RMSE, bootstrap).values[RIVER],
+        estimate(whole, RMSE, bootstrap).values[RIVER],
     )
 
 
 def sums_by_user(judged: Iterable[Judged]) -> pd.DataFrame:
-    """[window, policy, metric, user_id, above, below]: a metric is the sum of `above` over that of `below`, of an RMSE
-    its root."""
+    """Collect the sums by user that make each metric.
+
+    Returns
+    -------
+    DataFrame [window, policy, metric, user_id, above, below]. A metric is the sum of above / the sum of below, and for
+    RMSE the root of this.
+    """
     parts = []
     for one in judged:
         for metric, column in METRICS.items():
@@ -94,8 +106,8 @@ def sums_by_user(judged: Iterable[Judged]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def estimated(sums: pd.DataFrame, metric: str, bootstrap: Bootstrap) -> Estimates:
-    """Of the rows of `sums_by_user` of one metric."""
+def estimate(sums: pd.DataFrame, metric: str, bootstrap: Bootstrap) -> Estimates:
+    """Estimate one metric from its rows of `sums_by_user`."""
     values, below = {}, {}
     for policy, part in sums.groupby("policy", sort=False):
         by_user = part.groupby(USER_ID)[["above", "below"]].sum()
@@ -107,18 +119,14 @@ def estimated(sums: pd.DataFrame, metric: str, bootstrap: Bootstrap) -> Estimate
         if not below[one].equals(below[other]):
             raise ValueError(f"{one} and {other} were not judged on the same rows.")
     n_rows = {policy: int(n.sum()) for policy, n in below.items()}
-
-    def estimate(statistic: NDArray[np.float64], policy: str) -> Estimate:
-        return bootstrap.estimate(statistic, n_rows[policy])
-
     return Estimates(
-        {policy: estimate(values[policy], policy) for policy in POLICIES if policy in values},
-        {(one, other): estimate(values[one] - values[other], one) for one, other in pairs},
+        {policy: bootstrap.estimate(values[policy], n_rows[policy]) for policy in POLICIES if policy in values},
+        {(one, other): bootstrap.estimate(values[one] - values[other], n_rows[one]) for one, other in pairs},
     )
 
 
 def matrix(stream: Stream, scored: Iterable[Scored], bootstrap: Bootstrap) -> pd.DataFrame:
-    """matrix.csv: RMSE of the model of `retrain` that is trained on all before a window, on this and later windows."""
+    """Make matrix.csv: the RMSE of each model of `retrain` on its own window and on all later ones."""
     rows = []
     for one in scored:
         estimate = rating_metrics(one.per_user, bootstrap)[RMSE]
@@ -128,7 +136,7 @@ def matrix(stream: Stream, scored: Iterable[Scored], bootstrap: Bootstrap) -> pd
 
 
 def _bounds(stream: Stream, window: int) -> dict[str, str]:
-    """First second of the window and of the next one, in UTC; of the last window its last second."""
+    """Return the first second of the window and of the next one, in UTC. The last window ends with its last second."""
     ends = [*stream.starts.tolist(), stream.tables.ratings[TIMESTAMP][-1].as_py()]
     start, end = (datetime.fromtimestamp(ends[place], UTC) for place in (window - 1, window))
     return {"start": f"{start:%Y-%m-%dT%H:%M:%SZ}", "end": f"{end:%Y-%m-%dT%H:%M:%SZ}"}

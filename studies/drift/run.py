@@ -1,10 +1,10 @@
-"""Measure what to do about drift: leave the model as it is, train it again, or update it, window by window.
+"""Compare policies against drift, window by window: leave the model as it is, train a new one, or update it.
 
     python -m studies.drift.run --tables data/interim --out studies/drift
     python -m studies.drift.run --dataset ml-1m --source ~/Downloads/ml-1m.zip --out studies/drift/ml-1m
 
-Writes results.csv, matrix.csv, results.md and results.svg. Trains on one thread, one model after the other, so that
-seconds can be compared.
+The results are results.csv, matrix.csv, results.md and results.svg. Models are trained on one thread, one after the
+other, so that their seconds can be compared.
 """
 
 import argparse
@@ -58,12 +58,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def of_tables(folder: Path, policies: Policies) -> Stream:
-    """The stream of a folder of stage preprocess, however it was split. Raises as `Stream.of`."""
+    """Make the stream from a folder of stage preprocess. Its split does not matter. Raises as `Stream.of`."""
     return Stream.of(Tables.load(folder), policies.initial, policies.windows)
 
 
 def of_dataset(name: str, source: str, params: PreprocessParams, policies: Policies) -> Stream:
-    """The stream of a data set, from a place as in download.source. Raises as `fetch`, `build_tables`, `Stream.of`."""
+    """Make the stream from a data set. `source` is a value of download.source.
+
+    Raises as `fetch`, `build_tables` and `Stream.of`.
+    """
     with TemporaryDirectory(prefix="widedeep-") as raw:
         fetch(SOURCES[name], source, Path(raw))
         tables, _ = build_tables(SOURCES[name], Path(raw), params)
@@ -79,14 +82,21 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     data = parser.add_mutually_exclusive_group(required=True)
-    data.add_argument("--tables", type=Path, metavar="FOLDER", help="of stage preprocess")
-    data.add_argument("--dataset", choices=SOURCES, metavar="NAME", help="as download.dataset, in place of --tables")
-    parser.add_argument("--source", default="auto", help="of --dataset, as download.source; default: auto")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
+    data.add_argument("--tables", type=Path, metavar="FOLDER", help="folder of stage preprocess")
+    data.add_argument("--dataset", choices=SOURCES, metavar="NAME", help="a value of download.dataset")
+    parser.add_argument("--source", default="auto", help="a value of download.source for --dataset (default: auto)")
     parser.add_argument(
-        "--policies", type=Path, default=Path("studies/drift/policies.yaml"), help="default: %(default)s"
+        "--params", type=Path, default=Path("params.yaml"), help="file of parameters (default: %(default)s)"
     )
-    parser.add_argument("--rehearse", action="store_true", help="on the initial part only, to choose the policies by")
+    parser.add_argument(
+        "--policies",
+        type=Path,
+        default=Path("studies/drift/policies.yaml"),
+        help="file of policies (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rehearse", action="store_true", help="use the initial part only, to choose the settings of the policies"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     return parser
 

@@ -1,4 +1,4 @@
-"""The time line of a data set, cut into an initial part and windows, and the features as of the start of a window."""
+"""Cut the time line of a data set into an initial part and windows, and make the features at the start of a window."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -23,9 +23,12 @@ from widedeep.tables.files import Tables
 
 @dataclass(frozen=True)
 class Stream:
-    """tables: the ratings of the whole time line, in order of time. Their split does not matter.
-    starts: (W,) int64 first second of each window. A window ends before the next one starts, the last with the last
-    rating. All before starts[0] is the initial part."""
+    """A time line of ratings, cut into an initial part and W windows.
+
+    tables : the canonical tables, with ratings in order of time. Their split does not matter.
+    starts : (W,) int64, first second of each window, since 1970-01-01 UTC. A window ends where the next one starts, and
+        the last window ends with the last rating. The ratings before starts[0] are the initial part.
+    """
 
     tables: Tables
     starts: NDArray[np.int64]
@@ -37,7 +40,7 @@ class Stream:
         Raises
         ------
         UserError
-            The ratings have no timestamps, or too few different ones (see `cut`).
+            The ratings have no timestamps, or too few different timestamps (see `cut`).
         """
         timestamp = tables.ratings[TIMESTAMP]
         if timestamp.null_count:
@@ -45,42 +48,53 @@ class Stream:
         return cls(tables, cut(timestamp.to_numpy(), initial, windows))
 
     def window(self, timestamp: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The number of the window of each moment, from 1; 0: in the initial part."""
+        """Find the number of the window of each timestamp, from 1: (N,) -> (N,). In the initial part it is 0."""
         return np.searchsorted(self.starts, timestamp, side="right")
 
     def initial_part(self, initial: float, windows: int) -> Self:
-        """What lies before the first window, as a stream of its own: on it the settings of a policy may be chosen."""
+        """Cut the initial part into a stream of its own, on which the settings of the policies can be chosen."""
         ratings = self.tables.ratings
         tables = replace(self.tables, ratings=ratings.filter(pc.less(ratings[TIMESTAMP], int(self.starts[0]))))
         return type(self).of(tables, initial, windows)
 
 
 def cut(timestamp: NDArray[np.int64], initial: float, windows: int) -> NDArray[np.int64]:
-    """First second of each of `windows` windows with equal numbers of ratings, after a share `initial` of all: (W,).
+    """Find the first second of each of W windows with equal numbers of ratings: (W,) int64.
 
-    Ratings of one second are never parted, so a window may be a little larger or smaller. `timestamp` (N,) is sorted.
+    Ratings of the same second stay together, so windows may differ a little in size.
+
+    Parameters
+    ----------
+    timestamp : (N,) int64, sorted seconds since 1970-01-01 UTC
+    initial : share of the ratings before the first window, in (0, 1)
+    windows : W
 
     Raises
     ------
     UserError
-        There are too few different seconds for so many windows.
+        There are too few different seconds for this number of windows.
     """
     n = len(timestamp)
     places = np.linspace(initial * n, n, windows + 1)[:-1].round().astype(np.int64)
     starts: NDArray[np.int64] = timestamp[places.clip(max=n - 1)]
     if (np.diff(starts, prepend=timestamp[0]) <= 0).any():
         raise UserError(
-            f"The time line must have a rating before the first window and in each of the {windows} windows, and "
-            f"ratings of one second are never parted. Got {n} ratings in {len(np.unique(timestamp))} different "
-            "seconds. Set fewer windows."
+            f"The time line must have a rating before the first window and in each of the {windows} windows. Ratings "
+            f"of the same second stay together. Got {n} ratings in {len(np.unique(timestamp))} different seconds. "
+            "Set fewer windows."
         )
     return starts
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What there is at the start of a window. training: features that hold nothing but the earlier ratings. features:
-    these and all later ratings as test rows. window: (M,) int64, the number of each of these rows' window."""
+    """The features at the start of a window.
+
+    vocabulary : the vocabulary of the training rows
+    training : features of the earlier ratings only
+    features : features of the earlier ratings, and all M later ratings as test rows
+    window : (M,) int64, number of the window of each test row
+    """
 
     vocabulary: Vocabulary
     training: FeatureSet
@@ -88,7 +102,7 @@ class Moment:
     window: Tensor
 
     def rows(self, window: int) -> FeatureSet:
-        """The same with no other test rows than those of the window."""
+        """Return the features with the test rows of one window only."""
         test = self.features.splits[TEST][self.window == window]
         return replace(self.features, splits=self.features.splits | {TEST: test})
 
@@ -100,10 +114,12 @@ def moment(
     earlier: Vocabulary | None = None,
     validation: float = 0,
 ) -> Moment:
-    """The features at the second `start`: all ratings before it train, all others test.
+    """Make the features at the second `start`. Ratings before it are training rows, all others are test rows.
 
-    `earlier`: the vocabulary that grows; None: a new one of these training rows. `validation`: the last such share of
-    the training rows validates instead.
+    Parameters
+    ----------
+    earlier : a vocabulary to extend. None makes a new one from the training rows.
+    validation : the last training rows, of this share, become validation rows
     """
     ratings = stream.tables.ratings
     timestamp = ratings[TIMESTAMP].to_numpy()
@@ -121,12 +137,16 @@ def moment(
 
 
 def seen_by(features: FeatureSet, spec: Spec) -> FeatureSet:
-    """The features as a model of the earlier `spec` sees them, whose vocabularies have grown since: what is new to it
-    is unseen, index 0. Histories stay as they are."""
-    return replace(features, users=_hidden(features.users, spec, "user"), items=_hidden(features.items, spec, "item"))
+    """Return the features as a model with an earlier `spec` sees them.
+
+    The vocabularies have grown since then. Users, items and values that are new to the model get index 0 (unseen).
+    Histories stay as they are.
+    """
+    users, items = _hide_new(features.users, spec, "user"), _hide_new(features.items, spec, "item")
+    return replace(features, users=users, items=items)
 
 
-def _hidden(entities: Entities, spec: Spec, entity: str) -> Entities:
+def _hide_new(entities: Entities, spec: Spec, entity: str) -> Entities:
     fields = [field for field in spec.fields if field.entity == entity]
     sizes = torch.tensor([field.cardinality for field in fields if field.kind == "category"])
     bag = next((field.cardinality or 0 for field in fields if field.kind == "bag"), 0)

@@ -1,1 +1,1 @@
-"""How much a metric moves when nothing but the seed of the training changes."""
+"""The noise floor: how much a metric varies if only the training seed changes."""

@@ -1,4 +1,4 @@
-"""`widedeep noise`: train with several seeds, and store how much each metric of the model varies."""
+"""Run `widedeep noise`: train with several seeds, and store how much each metric of the model varies."""
 
 import statistics
 from pathlib import Path
@@ -6,8 +6,9 @@ from tempfile import TemporaryDirectory
 
 from studies.judging import evaluate
 from widedeep.columns import TEST, TRAIN, VALIDATION
-from widedeep.compare.compare import DECIMALS, estimates
+from widedeep.compare.compare import estimates
 from widedeep.compare.noise import SECTIONS
+from widedeep.evaluation.results import DECIMALS
 from widedeep.features.tensors import load_features
 from widedeep.files import replacing, write_json
 from widedeep.params import Params, load_params
@@ -15,14 +16,18 @@ from widedeep.training.fit import fit
 
 
 def measure_noise(path: Path, features: Path, out: Path, seeds: int) -> None:
-    """Write the mean and the standard deviation of each metric over `seeds` trainings (at least 2) to the file `out`.
+    """Write the mean and the standard deviation of each metric over several trainings to the file `out`.
 
-    `path` is that of params.yaml, `features` the folder of stage featurize.
+    Parameters
+    ----------
+    path : file of parameters
+    features : folder of stage featurize
+    seeds : number of trainings, at least 2
     """
     params = load_params(path)
     values = measure(features, params, seeds)
     sections = params.model_dump(mode="json", include=set(SECTIONS), exclude={"train": {"seed"}})
-    # By the name that DVC has in dvc.lock for the knobs of the model.
+    # dvc.lock has the knobs of the model under this name too.
     sections[f"models.{params.train.model}"] = params.recipe.config.model_dump(mode="json")
     spread = {
         metric: {
@@ -36,14 +41,19 @@ def measure_noise(path: Path, features: Path, out: Path, seeds: int) -> None:
 
 
 def measure(folder: Path, params: Params, seeds: int) -> dict[str, list[float]]:
-    """The value of each metric of the model, by flat name, for train.seed and the seeds - 1 that follow it."""
+    """Measure each metric of the model for train.seed and the following seeds.
+
+    Returns
+    -------
+    A list of `seeds` values for each metric, by flat name.
+    """
     known = load_features(folder, TRAIN, VALIDATION)
     features = load_features(folder, TRAIN, VALIDATION, TEST)
-    quick = params.evaluate.model_copy(update={"bootstrap_replicates": 1})  # intervals are not asked for
+    quick = params.evaluate.model_copy(update={"bootstrap_replicates": 1})  # intervals are not needed
     values: dict[str, list[float]] = {}
     for run in range(seeds):
         seed = (params.train.seed + run) % 2**32
-        # One device: with several Lightning would run this script once for each.
+        # With several devices Lightning would run this script once for each.
         recipe = params.recipe.with_train(seed=seed, devices=1, nodes=1)
         with TemporaryDirectory(prefix="widedeep-") as checkpoints:
             trained = fit(known, recipe, Path(checkpoints))

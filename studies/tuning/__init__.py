@@ -1,1 +1,1 @@
-"""The parameters that a search found best, per data set."""
+"""The search for parameters, and the presets that it found for each data set."""

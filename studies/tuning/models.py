@@ -1,4 +1,4 @@
-"""Where the models of the comparison have their values, and how a search puts new ones there."""
+"""The file with the parameters of the models of the comparison, and the writing of new values to it."""
 
 import re
 from pathlib import Path
@@ -13,10 +13,10 @@ MODELS = COMPARISON / "models.yaml"
 
 
 def save_model(path: Path, model: str, values: Sections, found: str) -> None:
-    """Put sections of params.yaml into the file, in place of the earlier ones of that model or at the end.
+    """Write sections of params.yaml for a model to the file. They replace the earlier ones, or stand at the end.
 
-    `found` says where they come from, in a comment above them, in place of what stands there up to an empty line. All
-    else in the file stays.
+    `found` says where the values come from. It is written as a comment above them. Comments that stood directly above
+    the earlier values are removed. Everything else in the file stays.
     """
     text = path.read_text(encoding="utf-8").rstrip() + "\n" if path.exists() else ""
     body = yaml.safe_dump({model: values}, sort_keys=False, default_flow_style=None, width=90)

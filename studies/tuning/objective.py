@@ -1,4 +1,4 @@
-"""What a trial of a search measures, and on which validation rows."""
+"""The objective of a search: the loss of a trial, and the validation rows that measure it."""
 
 import io
 import sys
@@ -23,13 +23,16 @@ from widedeep.training.data import TrainingData
 from widedeep.training.fit import fit
 from widedeep.training.tasks import RANKING, VALIDATION_NDCG, VALIDATION_RMSE
 
-# What a trial keeps beside its loss.
+# The names of the values that a trial keeps beside its loss.
 VALUES, EPOCH, MEASURED, REASON = "values", "epoch", "validation", "pruned"
 
 
 @dataclass(frozen=True)
 class Objective:
-    """The validation loss of a training, as early stopping has it: RMSE (rating), -NDCG (ranking) or their sum."""
+    """The validation loss of a training, the same as for early stopping.
+
+    It is RMSE for the objective rating, -NDCG for ranking, and their sum for joint.
+    """
 
     features: FeatureSet
     params: Params
@@ -48,16 +51,16 @@ class Objective:
             if trial.should_prune():
                 _prune(trial, f"after epoch {row['epoch']:.0f}")
 
-        # A terminal shows the progress of the epochs; elsewhere a line for each would be too much.
+        # On a terminal the progress of the epochs is one line. In a file it would be many.
         quiet = nullcontext() if sys.stderr.isatty() else redirect_stdout(io.StringIO())
         try:
             with TemporaryDirectory(prefix="widedeep-") as checkpoints, quiet:
                 trained = fit(self.features, recipe, Path(checkpoints), on_epoch)
-        except SystemExit:  # what Lightning makes of Ctrl-C
+        except SystemExit:  # Lightning turns Ctrl-C into this
             raise KeyboardInterrupt from None
         except (UserError, torch.OutOfMemoryError) as error:
             if not trial.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-                raise  # not the fault of what was drawn: the search starts with params.yaml
+                raise  # the first trial has the values of params.yaml, so the drawn values are not the cause
             _prune(trial, str(error))
         trial.set_user_attr(EPOCH, trained.epoch)
         trial.set_user_attr(MEASURED, trained.validation)
@@ -73,9 +76,12 @@ def _prune(trial: optuna.Trial, reason: str) -> NoReturn:
     raise optuna.TrialPruned(reason)
 
 
-def judged(features: FeatureSet, params: Params, space: Space) -> FeatureSet:
-    """The features, with the same validation rows to rank for every trial, where trials differ in what is a positive:
-    those that are relevant to the evaluation, rated so high that all trials agree."""
+def fix_positives(features: FeatureSet, params: Params, space: Space) -> FeatureSet:
+    """Give all trials the same positives among the validation rows, if the search varies what a positive is.
+
+    These are the rows that are relevant to the evaluation. They get an infinite rating, so that they are positives in
+    every trial. The other validation rows are left out.
+    """
     if POSITIVE not in space or params.train.objective != "ranking":
         return features
     rows = features.splits[VALIDATION]
@@ -85,17 +91,23 @@ def judged(features: FeatureSet, params: Params, space: Space) -> FeatureSet:
 
 
 def check(features: FeatureSet, params: Params) -> None:
-    """Refuse what no search can measure: several processes, or features without a validation row to judge by."""
+    """Check that a search can measure its trials.
+
+    Raises
+    ------
+    UserError
+        Training would use several processes, or no validation row can measure the loss.
+    """
     train = params.train
     if (train.devices, train.nodes) != (1, 1):
         raise UserError(
-            "train.devices and train.nodes must be 1 in a search, which trains in its own process. "
+            "train.devices and train.nodes must be 1, because a search trains in its own process. "
             f"Got {train.devices} and {train.nodes} instead."
         )
     parts = [name for _, name in TrainingData(features, train).validated]
     if not parts or (train.objective != "rating" and RANKING not in parts):
         raise UserError(
-            "The features have no validation row to judge by. Set preprocess.validation_fraction above 0, and "
-            "train.ranking.positive_rating (for a ranking; evaluate.relevant_rating where that is searched) to what "
-            "some of these rows reach; then run `dvc repro featurize`."
+            "The features have no validation row that measures the loss. Set preprocess.validation_fraction above 0. "
+            "For a ranking, set train.ranking.positive_rating (or evaluate.relevant_rating, if the search varies "
+            "positives) to a rating that some validation rows reach. Then run `dvc repro featurize`."
         )

@@ -1,15 +1,17 @@
-"""The values among which a search looks: those that the registry has for a model, or a YAML file of the same form.
+"""Read the search space: the values that a search tries. It comes from the model registry or from a YAML file.
 
-By the name of a parameter, as in `dvc exp run -S`:
+Both have an entry per parameter, by its name as in `dvc exp run -S`:
 
     train.learning_rate: {low: 0.0001, high: 0.01, log: true}
     train.ranking.weight: {low: 0.01, high: 10, log: true, tasks: [joint]}
     models.wide_deep.factors: {choices: [0, 16, 64]}
     models.wide_deep.user_items: {choices: [0, 100], when: models.wide_deep.factors}
 
-Both ends of a range belong to it; `log: true` draws as many values below as above the geometric middle. `tasks` are
-the values of train.objective for which the parameter is searched, by default all. `when` names a parameter above: where
-that is drawn as 0 or [], this one is not drawn and 0, for the model would ignore it.
+low, high : ends of a range, which belong to it
+log : with true, values are drawn evenly on a logarithmic scale
+choices : the possible values
+tasks : values of train.objective for which the parameter is searched, by default all
+when : name of an earlier parameter. If that is drawn as 0 or [], the model ignores this parameter, and it is set to 0.
 """
 
 import json
@@ -27,13 +29,16 @@ from widedeep.params import Params, RankingParams, RatingParams, TrainParams, do
 from widedeep.sections import Section, read_yaml, rule_of
 
 POSITIVE = "models.ease.positive_rating"
-# With other values a trial would measure something else, or need processes of its own.
+# With other values of these, a trial would measure something else or need several processes.
 FIXED = ("train.model", "train.objective", "train.ranking.positive_rating", "train.devices", "train.nodes")
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from low to high, both included: whole ones where both are `int`."""
+    """Numbers from low to high, both included. If both are `int`, only whole numbers.
+
+    log : whether to draw evenly on a logarithmic scale
+    """
 
     low: float
     high: float
@@ -49,13 +54,13 @@ class Range:
         if isinstance(self.low, int) and isinstance(self.high, int):
             return trial.suggest_int(key, self.low, self.high, log=self.log)
         drawn = trial.suggest_float(key, self.low, self.high, log=self.log)
-        # Presets are read by people, and no model feels a fifth digit.
+        # People read presets, and a fifth digit makes no difference to a model.
         return min(max(float(f"{drawn:.4g}"), self.low), self.high)
 
 
 @dataclass(frozen=True)
 class Choices:
-    """Any values. Optuna can only keep plain ones, not lists, so it has them as JSON."""
+    """Any values, as JSON, because Optuna cannot store lists."""
 
     choices: tuple[str, ...]
 
@@ -71,7 +76,11 @@ class Choices:
 
 @dataclass(frozen=True)
 class Searched:
-    """A parameter that is searched. `when`: the parameter that must not be 0 or [] for this one to be drawn."""
+    """A parameter that is searched.
+
+    values : the values to draw from
+    when : name of another parameter. If that is 0 or [], this one is not drawn.
+    """
 
     values: Range | Choices
     when: str | None = None
@@ -81,14 +90,14 @@ Space = dict[str, Searched]
 
 
 def load_space(path: Path | None, params: Params) -> Space:
-    """What to search for model and objective of `params`: what the file says, or the registry if there is none.
+    """Read the search space for the model and the objective of `params`, from a file or from the registry.
 
     Raises
     ------
     UserError
-        The file is missing, not readable YAML or not laid out as above; a parameter is unknown, belongs to another
-        model or must stay as it is; a value breaks its rule; the values do not include that of `params`, where a search
-        starts; nothing is left to search.
+        The file is missing, not readable YAML, or does not have the form above; a parameter is unknown, belongs to
+        another model, or must not vary; a value breaks its rule; the values do not include the value in `params`, at
+        which the search starts; or there is nothing to search.
     """
     name, objective = params.train.model, params.train.objective
     where = f"the search space of {name}" if path is None else str(path)
@@ -99,7 +108,7 @@ def load_space(path: Path | None, params: Params) -> Space:
         here = f"{where}: {key}"
         if key in FIXED:
             raise UserError(
-                f"{here} must stay the same in all trials of a search. Remove it, and set it in params.yaml."
+                f"{here} must stay the same in all trials of a search. Remove it here and set it in params.yaml."
             )
         if key not in used:
             raise UserError(f"{here} is not a parameter of {name} or its training. {nearest(key, list(used))}")
@@ -107,21 +116,21 @@ def load_space(path: Path | None, params: Params) -> Space:
         if objective not in tasks:
             continue
         if when is not None and when not in space:
-            raise UserError(f"{here}: when must name a parameter above that is searched too. Got {when!r} instead.")
+            raise UserError(f"{here}: when must name an earlier parameter of the search space. Got {when!r} instead.")
         searched = Searched(_values(here, key, values), when)
         if not (searched.values.holds(used[key]) or (when is not None and not used[when] and not used[key])):
             raise UserError(
-                f"{here} must include {used[key]!r}, its value in params.yaml (or models.yaml), where the search "
-                f"starts. Got {entry!r} instead. Widen it, or change that value."
+                f"{here} must include {used[key]!r}, its value in params.yaml (or models.yaml), because the search "
+                f"starts there. Got {entry!r} instead. Add this value to the entry, or change it in that file."
             )
         space[key] = searched
     if not space:
-        raise UserError(f"{where} has no parameter for the objective {objective}, so there is nothing to search.")
+        raise UserError(f"{where} has no parameter for the objective {objective}. There is nothing to search.")
     return space
 
 
 def draw(space: Space, trial: optuna.Trial) -> dict[str, Any]:
-    """A value for each parameter, by its name."""
+    """Draw a value for each parameter, by its name."""
     drawn: dict[str, Any] = {}
     for key, searched in space.items():
         off = searched.when is not None and not drawn[searched.when]
@@ -130,7 +139,7 @@ def draw(space: Space, trial: optuna.Trial) -> dict[str, Any]:
 
 
 def starts(space: Space, params: Params) -> dict[str, Any]:
-    """The values of `params` that a first trial draws, as Optuna keeps them."""
+    """Return the values of the first trial, which are those of `params`, in the form that Optuna keeps."""
     used = values_of(params)
     return {
         key: searched.values.start(used[key])
@@ -140,13 +149,13 @@ def starts(space: Space, params: Params) -> dict[str, Any]:
 
 
 def values_of(params: Params) -> dict[str, Any]:
-    """The values of section train, and of the model that it names, by the name of the parameter."""
+    """Return the values of section train and of its model, by the name of the parameter."""
     knobs = params.recipe.config.model_dump()
     return dotted({"train": params.train.model_dump(), "models": {params.train.model: knobs}})
 
 
 def _parts(here: str, entry: Any) -> tuple[tuple[str, ...], str | None, Mapping[str, Any]]:
-    """Tasks, when and the values of an entry."""
+    """Split an entry into tasks, when, and the rest, which describes the values."""
     known = get_args(Task)
     if not isinstance(entry, Mapping):
         raise UserError(f"{here} {_FORM} Got {entry!r} instead.")
@@ -157,7 +166,7 @@ def _parts(here: str, entry: Any) -> tuple[tuple[str, ...], str | None, Mapping[
     return tuple(tasks), when, values
 
 
-_FORM = "must be {low: , high: }, with log: true if you like, or {choices: [ , ]}."
+_FORM = "must be {low: , high: }, optionally with log: true, or {choices: [ , ]}."
 
 
 def _values(here: str, key: str, entry: Mapping[str, Any]) -> Range | Choices:
@@ -168,16 +177,16 @@ def _values(here: str, key: str, entry: Mapping[str, Any]) -> Range | Choices:
             low, high = (_value(here, key, bound) for bound in (low, high))
             log = bool(other.get("log"))
             if type(low) not in (int, float):
-                raise UserError(f"{here} must have choices, since it is no number. Got {entry!r} instead.")
+                raise UserError(f"{here} must have choices, because it is not a number. Got {entry!r} instead.")
             if low > high or (log and low <= 0):
-                above = " and above 0, as log is true" if log else ""
+                above = ", and above 0 because log is true" if log else ""
                 raise UserError(f"{here}: low must not be above high{above}. Got {entry!r} instead.")
             return Range(low, high, log)
     raise UserError(f"{here} {_FORM} Got {entry!r} instead.")
 
 
 def _value(here: str, key: str, value: Any) -> Any:
-    """The value as its section would have it. What values must go together is known when a trial has drawn them."""
+    """Convert and check one value as its section does. Rules for several values are checked when a trial draws them."""
     section, _, name = key.rpartition(".")
     sections: dict[str, type[Section]] = {
         "train": TrainParams,
@@ -192,4 +201,4 @@ def _value(here: str, key: str, value: Any) -> Any:
         return check(value)
     except ValidationError as error:
         rule = rule_of(error.errors()[0])
-        raise UserError(f"{here}: {rule}. Got {value!r} instead. params.yaml explains its values.") from None
+        raise UserError(f"{here}: {rule}. Got {value!r} instead. params.yaml explains the parameter.") from None

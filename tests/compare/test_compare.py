@@ -1,4 +1,4 @@
-"""Two revisions side by side: differences, intervals, verdicts, gates and the words around them, worked out by hand."""
+"""Two revisions side by side: differences, intervals, verdicts, gates and notes, worked out by hand."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -37,14 +37,14 @@ def metrics(rmse: float = 1.0, ndcg: float = 0.5, coverage: float = 0.25) -> dic
 
 
 def users(squared_error: list[float], ndcg: list[float] | None = None) -> pd.DataFrame:
-    """Three users with two rows each; the last has no relevant item."""
+    """Make the results of three users with two rows each. The last user has no relevant item."""
     table = pd.DataFrame({"user_id": [1, 2, 3], "n": 2, "frozen_squared_error": squared_error})
     return table.assign(frozen_ndcg_at_10=[*(ndcg or [0.5, 0.5]), np.nan])
 
 
 @pytest.fixture
 def revision(tmp_path: Path) -> Callable[..., Revision]:
-    """A revision of the given results, whose per-user results are those of the given table."""
+    """Make a revision with the given results and the given results by user."""
     numbers = count()
 
     def made(
@@ -68,11 +68,11 @@ def row(comparison: Comparison, name: str = RMSE) -> Row:
 @pytest.mark.parametrize(
     ("squared_error", "difference", "bounds", "verdict"),
     [
-        # RMSE is sqrt(24 / 6) = 2, or 0.5, in the data and in every resample, since all users are alike. Before: 1.
+        # RMSE is sqrt(24 / 6) = 2 or 0.5, in the data and in all resamples, because all users are alike. It was 1.
         ([8.0, 8.0, 8.0], 1.0, (1.0, 1.0), "worse"),
         ([0.5, 0.5, 0.5], -0.5, (-0.5, -0.5), "better"),
         ([2.0, 2.0, 2.0], 0.0, (0.0, 0.0), "no evidence"),
-        # sqrt(10.5 / 6): resamples of the first user alone are better (0.5), of the third alone worse (2).
+        # sqrt(10.5 / 6). With the first user alone it is better (0.5), with the third user alone worse (2).
         ([0.5, 2.0, 8.0], 0.322876, (-0.5, 1.0), "no evidence"),
     ],
 )
@@ -109,7 +109,7 @@ def test_paired_rmse_is_that_of_the_evaluation() -> None:
 
 
 def test_user_means_are_means_of_the_users_own_errors() -> None:
-    """Users with 1 and 4 rows: root mean squared errors 2 and 1 before, 1 and 3 after."""
+    """Two users have 1 and 4 rows. Their RMSE was 2 and 1, and is 1 and 3."""
     old = pd.DataFrame(
         {"user_id": [1, 2], "n": [1, 4], "frozen_squared_error": [4.0, 4.0], "frozen_absolute_error": 4.0}
     )
@@ -132,7 +132,7 @@ def test_metrics_that_are_no_mean_over_rows_or_users_are_not_paired() -> None:
 
 
 def test_stored_intervals_are_joined_as_if_independent(revision: Callable[..., Revision]) -> None:
-    """Half-widths 0.3 and 0.4 make 0.5."""
+    """The half-widths 0.3 and 0.4 give 0.5."""
     old, new = {"rmse": metric(1.0, 0.3)}, {"rmse": metric(2.0, 0.4)}
     found = row(compare(revision(old), revision(new), None, BOOTSTRAP), "rmse")
     assert (found.low, found.high, found.interval, found.verdict) == (0.5, 1.5, "stored", "worse")
@@ -184,11 +184,11 @@ def test_direction_of_a_metric(name: str, direction: str | None) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ({"test_sha256": "a"}, {"test_sha256": "b"}, "the test rows differ (test_sha256), so nothing is comparable"),
+        ({"test_sha256": "a"}, {"test_sha256": "b"}, "the test rows differ (test_sha256), so no metric is comparable"),
         (
             {"ratings": {"test": 6}},
             {"ratings": {"test": 7}},
-            "the test rows differ (6 and 7), so nothing is comparable",
+            "the test rows differ (6 and 7), so no metric is comparable",
         ),
     ],
 )
@@ -198,20 +198,21 @@ def test_other_test_rows_are_not_comparable(
     comparison = compare(revision(metrics(), data=old), revision(metrics(2.0), data=new), None, BOOTSTRAP)
     assert comparison.notes[0] == said
     assert {(row.verdict, row.reason, row.difference) for row in comparison.rows} == {
-        ("not comparable", "other test rows", None)
+        ("not comparable", "different test rows", None)
     }
 
 
 def test_without_a_hash_of_the_test_rows_their_users_tell(revision: Callable[..., Revision]) -> None:
     known, other = users([2.0] * 3), users([2.0] * 3).assign(n=[2, 3, 1])
     same = compare(revision(metrics(), known, {}), revision(metrics(), known), None, BOOTSTRAP)
-    assert (row(same).verdict, same.notes[0].partition(" ")[0]) == ("no evidence", "how")
+    assert row(same).verdict == "no evidence"
+    assert same.notes[0].startswith("the effect of the training seed on the metrics is unknown")
     differ = compare(revision(metrics(), known, {}), revision(metrics(), other), None, BOOTSTRAP)
     assert row(differ).verdict == "not comparable"
-    assert differ.notes[0].startswith("the test users, or how many ratings they have, differ")
+    assert differ.notes[0].startswith("the test users or their numbers of ratings differ")
     unknown = compare(revision(metrics(), data={}), revision(metrics(), other), None, BOOTSTRAP)
     assert row(unknown).verdict == "no evidence"
-    assert unknown.notes[0].startswith("whether the test rows are the same is not known")
+    assert unknown.notes[0].startswith("the test rows may differ")
 
 
 def test_metrics_of_other_shape(revision: Callable[..., Revision]) -> None:
@@ -249,8 +250,9 @@ def test_warnings(revision: Callable[..., Revision]) -> None:
     new = revision(metrics(), params={"train": {"rate": 2, "seed": 3}}, made_with={"train": {"rate": 1, "seed": 3}})
     noise = Noise(5, {"train": {"rate": 1}}, {})
     stale, unpaired, other = compare(old, new, noise, BOOTSTRAP).notes
-    assert stale == "params.yaml of workspace is not what its results were made with: `dvc repro` (train.rate)"
-    assert unpaired.endswith("of workspace is neither in the DVC cache nor in a remote, so nothing is paired")
+    made_with = "the results of workspace were made with other values than its params.yaml"
+    assert stale == f"{made_with}: run `dvc repro` (train.rate)"
+    assert unpaired.endswith("of workspace is neither in the DVC cache nor in a remote, so no interval is paired")
     assert other == "noise was measured with other values of train.rate: `make noise` measures it again"
     assert compare(old, old, noise, BOOTSTRAP).notes == ()
 
@@ -258,7 +260,9 @@ def test_warnings(revision: Callable[..., Revision]) -> None:
 def test_broken_noise_file_is_named(tmp_path: Path) -> None:
     assert read_noise(tmp_path / "noise.json") is None
     (tmp_path / "noise.json").write_text('{"seeds": 5, "metrics": {"rmse": {}}, "params": {}}')
-    with pytest.raises(UserError, match=r"noise.json is not a file of `make noise` \(KeyError: 'deviation'\)"):
+    with pytest.raises(
+        UserError, match=r"noise.json does not have the form that `make noise` writes \(KeyError: 'deviation'\)"
+    ):
         read_noise(tmp_path / "noise.json")
 
 
@@ -277,8 +281,8 @@ GAIN = Row(NDCG, 0.4, 0.5, 6, 0.1, 0.05, 0.2, "paired", None, "better")
     [
         (LOSS, gate(relative=0.06), False),  # 6 % of 2 is 0.12
         (LOSS, gate(relative=0.04), True),
-        (LOSS, gate(absolute=0.1), False),  # the largest loss that is allowed is allowed
-        (LOSS, gate(relative=0.06, absolute=0.05), True),  # both must hold
+        (LOSS, gate(absolute=0.1), False),  # exactly the allowed loss is allowed
+        (LOSS, gate(relative=0.06, absolute=0.05), True),  # both limits must hold
         (LOSS, gate(absolute=0, significant=True), True),
         (MAYBE, gate(absolute=0.05, significant=True), False),
         (MAYBE, gate(absolute=0.05), True),
@@ -287,7 +291,7 @@ GAIN = Row(NDCG, 0.4, 0.5, 6, 0.1, 0.05, 0.2, "paired", None, "better")
         (GAIN, gate(absolute=0), False),
         (Row(RMSE, None, 1.0, reason="added"), gate(absolute=9, significant=True), True),
         (Row(RMSE, 1.0, None, reason="removed"), gate(absolute=9), True),
-        (Row(RMSE, 1.0, 1.0, reason="other test rows"), gate(absolute=9), True),
+        (Row(RMSE, 1.0, 1.0, reason="different test rows"), gate(absolute=9), True),
     ],
 )
 def test_gate(row: Row, limit: Gate, broken: bool) -> None:
@@ -297,11 +301,11 @@ def test_gate(row: Row, limit: Gate, broken: bool) -> None:
 
 def test_gate_of_a_metric_that_is_nowhere_breaks() -> None:
     (outcome,) = judge({"rating.online.rmse": gate(0.1)}, {RMSE: LOSS})
-    assert (outcome.broken, outcome.why) == (True, "missing in both. Did you mean 'rating.frozen.rmse'?")
+    assert (outcome.broken, outcome.why) == (True, "missing in both versions. Did you mean 'rating.frozen.rmse'?")
 
 
 def test_gate_of_a_metric_without_better_and_worse_is_a_mistake() -> None:
-    with pytest.raises(UserError, match=f"'{COVERAGE}' can have no gate"):
+    with pytest.raises(UserError, match=f"'{COVERAGE}' cannot have a gate"):
         judge({COVERAGE: gate(0.1)}, {COVERAGE: Row(COVERAGE, 1.0, 1.0)})
 
 
@@ -339,7 +343,7 @@ def test_text_markdown_and_json_say_the_same(revision: Callable[..., Revision]) 
     text = render_text(comparison, comparison.rows, outcomes)
     assert "rmse            1.0000  2.0000  +1.0000  [1.0000, 1.0000]  paired  0.0393  worse\n" in text
     assert "coverage_at_10  0.2500  0.2500   0.0000       no interval                  no evidence\n" in text
-    assert "params:\n  train.rate  1 -> 2\n  set: train.more=True\n" in text
+    assert "params:\n  train.rate  1 -> 2\n  new: train.more=True\n" in text
     assert "gates:\n  BROKEN  rating.frozen.rmse  1.0000 worse, at most 0.1000 allowed\n" in text
     markdown = render_markdown(comparison, comparison.rows, outcomes)
     assert (

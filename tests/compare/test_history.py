@@ -1,4 +1,4 @@
-"""The history of a small repository, made commit by commit, and that it agrees with MLflow after a real run."""
+"""The history of a small repository that is made commit by commit. After a real run it agrees with MLflow."""
 
 import json
 import re
@@ -25,10 +25,10 @@ Past = Callable[..., list[Commit]]
 
 @pytest.fixture
 def project(unrun_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A repository of git and DVC without results, as the current folder."""
+    """Enter a repository of git and DVC without results."""
     for name, value in unrun_project.environment.items():
         monkeypatch.setenv(name, value)
-    # A test that runs at midnight must not see two days.
+    # A fixed day, because a test at midnight could see two days.
     project = Project(tmp_path / "repo", unrun_project.environment | {"GIT_COMMITTER_DATE": "2026-05-04T12:00:00Z"})
     (project.path / "reports").mkdir(parents=True)
     monkeypatch.chdir(project.path)
@@ -44,7 +44,7 @@ def commit(
     train: Mapping[str, Any] | None = None,
     test_rows: str = "a",
 ) -> None:
-    """Commit these results; without metrics only the parameters, or a note where there are none either."""
+    """Commit these metrics and parameters. Without both, commit a note."""
     path = project.path
     if metrics is not None:
         text = metrics if isinstance(metrics, str) else json.dumps(nested(metrics))
@@ -59,7 +59,7 @@ def commit(
 
 
 def nested(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"rating.online.rmse": 0.9}` as in reports/metrics.json, with an interval of 0.01 to each side."""
+    """Nest `{"rating.online.rmse": 0.9}` as in reports/metrics.json, with an interval of 0.01 to each side."""
     found: dict[str, Any] = {}
     for name, value in metrics.items():
         *place, last = name.split(".")
@@ -148,7 +148,7 @@ def test_a_metric_that_a_commit_lacks_leaves_a_gap(three: Project) -> None:
 
 
 def drawn(commits: list[Commit], metric: str) -> list[list[str]]:
-    """The points of each line of a picture."""
+    """List the points of each line of a picture."""
     (picture,) = history_figures(commits, [metric])
     return [points.split() for points in re.findall(r'<polyline points="([^"]+)"', picture.svg)]
 
@@ -160,9 +160,9 @@ def test_lines_break_where_the_test_rows_change_and_titles_speak_of_the_present_
     commits = past()
     assert [one.comparable for one in commits] == [True, True, True, False, True]
     assert [len(line) for line in drawn(commits, RMSE)] == [3, 2]
-    assert "other test rows" in render_history(commits, [RMSE])
+    assert "different test rows" in render_history(commits, [RMSE])
     assert history_finding(commits, RMSE) == "Online RMSE: 0.700 to 0.690 in 2 commits; the intervals overlap"
-    assert history_finding(commits, NDCG) == "Frozen NDCG at 10: not measured on the present test rows"
+    assert history_finding(commits, NDCG) == "Frozen NDCG at 10: not measured on the current test rows"
     commit(three, "Better", {RMSE: 0.5}, test_rows="b")
     assert history_finding(past(), RMSE).endswith("0.700 to 0.500 in 3 commits; the intervals do not overlap")
 
@@ -177,7 +177,7 @@ def test_metrics_of_another_shape_and_files_that_cannot_be_read(three: Project) 
     assert [dict(one.estimates) for one in commits[4:]] == [{}, {}]
     said = remarks(commits)
     assert len(said) == 2
-    assert said[0].startswith(f"{commits[4].sha[:7]} is left empty: reports/metrics.json of {commits[4].sha} is not")
+    assert said[0].startswith(f"{commits[4].sha[:7]} shows no metrics: reports/metrics.json of {commits[4].sha} is not")
     assert len(as_table(commits, [RMSE])) == 4
     assert [len(line) for line in drawn(commits, RMSE)] == [4]
 
@@ -190,7 +190,7 @@ def test_a_commit_that_took_the_metrics_away_is_left_out(three: Project) -> None
 
 def test_one_commit_and_none(project: Project) -> None:
     commit(project, "Without results")
-    with pytest.raises(UserError, match=r"No commit changed reports/metrics.json"):
+    with pytest.raises(UserError, match=r"No commit has changed reports/metrics.json"):
         past()
     commit(project, "First", {RMSE: 0.9})
     commits = past()
@@ -267,6 +267,6 @@ def test_history_and_mlflow_agree(session_project: Project, monkeypatch: pytest.
         known = one.estimates.get(name) or one.estimates[f"baselines.{name}"]
         assert value == known["value"], name
     assert one.estimates[RMSE]["value"] == read_json("reports/metrics.json")["rating"]["online"]["rmse"]["value"]
-    # Training comes before the commit of its results.
+    # The model is trained before its results are committed.
     parent = session_project.run("git", "rev-parse", "HEAD~1").strip()
     assert run.data.tags["mlflow.source.git.commit"] == parent

@@ -1,4 +1,4 @@
-"""The drift page: what it says of given numbers, what it does without some, its charts, and its looks in a browser."""
+"""The page of a comparison: its text for given numbers, missing parts, its charts, and its look in a browser."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ LOOK = Series("one", "#0072B2", "circle")
 
 
 def revision(tmp_path: Path, rmse: float, ndcg: float, novelty: float, **rest: Any) -> Revision:
-    """Each metric with an interval of 0.02 to both sides."""
+    """Make metrics, each with an interval of 0.02 to both sides."""
 
     def metric(value: float) -> dict[str, float]:
         return {"value": value, "low": value - 0.02, "high": value + 0.02, "n": 9}
@@ -66,7 +66,7 @@ def commits(n: int = 3) -> list[Commit]:
 
 
 def windows(months: int = 4, train: int = 2) -> pd.DataFrame:
-    """Two features: `genres` moves as far as chance would move it, `year` by 0.1 per month after training."""
+    """Make the drift of two features: `genres` moves as by chance, `year` by 0.1 per month after training."""
     rows = [
         {
             "feature": feature,
@@ -86,7 +86,7 @@ def windows(months: int = 4, train: int = 2) -> pd.DataFrame:
 
 
 def policies(policy: tuple[str, ...] = ("stale", "retrain", "warm_start", "river")) -> pd.DataFrame:
-    """Three windows. After the first, RMSE is 1 (retrain), 1.01 (warm start), 1.2 (stale) in 10, 2 and 0 seconds."""
+    """Make three windows. After the first, RMSE is 1 (retrain), 1.01 (warm start), 1.2 (stale) in 10, 2, 0 seconds."""
     of = {"stale": (1.2, 0.0), "retrain": (1.0, 10.0), "warm_start": (1.01, 2.0), "river": (1.1, 0.5)}
     rows = [
         {
@@ -110,11 +110,11 @@ def policies(policy: tuple[str, ...] = ("stale", "retrain", "warm_start", "river
 
 @pytest.fixture
 def page(tmp_path: Path) -> Callable[..., str]:
-    """The page of a comparison in which RMSE falls by 0.1 and NDCG by 0.01."""
+    """Render the page of a comparison in which RMSE falls by 0.1 and NDCG by 0.01."""
 
     def made(gates: Mapping[str, Gate] | None = None, params: Mapping[str, Any] | None = None, **over_time: Any) -> str:
         new = {"params": params} if params else {}
-        place = tmp_path / ("folder" * 10)  # a note names it, and no line has room for it
+        place = tmp_path / ("folder" * 10)  # a note names this folder, and no line has room for it
         pair = revision(place, 1, 0.5, 3), revision(place, 0.9, 0.49, 3.2, **new)
         comparison = compare(*pair, None, Bootstrap(100))
         outcomes = judge(gates or {}, {row.metric: row for row in comparison.rows})
@@ -129,7 +129,7 @@ def everything() -> dict[str, Any]:
 
 
 def text(page: str) -> str:
-    """What a reader sees, spaces made one."""
+    """Return the text that a reader sees, with single spaces."""
     body = re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL)
     return re.sub(r"\s+", " ", unescape(body).replace("\N{NO-BREAK SPACE}", " "))
 
@@ -138,7 +138,7 @@ def test_page_says_the_verdicts_of_the_comparison(page: Callable[..., str]) -> N
     said = text(page())
     assert "Drift on csv" in said
     assert "against the workspace: 1 better (frozen RMSE), 1 changed, 1 no evidence." in said
-    # The interval of a difference of two independent ones of half-width 0.02 has the half-width 0.02 sqrt(2) = 0.0283.
+    # Two independent intervals of half-width 0.02 give the half-width 0.02 sqrt(2) = 0.0283 for the difference.
     assert "frozen RMSE ▲ better −0.1000 −0.1283 to −0.0717, stored 1.0000 0.9000" in said
     assert "frozen NDCG at 10 ○ no evidence −0.0100 −0.0383 to 0.0183, stored 0.5000 0.4900" in said
     assert "frozen novelty at 10 ◆ changed +0.2000" in said
@@ -156,10 +156,10 @@ def test_gates_changes_and_notes_are_told(page: Callable[..., str]) -> None:
 
 
 def test_sections_without_data_say_which_command_makes_it(page: Callable[..., str]) -> None:
-    bare = text(page(history_notes=["No commit changed reports/metrics.json."]))
-    for words in ("dvc repro drift makes reports/plots/drift.csv", "make policies makes studies/drift/results.csv"):
+    bare = text(page(history_notes=["No commit has changed reports/metrics.json."]))
+    for words in ("Run dvc repro drift to make reports", "Run make policies to make studies/drift/results.csv"):
         assert words in bare
-    assert "No commit changed reports/metrics.json." in bare
+    assert "No commit has changed reports/metrics.json." in bare
     assert "None" not in bare
     full = text(page(**everything()))
     assert "There is no" not in full
@@ -223,7 +223,7 @@ def test_heat_map_shades_by_how_many_bounds_a_value_reaches_and_leaves_gaps() ->
 def test_feature_that_moved_most_is_the_one_furthest_above_chance() -> None:
     table = windows()
     assert heat_map_finding(table) == "year moved most: PSI 0.22 in 2001-04"
-    # Few ratings make a larger PSI by chance.
+    # With few ratings, the PSI by chance is larger.
     noisy = table["feature"].eq("genres") & table["window"].eq("2001-03")
     assert heat_map_finding(table.assign(psi=table["psi"].mask(noisy, 0.5), psi_by_chance=table["psi_by_chance"].mask(
         noisy, 0.45))) == "year moved most: PSI 0.22 in 2001-04"  # fmt: skip
@@ -253,7 +253,7 @@ def test_policies_over_the_windows_in_which_they_differ() -> None:
     table = policy_table(rmse)
     assert table["value"].to_dict() == pytest.approx({"retrain": 1, "warm_start": 1.01, "stale": 1.2, "river": 1.1})
     assert table["seconds"].to_dict() == {"retrain": 20, "warm_start": 4, "stale": 0, "river": 1}
-    # Weighted by rows, squares for an RMSE: sqrt((200 * 1 + 300 * 4) / 500) = 1.6733; 1.6 for another mean.
+    # RMSE is the root of the mean square by rows, sqrt((200 * 1 + 300 * 4) / 500) = 1.6733. Other metrics: 1.6.
     uneven = rmse.assign(value=rmse["value"].mask(rmse["window"] == 3, 2.0))
     assert policy_table(uneven)["value"]["retrain"] == pytest.approx(1.6733, abs=1e-4)
     assert policy_table(uneven.assign(metric="mae"))["value"]["retrain"] == pytest.approx(1.6)

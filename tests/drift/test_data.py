@@ -1,4 +1,4 @@
-"""Data drift of the small data set: against pandas, with planted shifts, and where there is little to compare."""
+"""Data drift of the small data set: compared with pandas, with planted shifts, and with little data."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ Featurize = Callable[..., FeatureTables]
 
 @pytest.fixture
 def tables(featurize: Featurize, rated: pd.DataFrame, users: pd.DataFrame, items: pd.DataFrame) -> FeatureTables:
-    """User 4 and item 5 are not in training; users have an age, items a length."""
+    """Make features in which user 4 and item 5 are not in training. Users have an age, items a length."""
     return featurize(
         ratings=rated, users=users.assign(age=np.arange(10.0)), items=items.assign(length=1.0 * items.index)
     )
@@ -117,7 +117,7 @@ def test_planted_shift_is_named_first(tables: FeatureTables, feature: str) -> No
     rows, rng = tables.rows, np.random.default_rng(7)
     later = pc.not_equal(rows["split"], "train").to_numpy()
     calm = rows
-    for name in rows.column_names[rows.column_names.index("user_count") :]:  # no drift but the planted one
+    for name in rows.column_names[rows.column_names.index("user_count") :]:  # so that only the planted drift remains
         calm = with_column(calm, name, rng.choice(rows[name].to_numpy(), len(rows)))
     assert drift_of(tables, calm).held_out["feature"].iloc[0] != feature
     drift = drift_of(tables, with_column(calm, feature, np.where(later, 5, calm[feature].to_numpy())))
@@ -153,7 +153,7 @@ def test_order_of_the_rows_does_not_matter(tables: FeatureTables) -> None:
 def test_scale_with_many_values_is_cut_into_deciles(featurize: Featurize, ratings: pd.DataFrame) -> None:
     fine = ratings.assign(rating=np.random.default_rng(9).uniform(0.5, 5, len(ratings)))
     label = drift_of(featurize(ratings=fine)).held_out.set_index("feature").loc["rating"]
-    assert label["js"] < 0.5  # as single values they would have none in common: 1
+    assert label["js"] < 0.5  # with a bin per value it would be 1, because no value is in both
     assert label["psi"] < 3 * label["psi_by_chance"]
 
 
@@ -170,7 +170,7 @@ def test_without_timestamps_validation_and_test_are_the_windows(featurize: Featu
     drift = drift_of(untimed(featurize, ratings), windows="month")
     assert drift.windows["window"].tolist() == ["validation", "test"]
     assert drift.windows["n"].tolist() == [(ratings["split"] == name).sum() for name in ("validation", "test")]
-    assert "-" in describe(drift).splitlines()[-1]  # no window of training to say what is usual
+    assert "-" in describe(drift).splitlines()[-1]  # there is no training window, so there is no usual PSI
 
 
 def test_windows_of_one_rating_have_finite_numbers(tables: FeatureTables) -> None:
@@ -179,7 +179,7 @@ def test_windows_of_one_rating_have_finite_numbers(tables: FeatureTables) -> Non
     drift = drift_of(tables, lone, windows=10**6)
     assert set(drift.windows["n"]) == {1}
     assert np.isfinite(drift.features[["psi", "psi_by_chance", "js"]]).all(axis=None)
-    assert f"{len(lone)} have fewer than 100 ratings" in describe(drift)
+    assert f"{len(lone)} with fewer than 100 ratings" in describe(drift)
 
 
 @pytest.mark.parametrize("timed", [True, False])

@@ -1,4 +1,4 @@
-"""Distances of distributions: values worked out by hand, properties, and what chance alone makes of them."""
+"""Distances between distributions: values worked out by hand, properties, and values by chance."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ each_distance = pytest.mark.parametrize("distance", [population_stability_index,
 
 
 def samples() -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Counts of two samples, some bins empty in one or both."""
+    """Draw counts of two samples. Some bins are empty in one or both."""
     rng = np.random.default_rng(0)
     pairs = [rng.integers(0, 30, (2, bins)) * rng.integers(0, 2, (2, bins)) for bins in range(2, 30)]
     return [(window, training) for window, training in pairs if window.any() and training.any()]
@@ -39,7 +39,7 @@ def test_psi_takes_no_rating_where_less_than_half_is_expected_for_no_drift() -> 
 
 
 def test_jensen_shannon_by_hand() -> None:
-    # of (1, 0) and (1/2, 1/2): half the divergences from their mean, (3/4, 1/4)
+    # For (1, 0) and (1/2, 1/2), the mean is (3/4, 1/4). The square is half the sum of the divergences from it.
     divergence = (math.log2(4 / 3) + (math.log2(2 / 3) + math.log2(2)) / 2) / 2
     assert jensen_shannon([8, 0], [3, 3]) == pytest.approx(math.sqrt(divergence))
     assert jensen_shannon([8, 0], [0, 3]) == pytest.approx(1)
@@ -70,7 +70,7 @@ def test_distance_is_finite_and_positive_and_bins_without_ratings_do_not_count(d
 
 
 def by_user(*users: Sequence[int]) -> csr_array:
-    """(U, B) counts, from the counts of each user."""
+    """Make (U, B) counts from the counts of each user."""
     return csr_array(np.array(users))
 
 
@@ -97,7 +97,7 @@ def test_chance_of_a_window_with_one_rating_is_finite() -> None:
 
 @pytest.mark.parametrize("alike", [0.0, 0.5, 1.0])
 def test_chance_is_the_mean_psi_of_samples_that_differ_in_their_users_only(alike: float) -> None:
-    """Users rate 20 items each, of which the share `alike` is in one bin of the user's own."""
+    """Draw 20 ratings for each user. The share `alike` of them is in a bin that belongs to the user."""
     rng = np.random.default_rng(4)
     shares = np.array([0.4, 0.3, 0.2, 0.1])
 

@@ -1,4 +1,4 @@
-"""The time line in windows: calendar and parts worked out by hand, and every rating in one of them."""
+"""The windows of the time line: months, quarters and parts, worked out by hand. Every rating is in one window."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A small evaluation that tests of metrics and of the report share."""
+"""A small evaluation, for tests of metrics and of the report."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ from widedeep.training.fit import Fit, fit
 
 
 class Judged(NamedTuple):
-    """An evaluation with what it was made from: the score tables, what they were scored by, and the learning curves."""
+    """An evaluation, with everything from which it was made: score tables, features, model and learning curves."""
 
     features: FeatureSet
     model: Model

@@ -11,7 +11,7 @@ from widedeep.evaluation.bootstrap import Bootstrap, Estimate, Terms
 
 
 def user_mean(values: ArrayLike, bootstrap: Bootstrap | None = None) -> Estimate:
-    """The mean over users of a value of each."""
+    """Make the terms of the mean over users, from one value per user."""
     array = np.asarray(values, dtype=np.float64)
     bootstrap = bootstrap or Bootstrap(replicates=20)
     return bootstrap.estimate(bootstrap.ratios([Terms(array, np.ones(len(array)))])[0], len(array))
@@ -19,7 +19,7 @@ def user_mean(values: ArrayLike, bootstrap: Bootstrap | None = None) -> Estimate
 
 @pytest.fixture
 def per_user() -> np.ndarray:
-    """Sum of squared errors and number of rows of 200 users."""
+    """Draw the sum of squared errors and the number of rows of 200 users."""
     generator = np.random.default_rng(7)
     rows = generator.integers(1, 30, 200)
     return np.stack([generator.gamma(2.0, 0.5, 200) * rows, rows])

@@ -1,4 +1,4 @@
-"""Score tables of any system: what is accepted, and one clear line for what is not."""
+"""Files of score tables from any system: good files are judged, and bad ones are refused in one line."""
 
 import json
 from collections.abc import Callable
@@ -27,14 +27,14 @@ def background(ratings: pd.DataFrame, items: pd.DataFrame) -> Background:
 
 @pytest.fixture
 def predictions(background: Background) -> pd.DataFrame:
-    """Of a system that predicts the middle of the scale, in another order than the data."""
+    """Make the predictions of a system that predicts the middle of the scale, in another order than the data."""
     rows = background.test[["user_id", "item_id"]].iloc[::-1]
     return rows.assign(model="peer", knowledge="frozen", predicted=2.75)
 
 
 @pytest.fixture
 def recommendations(background: Background) -> pd.DataFrame:
-    """Items 1, 2 and 3 for every user of the test rows."""
+    """Recommend items 1, 2 and 3 to every user of the test rows."""
     users = np.unique(background.test["user_id"])
     lists = pd.DataFrame(
         {"user_id": users.repeat(3), "item_id": [1, 2, 3] * len(users), "rank": [1, 2, 3] * len(users)}
@@ -107,24 +107,24 @@ def with_value(column: str, value: Any, row: int = 0) -> Callable[[pd.DataFrame]
     ("change", "message"),
     [
         (lambda table: table.drop(columns="predicted"), r"must have the columns .*\. Missing: predicted\."),
-        (with_value("predicted", float("nan")), r"column predicted: 1 values are missing|no finite number"),
-        (with_value("predicted", float("inf")), "has no finite number in column predicted"),
+        (with_value("predicted", float("nan")), r"column predicted: 1 values are missing|must have a finite number"),
+        (with_value("predicted", float("inf")), "must have a finite number in column predicted"),
         (lambda table: table.assign(predicted="good"), r"column predicted: must be of type float\. Got"),
         (lambda table: table.assign(user_id=table["user_id"].astype(str)), r"column user_id: must be of type int64"),
-        (with_value("user_id", 77), r"the row of user_id 77, .* has an unknown user_id\."),
+        (with_value("user_id", 77), r"the row with user_id 77, .* has an unknown user_id\."),
         (with_value("item_id", 77), r"item_id 77 has an unknown item_id\."),
         (lambda table: table.assign(knowledge="later"), "must be online or frozen. Got 'later' instead"),
         (lambda table: table.assign(model="a.b"), "must consist of letters, digits, _ and -. Got 'a.b' instead"),
-        (twice, r"is there twice of peer, frozen \(the first of 2 such rows\)\."),
-        (without(0), r"is a test row without a prediction of peer, frozen\.$"),
+        (twice, r"stands twice among the predictions of peer, frozen \(the first of 2 such rows\)\."),
+        (without(0), r"is a test row that has no prediction of peer, frozen\.$"),
         (
             lambda table: table[:3],
-            r"is a test row without a prediction of peer, frozen \(the first of 46 such rows\)\.",
+            r"is a test row that has no prediction of peer, frozen \(the first of 46 such rows\)\.",
         ),
         (lambda table: table[:0], "has no rows"),
         (
             lambda table: pd.concat([table, table.assign(model="other", knowledge="online")]),
-            "peer has no online predictions, which another model has",
+            "peer has no online predictions, but another model has some",
         ),
         (lambda table: table.assign(rating=9.0), "has another rating than the test row"),
     ],
@@ -148,7 +148,7 @@ def test_a_row_that_is_no_test_row_is_refused(
 ) -> None:
     train = ratings[ratings["split"] == "train"].iloc[[0]][["user_id", "item_id"]]
     more = pd.concat([predictions, train.assign(model="peer", knowledge="frozen", predicted=3.0)])
-    with pytest.raises(UserError, match=r"is no test row\.$"):
+    with pytest.raises(UserError, match=r"is not a test row\.$"):
         load_predictions(written(more, tmp_path, "p"), background)
 
 
@@ -159,10 +159,10 @@ def test_a_row_that_is_no_test_row_is_refused(
         (with_value("rank", 1, row=1), r"has a rank twice\.$"),
         (with_value("item_id", 1, row=1), r"has an item twice\.$"),
         (with_value("rank", 0), "has a rank below 1"),
-        (without(1), r"leaves ranks out: they must be 1, 2, 3"),
+        (without(1), r"leaves ranks out. Ranks must be 1, 2, 3"),
         (with_value("item_id", 99), "has an unknown item_id"),
         (with_value("user_id", 99), "has an unknown user_id"),
-        (with_value("score", float("inf")), "has no finite number in column score"),
+        (with_value("score", float("inf")), "must have a finite number in column score"),
         (lambda table: table.assign(rank=1.5), r"column rank: must be of type int32\. Got double instead"),
     ],
 )
@@ -184,7 +184,7 @@ def test_a_file_that_is_missing_or_no_parquet_is_refused(background: Background,
     with pytest.raises(UserError, match="does not exist"):
         load_predictions(tmp_path / "none", background)
     (tmp_path / "text").write_text("model,knowledge\n", encoding="utf-8")
-    with pytest.raises(UserError, match="is not a Parquet file that can be read"):
+    with pytest.raises(UserError, match="cannot be read as a Parquet file"):
         load_predictions(tmp_path / "text", background)
 
 
@@ -233,7 +233,7 @@ def test_another_run_stands_beside(
     summary = judge_files(*files, tables, tmp_path / "out", params, beside=tmp_path)
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
     assert list(metrics["baselines"]) == ["wide_deep", "bias", "popularity", "global_mean"]
-    assert list(metrics["rating"]) == ["frozen"]  # what both have
+    assert list(metrics["rating"]) == ["frozen"]  # the knowledge that both have
     for name, own in {"wide_deep": judged.evaluation.metrics, **judged.evaluation.metrics["baselines"]}.items():
         expected = own["rating"]["frozen"]["rmse"]
         assert metrics["baselines"][name]["rating"]["frozen"]["rmse"] == expected
@@ -264,5 +264,5 @@ def test_lists_that_no_cut_off_reaches_are_refused(
     predictions: pd.DataFrame, recommendations: pd.DataFrame, tables: Path, tmp_path: Path
 ) -> None:
     files = written(predictions, tmp_path, "p"), written(recommendations, tmp_path, "r")
-    with pytest.raises(UserError, match="lists of 10 and more places, and the longest have 3"):
+    with pytest.raises(UserError, match=r"lists of at least 10 items\. The longest lists have 3\."):
         judge_files(*files, tables, tmp_path / "out", PARAMS.model_copy(update={"ks": (10,)}))

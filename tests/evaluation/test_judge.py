@@ -1,4 +1,4 @@
-"""Scores of a model and the baselines on the small data set, and their judgement, against numpy and pandas."""
+"""The judgement of a model and the baselines on the small data set is the same as with numpy and pandas."""
 
 import json
 import math
@@ -139,7 +139,7 @@ RANKED: dict[str, dict[str, Any]] = {
 def test_lists_hold_every_item_but_those_of_training_best_first(
     judge: Judge, ratings: pd.DataFrame, train: dict[str, Any]
 ) -> None:
-    """The scores of the grid, and the predicted ratings, are those of the pairs, listed one by one."""
+    """Scores of a grid of users and items are the same as scores of single pairs, and so are predicted ratings."""
     judged = judge(train=train, ks=(31,))
     features, model = judged.features, judged.model
     user_ids, item_ids = (ids.cast(pa.int64()).to_pylist() for ids in features.names[:2])
@@ -267,12 +267,12 @@ def test_a_user_without_a_list_of_a_model_has_no_hit_there(judge: Judge) -> None
 
 def test_models_with_other_rows_are_an_error(judge: Judge) -> None:
     judged = judge()
-    with pytest.raises(ValueError, match="are of other rows than those of wide_deep"):
+    with pytest.raises(ValueError, match="of global_mean and of wide_deep must be for the same rows"):
         judge_tables(judged.predictions[:-1], judged.recommendations, judged.background, judged.params)
 
 
 def test_scores_stay_what_they_were(judge: Judge) -> None:
-    """The committed scores were made by commit 32c3131, before the scores became tables."""
+    """Commit 32c3131 made the committed scores, before scores were tables."""
     folder = Path(__file__).parent
     judged = judge(train={"factors": 2, "user_items": 3, "item_users": 2, "time": True}, ks=(1, 5))
     expected = pd.read_csv(folder / "expected_predictions.csv")

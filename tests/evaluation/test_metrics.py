@@ -1,4 +1,4 @@
-"""The registry: one entry is all that a metric needs, and a name leads to its entry."""
+"""The registry of metrics: a metric needs only one entry, and names lead to entries."""
 
 import subprocess
 import sys
@@ -54,7 +54,7 @@ def test_a_metric_is_one_entry(judge: Callable[..., Judged], monkeypatch: pytest
     flat = metric_of("ranking.frozen.first_item_at_5")
     assert flat is not None
     assert flat.direction == "higher"
-    # Two versions get a verdict on it, paired by user, and the page has a row of it.
+    # The metric also has a paired verdict for two versions, and a row on the page.
     better = per_user.assign(frozen_first_item_at_5=1.0)
     paired_difference = paired(per_user, better, ["ranking.frozen.first_item_at_5"], Bootstrap(100))
     assert paired_difference["ranking.frozen.first_item_at_5"].value == pytest.approx(1 - found, abs=1e-6)

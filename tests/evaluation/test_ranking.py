@@ -16,7 +16,7 @@ ACCURACY = ("precision", "recall", "f1", "ndcg", "map", "mrr", "hit_rate")
 
 
 def value(name: str, of: Lists, k: int) -> list[float]:
-    """A metric of the registry for each user who has a relevant item."""
+    """Compute a metric of the registry for each user who has a relevant item."""
     of_lists = METRICS[name].of_lists
     assert of_lists is not None
     values: list[float] = of_lists(of, k).tolist()
@@ -29,7 +29,7 @@ def metrics(top: Sequence[Sequence[int]], relevant: Sequence[Sequence[int]], *ks
 
 
 def test_metrics_by_hand() -> None:
-    # Relevant are 1, 4 and 9; the list has them at ranks 2 and 3, and misses one.
+    # Items 1, 4 and 9 are relevant. The list has two of them, at ranks 2 and 3.
     assert metrics([[7, 1, 4, 8]], [[1, 4, 9]], 4) == {
         "precision_at_4": [2 / 4],
         "recall_at_4": [2 / 3],
@@ -65,7 +65,7 @@ def test_ideal_list_has_at_most_k_hits() -> None:
 
 
 def test_padding_is_never_a_hit() -> None:
-    # Coded as user * width + item, the padding of user 1 would be the last item of user 0.
+    # With the code user * width + item, the padding of user 1 has the code of the last item of user 0.
     found = metrics([[3, 2], [0, PAD]], [[3], [1]], 2)
     assert found["precision_at_2"] == [0.5, 0.0]
 
@@ -105,9 +105,9 @@ def test_cut_off_beyond_the_list_is_an_error() -> None:
 
 @pytest.fixture
 def example() -> tuple[Tensor, Tensor]:
-    """Scores (80, 25) without ties and relevance (80, 25) with at least one relevant item by user."""
+    """Draw scores (80, 25) without ties, and relevance (80, 25) with at least one relevant item for each user."""
     generator = torch.Generator().manual_seed(3)
-    # From 1: torchmetrics takes the score 0 for "not listed".
+    # Scores begin at 1, because torchmetrics takes the score 0 for "not listed".
     scores = torch.stack([1.0 + torch.randperm(25, generator=generator) for _ in range(80)])
     relevance = torch.rand(80, 25, generator=generator) < torch.rand(80, 1, generator=generator) * 0.7
     relevance[:, 0] |= ~relevance.any(1)
@@ -115,7 +115,7 @@ def example() -> tuple[Tensor, Tensor]:
 
 
 def ranked(scores: Tensor, relevance: Tensor) -> Lists:
-    """All items of each user, best first."""
+    """Rank all items for each user, best first."""
     user, item = relevance.numpy().nonzero()
     return lists(scores.argsort(1, descending=True).numpy(), pairs=(user, item))
 

@@ -10,7 +10,7 @@ from widedeep.evaluation.rating import calibration, per_user_errors, rating_metr
 
 BOOTSTRAP = Bootstrap(replicates=100)
 
-# user, rating, predicted: user 10 has errors 1, -1 and 0, user 20 has the error 2, user 30 the errors -0.5 and 0.5.
+# Columns: user, rating, predicted. User 10 has the errors 1, -1 and 0, user 20 has 2, user 30 has -0.5 and 0.5.
 USER = np.array([20, 10, 10, 30, 10, 30], dtype=np.int64)
 RATING = np.array([3.0, 4.0, 4.0, 2.0, 5.0, 1.0], dtype=np.float32)
 PREDICTED = np.array([5.0, 5.0, 3.0, 1.5, 5.0, 1.5], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""History against loops over the rows, and proof that no label reaches the features of its own row."""
+"""History, compared with loops over the rows. No label reaches the features of its own row."""
 
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +34,7 @@ def genres_of(items: pd.DataFrame) -> dict[int, list[str]]:
 
 
 def computed(rows: pd.DataFrame, genres_of: dict[int, list[str]], kind: Kind) -> pd.DataFrame:
-    """`history` and `nearby`, one row per row of `rows` and in their order; rows outside training are not seen."""
+    """Compute `history` and `nearby` for each of `rows`, in their order. Rows outside training are not seen."""
     con = ibis.duckdb.connect()
     pairs = [(item, genre) for item, names in genres_of.items() for genre in names]
     item_genres = pa.table({"item": [item for item, _ in pairs], "genre": [genre for _, genre in pairs]})

@@ -1,4 +1,4 @@
-"""What each row may see of the ratings of its user and its item, against plain loops over the table."""
+"""The ratings of user and item that each row may see, compared with plain loops over the table."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -18,7 +18,7 @@ ALL = Reads(2**31, 2**31, time=True)
 
 
 def lists(inputs: Inputs, entity: str) -> list[list[tuple[int, float]]]:
-    """Index and rating of what the user (or the item) of each row was shown to have, in order."""
+    """List index and rating of the interactions that each row sees of its user (or item), in order."""
     side, place = (inputs.users, inputs.pairs.user) if entity == "user" else (inputs.items, inputs.pairs.item)
     assert side.interactions is not None
     assert place is not None
@@ -32,7 +32,7 @@ def lists(inputs: Inputs, entity: str) -> list[list[tuple[int, float]]]:
 def expected(ratings: pd.DataFrame, split: str, entity: str, rule: Callable[[pd.DataFrame, pd.Series], pd.Series]) -> (
     list[list[tuple[int, float]]]
 ):  # fmt: skip
-    """The same from the table: of the ratings of the user (item), those that the rule keeps for a row."""
+    """List the same from the table: the ratings of the user (or item) that the rule keeps for a row."""
     key, other = ("user_id", "item_id") if entity == "user" else ("item_id", "user_id")
     vocabulary = sorted(ratings.loc[ratings["split"] == "train", other].unique())
     index = {name: place + 1 for place, name in enumerate(vocabulary)}
@@ -165,7 +165,7 @@ def test_an_id_hidden_in_one_row_is_shown_in_another_of_the_same_user(load: Load
 
 
 def days(inputs: Inputs) -> tuple[list[int], list[int]]:
-    """Seconds since the first rating of all and of the user."""
+    """Compute the seconds since the first rating of all users, and since the first of the user."""
     assert inputs.time is not None
     date, age = (inputs.time * 86400).round().int().T.tolist()
     return date, age
@@ -180,7 +180,7 @@ def test_time_is_that_since_the_first_rating_of_all_and_of_the_user(load: Load, 
         date,
         (test["timestamp"] - test["user_id"].map(first)).tolist(),
     )
-    # Of a user without training ratings a frozen model knows nothing, not even when their first test rating was.
+    # A frozen model knows nothing about a user without training ratings, not even the time of the first test rating.
     known = rated[rated["split"] == "train"].groupby("user_id")["timestamp"].min()
     age = (test["timestamp"] - test["user_id"].map(known)).fillna(0).astype(int).tolist()
     assert days(listed(features, features.frozen(features.splits["test"]), Reads(time=True))) == (date, age)
@@ -199,7 +199,7 @@ def test_a_row_shown_as_by_a_new_user_knows_the_item_alone(load: Load, split: st
     assert all(found == ([] if hidden else known) for found, known, hidden in seen)
     assert inputs.user_own is not None
     assert not inputs.user_own[new].any()
-    # Nothing tells these rows from those of user 4, who has no training rating.
+    # These rows are the same as those of user 4, who has no training rating.
     of_user = [field.name.startswith("user_") for field in features.spec.of_kind("history")]
     stranger = history(features, torch.tensor([3]), torch.tensor([0]), torch.tensor([1060]))
     assert shown.history[new][:, of_user].equal(stranger[:, of_user].expand(int(new.sum()), -1))

@@ -1,4 +1,4 @@
-"""What is known of users and items, kept up to date rating by rating, against the history of whole tables."""
+"""The state of users and items, updated rating by rating, compared with the history of whole tables."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +26,7 @@ def features(featurize: Featurize) -> FeatureSet:
 
 
 def replayed(features: FeatureSet, *splits: str, at_once: bool = False) -> Context:
-    """What training left behind, with the ratings of the splits added second by second, or all in one call."""
+    """Make the state after training, and add the ratings of the splits second by second or in one call."""
     context = features.context()
     for split in splits:
         rows = features.splits[split]
@@ -41,7 +41,7 @@ def replayed(features: FeatureSet, *splits: str, at_once: bool = False) -> Conte
 
 @pytest.mark.parametrize("at_once", [False, True])
 def test_replaying_the_ratings_gives_the_history_that_the_features_have(features: FeatureSet, at_once: bool) -> None:
-    """Each row is asked for in its own second, of which it may know nothing: ratings of one second tie."""
+    """A row does not see other ratings of its own second."""
     context = features.context()
     for split in ("validation", "test"):
         rows = features.splits[split]
@@ -102,14 +102,14 @@ def test_a_context_comes_back_from_its_tables_as_it_was(features: FeatureSet, fe
     for reads in (Reads(), ALL):
         old, new = (listed(one, ask(one, *pairs), reads) for one in (context, found))
         assert tensors(old) == tensors(new)
-    # Those of training alone are the tables of the stage, but for rows and splits.
+    # With training rows only, the tables are those of the stage, except for rows and splits.
     tables, stored = featurize(), tables_of(features.context(), features.names)
     assert stored.users.equals(tables.users)
     assert stored.items.equals(tables.items)
 
 
 def tensors(inputs: object) -> list[object]:
-    """All numbers of inputs, in order."""
+    """List all numbers of inputs, in order."""
     if isinstance(inputs, Tensor):
         return [inputs.tolist()]
     parts = inputs if isinstance(inputs, tuple) else vars(inputs).values() if hasattr(inputs, "__dict__") else ()
@@ -126,14 +126,14 @@ def test_a_user_and_an_item_that_no_table_has_know_nothing(features: FeatureSet,
     genres = spec.of_kind("bag")[0].values or ()
     assert [genres[index - 1] for index in wide.items.bag[code].tolist() if index] == ["War", "Action"]
     known = context.users.categories[:, 1][context.users.index > 0]
-    assert wide.users.categories[user, 1] in known  # the gender is one that training has seen
+    assert wide.users.categories[user, 1] in known  # this gender occurs in training
 
     found = history(wide, torch.tensor([user]), torch.tensor([code]), torch.tensor([1060]))
     assert not found.any()
     inputs = grid(wide, torch.tensor([user, 0]), torch.tensor([code, 0]), torch.tensor([1060, 1060]), ALL, True)
     assert inputs.users.interactions is not None
     assert inputs.users.interactions.count.tolist() == [0, int(context.state.users.count[0])]
-    # What was known stays as it was.
+    # Known values stay as they were.
     pairs = torch.arange(10), torch.arange(10), torch.tensor(1060)
     assert ask(wide, *pairs).history is not None
     torch.testing.assert_close(ask(wide, *pairs).history, ask(context, *pairs).history)

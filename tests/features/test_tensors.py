@@ -1,4 +1,4 @@
-"""FeatureSet written by the stage's tables and read back: what a model sees."""
+"""A FeatureSet that is read from the tables of the stage is what a model sees."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_frozen_history_is_the_state_at_the_training_cut_off(
     rows = features.splits["test"]
     found = columns(features, history(features, rows.user, rows.item, rows.timestamp))
 
-    # Each training rating less the mean and what its row knew of item and user.
+    # A residual is a training rating minus the mean, and minus what its row knew about item and user.
     known = tables.rows.to_pandas()
     training = ratings.assign(item_mean=known["item_mean"], user_mean=known["user_mean"])
     training = training[training["split"] == "train"]
@@ -85,7 +85,7 @@ def test_rows_outside_training_have_the_frozen_history(featurize: Featurize, tmp
     rows = features.splits["test"]
     frozen = columns(features, history(features, rows.user, rows.item, rows.timestamp))
     stored = tables.rows.to_pandas().query("split == 'test'")
-    nearby = {name: stored[name].tolist() for name in frozen if "nearby" in name}  # of the time of the row
+    nearby = {name: stored[name].tolist() for name in frozen if "nearby" in name}  # as of the time of the row
     assert len(nearby) == (2 if split == "random" else 0)
     found = columns(features, rows.history)
     assert found.keys() == frozen.keys()

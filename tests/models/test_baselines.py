@@ -1,4 +1,4 @@
-"""Baselines against numpy, on what each row may know."""
+"""Baselines, compared with numpy, with the knowledge of each row."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""A model folder: complete, readable in an empty process, and told by its format when it is too old."""
+"""A model folder is complete and readable in an empty process. A folder with an old format is recognized."""
 
 import json
 import subprocess
@@ -65,7 +65,7 @@ def test_the_same_bundle_is_the_same_bytes(made: tuple[FeatureSet, Bundle], tmp_
 
 @pytest.fixture
 def first(tmp_path: Path) -> Path:
-    """The folder of a model that an earlier release trained, and what it predicted."""
+    """Unpack the folder of a model that an earlier release trained, and its predictions."""
     with zipfile.ZipFile(FIRST) as archive:
         archive.extractall(tmp_path / "first")
     return tmp_path / "first"

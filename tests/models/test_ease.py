@@ -1,4 +1,4 @@
-"""EASE against ridge regression, which it is item by item, and against weights worked out by hand."""
+"""EASE, compared with a ridge regression for each item, and with weights worked out by hand."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ NO_PAIRS = torch.zeros(0, dtype=torch.int64)
 
 
 def random_pairs(n_users: int, n_items: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(U, I) float32 of zeros and ones, and the positions of the ones in a random order."""
+    """Draw a (U, I) float32 matrix of zeros and ones, and list the positions of the ones in random order."""
     generator = torch.Generator().manual_seed(0)
     x = (torch.rand(n_users, n_items, generator=generator) < 0.2).float()
     user, item = x.nonzero()[torch.randperm(int(x.sum()), generator=generator)].T
@@ -91,7 +91,7 @@ def fitted(features: FeatureSet, positive: float | None) -> Ease:
 
 
 def chosen(features: FeatureSet, positive: float) -> Tensor:
-    """(users, item indices): 1 for the training pairs rated at least so high."""
+    """Make a matrix (users, item indices) that is 1 for training pairs with at least this rating."""
     rows = features.splits["train"]
     x = torch.zeros(len(features.users), int(features.items.categories[:, 0].max()) + 1)
     rows = rows[rows.rating >= positive]

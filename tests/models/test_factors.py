@@ -1,4 +1,4 @@
-"""The inner product, multiplied out over a batch, against the same formula written down pair by pair."""
+"""The inner product over a batch, compared with the same formula for single pairs."""
 
 from collections.abc import Callable
 from math import sqrt
@@ -32,7 +32,7 @@ def random_factors(features: FeatureSet, heads: int, reads: Reads) -> Factors:
 
 
 def fields_of(embeddings: nn.Module, side: Side, place: int) -> Tensor:
-    """Sum of the vectors of the fields of one user or item."""
+    """Sum the vectors of the fields of one user or item."""
     categories, bag, starts = embeddings.categories, embeddings.bag, embeddings.starts
     assert isinstance(categories, nn.Embedding)
     assert isinstance(starts, Tensor)
@@ -42,7 +42,7 @@ def fields_of(embeddings: nn.Module, side: Side, place: int) -> Tensor:
 
 
 def implicit(table: nn.Embedding | None, side: Side, place: int, without: int) -> Tensor:
-    """|N|^-1/2 times the sum of the vectors of N, the others that this user or item has."""
+    """Compute |N|^-1/2 times the sum of the vectors of N, the interactions of this user or item."""
     if table is None:
         return torch.zeros(3)
     assert side.interactions is not None
@@ -52,7 +52,7 @@ def implicit(table: nn.Embedding | None, side: Side, place: int, without: int) -
 
 
 def naive(factors: Factors, inputs: Inputs, users: Tensor, items: Tensor) -> tuple[Tensor, float]:
-    """Scores (P, heads) and the penalty."""
+    """Compute scores (P, heads) and the penalty."""
     heads = torch.ones(1, 3) if factors.heads is None else factors.heads
     scores, penalties = [], []
     for user, item in zip(users.tolist(), items.tolist(), strict=True):
@@ -103,7 +103,7 @@ def test_scores_of_a_grid_are_those_of_the_formula(load: Load, heads: int) -> No
 
 @pytest.mark.parametrize("hidden", [False, True])
 def test_the_item_of_a_row_never_speaks_for_it(load: Load, hidden: bool) -> None:
-    # Else training would show, by the user's items, even an item whose id is hidden.
+    # Otherwise the user's items would show even an item whose id is hidden.
     features, reads = load("random"), Reads(1000, 0)
     factors = random_factors(features, 1, reads)
     rows = features.splits["train"][:1]

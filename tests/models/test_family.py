@@ -1,4 +1,4 @@
-"""What holds for every model of the family: how pairs are written down does not matter, and files bring it back."""
+"""Properties of every model: any form of pairs gives the same scores, and files restore the model."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +41,7 @@ every_split = pytest.mark.parametrize("split", ["temporal", "random"])
 
 
 def randomize(model: Model) -> Model:
-    """Other weights than those of the start, of which many are 0; rows of absent values stay 0."""
+    """Draw new weights, because many are 0 at the start. Rows of absent values stay 0."""
     torch.manual_seed(1)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.3)
@@ -71,7 +71,7 @@ def scored(model: Model, inputs: Inputs) -> Output:
 
 
 def assert_same(found: Output, expected: Output) -> None:
-    """Up to rounding, in whatever shape."""
+    """Compare numbers up to rounding, in any shape."""
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one.flatten(), other.flatten(), atol=2e-5, rtol=1e-5)
 
@@ -196,7 +196,7 @@ def test_a_model_that_learnt_to_rank_alone_rates_by_a_line_and_whatever_the_hist
     inputs = listed(features, features.splits["test"], model.reads)
     found = scored(model, inputs)
     torch.testing.assert_close(found.rating, 0.5 + 2 * found.ranking)
-    # No history was shown in training, so its weights are those of the start.
+    # Training showed no history, so the weights of the history did not change.
     assert inputs.history is not None
     assert scored(model, inputs._replace(history=inputs.history + 1)).ranking.equal(found.ranking)
 

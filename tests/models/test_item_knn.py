@@ -1,4 +1,4 @@
-"""The neighbourhood model against a table worked out by hand, and against loops over the formula."""
+"""The neighbourhood model, compared with a table worked out by hand and with loops over the formula."""
 
 from collections.abc import Callable
 from math import sqrt
@@ -20,7 +20,7 @@ from widedeep.models.registry import ItemKnnConfig, ModelConfig
 
 NAN = float("nan")
 
-# Residuals, users by items; NAN is no rating. User 3 and item 4 have none.
+# Residuals of users by items. NAN means no rating. User 3 and item 4 have no rating.
 TABLE = torch.tensor(
     [
         [1.0, 2.0, 1.0, -1.0, NAN],
@@ -29,14 +29,14 @@ TABLE = torch.tensor(
         [NAN, NAN, NAN, NAN, NAN],
     ]
 )
-# With shrinkage 2: 2 of 4, 2 of 4 and 1 of 3 times the cosines over the common users.
+# With shrinkage 2, the cosines over the common users are multiplied by 2/4, 2/4 and 1/3.
 S01 = 2 / 4 * (1 * 2 + 1 * 0.5) / sqrt((1 + 1) * (4 + 0.25))
 S02 = 2 / 4 * (1 * 1 + 2 * 0.5) / sqrt((1 + 4) * (1 + 0.25))
 S12 = 1 / 3
 
 
 def spec_of(table: Tensor) -> Spec:
-    """Of a data set whose mean is 0 and whose biases are damped to nothing."""
+    """Make the model of a data set with mean 0 and with biases that are damped to 0."""
     users, items = table.shape
     fields = (
         Field("user_id", "user", "category", "", users + 1),
@@ -48,7 +48,7 @@ def spec_of(table: Tensor) -> Spec:
 
 
 def fitted(table: Tensor, k: int, shrinkage: float) -> ItemKnn:
-    """With items 0, 1, ... of the table as indices 1, 2, ..."""
+    """Use the items 0, 1, ... of the table as indices 1, 2, ..."""
     user, item = (~table.isnan()).nonzero().flip(0).T
     model = ItemKnn(spec_of(table), ItemKnnConfig(neighbours=k, shrinkage=shrinkage))
     n_users, n_items = table.shape
@@ -57,7 +57,7 @@ def fitted(table: Tensor, k: int, shrinkage: float) -> ItemKnn:
 
 
 def residuals(model: ItemKnn, table: Tensor, *pairs: tuple[int, int]) -> Tensor:
-    """What the model adds to the biases of these pairs."""
+    """Compute what the model adds to the biases of these pairs."""
     n_users, n_items = table.shape
     owner, item = (~table.isnan()).nonzero().T
 
@@ -95,7 +95,7 @@ def test_nothing_is_added_where_there_is_no_similar_item() -> None:
 
 
 def test_without_shrinkage_few_common_users_count_as_much_as_many() -> None:
-    # Over one common user every cosine is 1; over two it is below: the order of the neighbours turns.
+    # With one common user every cosine is 1. With two it is below 1, so the order of the neighbours changes.
     assert residuals(fitted(TABLE, k=1, shrinkage=0), TABLE, (2, 1)).item() == pytest.approx(0.5)
     assert residuals(fitted(TABLE, k=1, shrinkage=2), TABLE, (2, 1)).item() == pytest.approx(2)
 
@@ -110,7 +110,7 @@ def test_no_pairs_give_no_predictions() -> None:
 
 
 def similarities(e: np.ndarray, shrinkage: float) -> np.ndarray:
-    """s_ij of residuals (U, I) with NAN for no rating, by the formula."""
+    """Compute s_ij by its formula, from residuals (U, I) with NAN for no rating."""
     n_items = e.shape[1]
     found = np.zeros((n_items, n_items))
     for i in range(n_items):

@@ -1,4 +1,4 @@
-"""The smaller networks against their formulas, pair by pair."""
+"""The smaller networks, compared with their formulas for single pairs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -49,14 +49,14 @@ def inputs(features: FeatureSet) -> Inputs:
 
 
 def vectors(ids: IdEmbeddings, inputs: Inputs) -> tuple[Tensor, Tensor]:
-    """Of the user and of the item of each row, (P, E) each."""
+    """Look up the vectors of the user and of the item of each row, (P, E) each."""
     pairs = inputs.pairs
     user, item = pairs.of_users(inputs.users.categories[:, 0]), pairs.of_items(inputs.items.categories[:, 0])
     return ids.user.weight[user], ids.item.weight[item]
 
 
 def squares(*of: Tensor) -> Tensor:
-    """Mean over rows."""
+    """Average over rows."""
     return torch.stack([vector.square().sum(1) for vector in of]).sum(0).mean()
 
 
@@ -112,7 +112,7 @@ def test_genre_dense(features: FeatureSet, inputs: Inputs) -> None:
 
 
 def layers(model: Dense, first: Tensor) -> Tensor:
-    """What follows the first layer, (P, 5) to (P,)."""
+    """Compute the layers after the first one: (P, 5) -> (P,)."""
     inner, last = (layer for layer in model.mlp.modules() if isinstance(layer, nn.Linear))
     hidden: Tensor = inner(first.relu()).relu()
     output: Tensor = last(hidden)

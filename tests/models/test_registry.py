@@ -1,4 +1,4 @@
-"""The registry of models: the docs say the same, it is quick to import, and a new model is one file and one entry."""
+"""The registry of models: it agrees with the docs, imports quickly, and a new model is one file and one entry."""
 
 import subprocess
 import sys
@@ -69,7 +69,7 @@ def test_a_stored_config_that_lacks_a_younger_knob_gets_its_default() -> None:
 
 
 def test_a_new_model_is_one_file_and_one_entry(project: Project) -> None:
-    """It trains, is judged and reported, and the comparison and the search offer it."""
+    """The new model is trained, judged and reported. The comparison and the search offer it."""
     models = project.path / "src/widedeep/models"
     (models / "middle.py").write_text(CLASS, encoding="utf-8")
     registry = (models / "registry.py").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Tables of weights with a posterior, against torch's own divergence and the exact answer of a linear model."""
+"""Tables of weights with a posterior, compared with torch's divergence and the exact posterior of a linear model."""
 
 import math
 
@@ -57,7 +57,7 @@ def test_points_draw_nothing() -> None:
     after = torch.get_rng_state()
     assert table(torch.arange(5)).equal(table.weight)
     assert torch.get_rng_state().equal(after)
-    assert not after.equal(state)  # the start is drawn
+    assert not after.equal(state)  # the first weights are drawn
 
 
 def test_posterior_of_user_biases_is_the_exact_one() -> None:

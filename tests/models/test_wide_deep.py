@@ -1,4 +1,4 @@
-"""Wide & Deep against its definition: a linear model on an explicit one-hot matrix, and a hand-made forward pass."""
+"""Wide & Deep, compared with its definition: a linear model on a one-hot matrix, and a forward pass by hand."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -51,7 +51,7 @@ def random_model(features: FeatureSet, **changes: Any) -> WideDeep:
 
 
 class Row(NamedTuple):
-    """What a row is about, without any index arithmetic: category index by name of the field, and genres."""
+    """Look up the categories of a row by the name of the field, and its genres, without index arithmetic."""
 
     values: dict[str, int]
     genres: list[int]
@@ -76,7 +76,7 @@ def rows_of(features: FeatureSet, inputs: Inputs) -> list[Row]:
 
 
 def one_hot(features: FeatureSet, inputs: Inputs) -> list[dict[tuple[object, ...], float]]:
-    """Each row's wide features by name and value, with the weight they carry."""
+    """List the wide features of each row by name and value, with their weights."""
     rows = []
     for values, genres in rows_of(features, inputs):
         on: dict[tuple[object, ...], float] = dict.fromkeys(values.items(), 1.0)
@@ -174,14 +174,14 @@ def test_hashed_combinations_stay_inside_their_buckets(load: Load) -> None:
 
 
 def test_stable_hash_is_splitmix64() -> None:
-    # The first two outputs of the reference implementation's generator with seed 0: hashes of 0 and of its increment.
+    # The first two numbers of the reference generator with seed 0 are the hashes of 0 and of its increment.
     keys = torch.tensor([0, 0x9E3779B97F4A7C15 - 2**64])
     expected = [0xE220A8397B1DCDAF - 2**64, 0x6E789E6AA1B965F4]
     assert stable_hash(keys).tolist() == expected
 
 
 def embedded(embeddings: Embeddings, values: list[int], genres: list[int]) -> Tensor:
-    """The vectors of the fields, one behind the other, the mean vector of the genres last."""
+    """Concatenate the vectors of the fields. The mean vector of the genres comes last."""
     starts: list[int] = embeddings.starts.tolist()
     parts = [embeddings.categories.weight[start + index] for start, index in zip(starts, values, strict=True)]
     if embeddings.bag is not None:
@@ -199,7 +199,7 @@ def test_deep_part_by_hand(features: FeatureSet, heads: int) -> None:
     user, item, history = model.numbers(inputs)
     assert history is not None
     numbers = torch.cat([inputs.pairs.of_users(user), inputs.pairs.of_items(item), history], 1)
-    # The layer whose parts are kept apart.
+    # The model keeps the parts of this layer apart.
     first = torch.cat([deep.of_user, deep.of_item, deep.numbers.weight], 1)
     inner, last = (layer for layer in deep.mlp.modules() if isinstance(layer, nn.Linear))
     expected = []
@@ -296,4 +296,4 @@ def test_numbers_are_standardized_by_the_training_rows() -> None:
     numbers = torch.tensor([[1.0, 5.0], [3.0, 5.0]])
     standardize = Standardize(2)
     standardize.fit(numbers)
-    assert standardize(numbers).tolist() == [[-1, 0], [1, 0]]  # a constant number says nothing
+    assert standardize(numbers).tolist() == [[-1, 0], [1, 0]]  # a constant number becomes 0

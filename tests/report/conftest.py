@@ -17,7 +17,7 @@ Render = Callable[..., str]
 
 @pytest.fixture
 def render() -> Render:
-    """Render the report, with other values where given; those of `about` are of the model."""
+    """Render the report. Arguments replace the made-up values; `about` has values of the model."""
 
     def run(
         model: str = "wide_deep",
@@ -46,6 +46,6 @@ def render() -> Render:
 
 
 def text(page: str) -> str:
-    """What a reader sees, spaces made one."""
+    """Return the text that a reader sees, with single spaces."""
     body = re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL)
     return re.sub(r"\s+", " ", unescape(body).replace("\N{NO-BREAK SPACE}", " "))

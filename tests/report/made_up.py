@@ -1,4 +1,4 @@
-"""A made-up evaluation: metrics, plots and tables as the stages write them, of 8 users and 20 items."""
+"""A made-up evaluation of 8 users and 20 items: metrics, plots and tables as the stages write them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 KS = (1, 5)
-BASELINES = {"bias": 1.0, "popularity": 1.1, "global_mean": 1.2}  # by their RMSE
+BASELINES = {"bias": 1.0, "popularity": 1.1, "global_mean": 1.2}  # RMSE of each
 GENRES = ("Action", "Comedy", "Drama")
 CURVES = pd.DataFrame({"epoch": [0, 1, 2], "train_rmse": [1.2, 1.0, 0.9], "validation_rmse": [1.1, 0.95, 0.97]})
 COUNTS: dict[str, Any] = {
@@ -23,7 +23,7 @@ def estimate(value: float, half: float = 0.05, n: int = 32) -> dict[str, float]:
 
 
 def metrics(model: str = "wide_deep", online: bool = True, ks: Sequence[int] = KS, judged: bool = True) -> Any:
-    """As in reports/metrics.json: RMSE is 0.9 of the model. `judged`: some user has a relevant test item."""
+    """Make metrics as in reports/metrics.json. The model has RMSE 0.9. `judged`: a user has a relevant test item."""
 
     def rating(rmse: float, shift: float) -> dict[str, Any]:
         names = {"rmse": 1.0, "mae": 0.8, "user_mean_rmse": 0.95, "user_mean_mae": 0.75}
@@ -51,7 +51,7 @@ def metrics(model: str = "wide_deep", online: bool = True, ks: Sequence[int] = K
 
 
 def plots(found: Any, model: str = "wide_deep", months: bool = True, genres: bool = True) -> dict[str, pd.DataFrame]:
-    """The tables that `evaluate` writes to reports/plots."""
+    """Make the tables that stage `evaluate` writes to reports/plots."""
     of_model = {model: found} | found["baselines"]
     by_k = [
         {"model": name, "metric": metric.partition("_at_")[0], "k": int(metric.partition("_at_")[2]), **e}
@@ -82,7 +82,10 @@ def plots(found: Any, model: str = "wide_deep", months: bool = True, genres: boo
 
 
 def ratings() -> pd.DataFrame:
-    """Users 7 and 8 have no training rating, user 6 no relevant test rating. Items 1 to 9 train, 12 to 15 test."""
+    """Make ratings. Users 7 and 8 have no training rating, and user 6 has no relevant test rating.
+
+    Items 1 to 9 are rated in training, items 12 to 15 in test.
+    """
     rows = [
         {"user_id": user, "item_id": item, "rating": (user * item) % 9 / 2 + 0.5, "split": "train"}
         for user in range(1, 7)
@@ -94,7 +97,7 @@ def ratings() -> pd.DataFrame:
         for item in range(12, 16)
     ]
     table = pd.DataFrame(rows).astype({"rating": np.float32})
-    return table.assign(timestamp=978_307_200 + 86_400 * table.index)  # from 2001-01-01 UTC on, a rating a day
+    return table.assign(timestamp=978_307_200 + 86_400 * table.index)  # a rating a day, from 2001-01-01 UTC
 
 
 def items() -> pd.DataFrame:
@@ -107,7 +110,7 @@ def items() -> pd.DataFrame:
 
 
 def lists(rated: pd.DataFrame, length: int = 20) -> pd.DataFrame:
-    """The model's lists: the items that a user did not rate in training, the last first."""
+    """Make the model's lists: the items that a user did not rate in training, from the last to the first."""
     train = rated[rated["split"] == "train"]
     rows = []
     for user in sorted(rated.loc[rated["split"] == "test", "user_id"].unique()):

@@ -1,4 +1,4 @@
-"""Charts survive what data can be, escape names, and come together on a sheet."""
+"""Charts cope with extreme data, escape names, and can be put on one sheet."""
 
 import re
 from xml.etree import ElementTree

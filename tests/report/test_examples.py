@@ -1,4 +1,4 @@
-"""The users whose lists are shown, and what is shown of them."""
+"""The choice of the users whose lists are shown, and the content of these lists."""
 
 import re
 
@@ -38,7 +38,7 @@ def test_draw_of_users_does_not_depend_on_the_order_of_the_rows() -> None:
 
 def test_what_a_user_liked_is_rated_best_in_training_and_test_ratings_are_marked() -> None:
     one = next(one for one in shown() if one.user_id == 1)
-    # Of user 1, item i has the training rating i % 9 / 2 + 0.5, for items 1 to 10. Test: items 12 to 15.
+    # User 1 gave item i the training rating i % 9 / 2 + 0.5, for i from 1 to 10. Items 12 to 15 are test items.
     assert [item.title for item in one.liked[:3]] == ["Title 8", "Title 7", "Title 6"]
     assert [item.rating for item in one.liked[:2]] == [4.5, 4.0]
     assert (one.n_train, one.n_test, one.n_relevant, one.hits) == (10, 4, 2, 4)
@@ -53,7 +53,7 @@ def test_page_marks_a_recommended_item_that_the_user_rated_later(render: Render)
     page = render(examples=10)
     assert re.search(r'<tr class="rated">.*?<strong>✓ [\d.]+</strong></td></tr>', page)
     assert "The user rated 4 of the 10 recommended items in the test rows." in text(page)
-    assert text(page).count("A new user: nothing is known about them") == 2
+    assert text(page).count("This user is new: the model knows nothing about them") == 2
 
 
 def test_ids_of_text_are_shown_unchanged(render: Render) -> None:

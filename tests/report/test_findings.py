@@ -1,4 +1,4 @@
-"""The sentences of the report say what the intervals say."""
+"""The sentences of the report agree with the intervals."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from widedeep.report.slices import slice_finding
 
 
 def results(low: float, high: float, ndcg: tuple[float, float] = (0.1, 0.2)) -> Results:
-    """Of a model with RMSE 0.9 whose difference to the best baseline, of RMSE 1, has this interval."""
+    """Make the results of a model with RMSE 0.9, and this interval for the difference from a baseline with RMSE 1."""
 
     def estimate(value: float, low: float = 0.0, high: float = 0.0) -> dict[str, float]:
         return {"value": value, "low": low, "high": high, "n": 9}

@@ -1,4 +1,4 @@
-"""`dvc plots` draws every table of the evaluation: a real call, and a look into the pictures it makes."""
+"""`dvc plots` draws every table of the evaluation. The tests call it and look into its pictures."""
 
 import json
 import re
@@ -21,7 +21,7 @@ DVC = [sys.executable, "-m", "dvc"]
 
 @pytest.fixture
 def show(root: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """The Vega specification by plot, from the tables of the stages and the `plots` section of dvc.yaml."""
+    """Make the Vega specification of each plot, from the tables of the stages and section `plots` of dvc.yaml."""
     folder = tmp_path / "repo"
     shutil.copytree(root / ".dvc" / "plots", folder / ".dvc" / "plots")
     plots = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["plots"]
@@ -80,7 +80,7 @@ def test_learning_curves_are_drawn_as_far_as_the_objective_has_them(
 
 
 def learning(specs: dict[str, Any]) -> set[str]:
-    """The columns that the plot of the learning curves shows: those with a number, as its first filter keeps them."""
+    """List the columns that the plot of the learning curves shows. Its first filter keeps columns with a number."""
     spec = specs["learning_curves"]
     assert spec["transform"][0] == {"filter": "datum['dvc_inferred_y_value'] !== ''"}
     return {row["field"] for row in spec["data"]["values"] if row["dvc_inferred_y_value"] != ""}

@@ -1,4 +1,4 @@
-"""The page: what it says, what it survives, and how it looks in a real browser."""
+"""The report: its text, extreme data, and its look in a real browser."""
 
 import re
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def test_page_of_every_model(render: Render, model: str) -> None:
     label = capitalize(MODEL_LABELS[model])
     assert f"{label} on csv" in text(page)
     assert f"{label} predicts unseen ratings with RMSE" in text(page)
-    assert ("its predicted rating is the least-squares line of its score" in text(page)) is (model == "ease")
+    assert ("Its predicted rating is a linear function of its score" in text(page)) is (model == "ease")
     errors = page[page.index("Errors in rating points") :]
     rows = re.findall(r'<tr><th scope="row">(.*?)</th>', errors[: errors.index("</table>")])
     assert [unescape(row) for row in rows] == [
@@ -93,7 +93,7 @@ def test_page_of_a_model_that_is_not_trained_in_epochs(render: Render) -> None:
         "ratings: RMSE 0.900, frozen RMSE 1.000, online RMSE 0.800." in page
     )
     assert "Learning curves" not in page
-    assert "learns an order" not in page  # the objective is for models that are trained in epochs
+    assert "learns an order" not in page  # only a model that is trained in epochs has an objective
     for nothing in ({}, {"train_rmse": [np.nan], "validation_rmse": [np.nan]}):
         assert "in one step. Calibration, online" in text(render(curves=pd.DataFrame({"epoch": [0]} | nothing)))
 
@@ -101,7 +101,7 @@ def test_page_of_a_model_that_is_not_trained_in_epochs(render: Render) -> None:
 def test_page_of_a_model_that_ranks(render: Render) -> None:
     about = {"objective": "ranking", "positive_rating": 4.0}
     page = text(render(about=about, curves=RANKING_CURVES))
-    assert "Wide & Deep learns an order, not ratings: its predicted rating is the least-squares line" in page
+    assert "Wide & Deep learns an order, not ratings. Its predicted rating is a linear function of its score" in page
     assert "Learning curves, NDCG at 10 Validation NDCG at 10 is highest in epoch 1" in page
     assert "a positive among the validation ratings: an item rated 4 or more." in page
     assert "Learning curves, ranking loss Training ranking loss ends at 3.900 after epoch 2" in page
@@ -123,7 +123,7 @@ def test_page_of_a_model_with_two_heads(render: Render, weight: float, sentence:
     for measure in ("RMSE", "NDCG at 10", "ranking loss"):
         assert f"Learning curves, {measure} " in page
     assert "any rated item" in page
-    assert "least-squares" not in page
+    assert "least squares" not in page
 
 
 def test_curves_that_end_in_numbers_that_are_not_finite_are_drawn_as_far_as_they_go(render: Render) -> None:
@@ -138,7 +138,7 @@ def test_validation_curves_by_knowledge_are_drawn_where_there_are_two(render: Re
     assert "counts twice" not in text(render(curves=frozen))
     both = text(render(curves=frozen.assign(validation_online_rmse=[1.0, 0.85, 0.87])))
     assert "training validation validation, frozen validation, online" in both
-    assert "Each validation rating counts twice: as the model meets it online and as it meets it frozen." in both
+    assert "Each validation rating counts twice: once under online and once under frozen knowledge." in both
 
 
 def test_pictures_and_tables_are_named(render: Render) -> None:
@@ -168,7 +168,7 @@ def test_random_split_without_timestamps_validation_and_genres(render: Render) -
         items=made_up.items().assign(genres=[[] for _ in range(20)], year=np.nan),
         genres=False,
     )
-    assert "There is no validation to stop by, so the last epoch is kept." in text(page)
+    assert "There are no validation ratings, so the last epoch is kept." in text(page)
     assert "Training RMSE ends at 0.900 after epoch 2" in text(page)
     for absent in ("online", "By month", "By genre", "Days (UTC)", "nan", "None"):
         assert absent not in text(page)

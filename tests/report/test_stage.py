@@ -1,4 +1,4 @@
-"""The stage `report` in a copy of the project: what makes it run, and what it runs without."""
+"""The stage `report`, in a copy of the project: the changes that make it run, and the files that it needs."""
 
 import json
 import shutil
@@ -8,10 +8,11 @@ import pandas as pd
 
 from tests.conftest import Project
 from tests.report.conftest import text
+from widedeep.tables.files import load_named
 
 
 def changed_stages(project: Project) -> set[str]:
-    """The stages that `dvc repro` would run, if no output changed."""
+    """List the stages that `dvc repro` would run if no output changed."""
     status = json.loads(project.run("dvc", "status", "--json"))
     return {name for name in status if not name.startswith("studies/")}
 
@@ -44,7 +45,7 @@ def test_report_needs_neither_features_nor_weights(project: Project) -> None:
 def test_examples_are_those_of_the_score_tables(project: Project) -> None:
     said = text((project.path / "reports/report.html").read_text(encoding="utf-8"))
     lists = pd.read_parquet(project.path / "reports/recommendations.parquet")
-    items = pd.read_parquet(project.path / "data/interim/items.parquet").set_index("item_id")
+    items = load_named(project.path / "data/interim")[1].set_index("item_id")
     user = said.partition("User ")[2].partition(" ")[0]
     own = lists[(lists["model"] == "wide_deep") & (lists["user_id"].astype(str) == user)].sort_values("rank")
     assert len(own) >= 10

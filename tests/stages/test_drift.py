@@ -1,4 +1,4 @@
-"""The stage on folders that the stage before it would write, as the shell would run it."""
+"""The stage drift, run as in the shell on folders as featurize writes them."""
 
 import json
 import math
@@ -22,7 +22,7 @@ MONTH = 31 * 86400
 
 @pytest.fixture
 def run(root: Path, tmp_path: Path, featurize: Callable[..., FeatureTables]) -> Run:
-    """Run the stage on six ratings by each of eight users, a month each, the last two of whom are not in training."""
+    """Run the stage on eight users with six ratings each. Each user has a month. The last two are not in training."""
     columns = ["user_id", "item_id", "rating", "timestamp"]
     rows = [(user, item, 1 + (user * item) % 5, MONTH * user + item) for user in range(1, 9) for item in range(1, 7)]
     ratings = pd.DataFrame(rows, columns=columns)

@@ -1,4 +1,4 @@
-"""The stage after the stage before it, as the shell would run them."""
+"""The stage featurize after preprocess, run as in the shell."""
 
 import json
 from collections.abc import Callable
@@ -63,7 +63,7 @@ def test_repeated_run_writes_the_same_bytes(run: Run) -> None:
 
 
 def test_text_ids_come_through_both_stages(run: Run, tmp_path: Path) -> None:
-    """Users 1 and 2 become 007 and 7, the others keep their number: all have the features that they had as integers."""
+    """Users 1 and 2 become 007 and 7, and the others keep their number. All keep the features that they had before."""
     plain = load_features(run(), "train", "test")
     named = {1: "007", 2: "7"}
     lines = ["user_id,item_id,rating,timestamp"]

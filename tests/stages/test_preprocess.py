@@ -1,4 +1,4 @@
-"""The stage on csv text and on the real data sets, as the shell would run it."""
+"""The stage preprocess, run as in the shell on CSV text and on real data sets."""
 
 import json
 import zipfile

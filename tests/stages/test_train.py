@@ -27,7 +27,7 @@ MODEL = {
 
 @pytest.fixture
 def train(root: Path, tmp_path: Path, featurize: Callable[..., FeatureTables]) -> Callable[..., str]:
-    """Run the stage in `tmp_path` on the small data set, with other train params; what it prints."""
+    """Run the stage in `tmp_path` on the small data set, with other train params. Return what it prints."""
     (tmp_path / "features").mkdir()
     written(featurize(), tmp_path / "features")
 

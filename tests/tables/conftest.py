@@ -1,4 +1,4 @@
-"""Tables from a few lines of csv."""
+"""Fixtures that make tables from a few lines of CSV."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ DEFAULTS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Built(Tables):
-    """Tables and what `build_tables` reports of them."""
+    """Tables, and the report of `build_tables` on them."""
 
     report: dict[str, Any]
 
@@ -38,12 +38,12 @@ class Built(Tables):
 
     @classmethod
     def of(cls, raw: Path, **changes: Any) -> "Built":
-        """From the folder of a data set csv, with some params changed."""
+        """Build tables from the folder of a data set csv, with some params changed."""
         tables, report = build_tables(SOURCES["csv"], raw, cls.params(**changes))
         return cls(**vars(tables), report=report)
 
     def rows(self) -> list[tuple[Any, ...]]:
-        """The ratings with ids in place of codes: user, item, rating, timestamp, split."""
+        """Return the ratings with ids instead of codes: user, item, rating, timestamp, split."""
         users, items = (external(self.user_ids, self.ratings["user"]), external(self.item_ids, self.ratings["item"]))
         others = (self.ratings[name].to_pylist() for name in ("rating", "timestamp", "split"))
         return list(zip(users.to_pylist(), items.to_pylist(), *others, strict=True))
@@ -58,7 +58,7 @@ def raw(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def build(raw: Path) -> Callable[..., Built]:
-    """Tables of the data set csv from the text or bytes of its ratings.csv, with some params changed."""
+    """Build tables of the data set csv from the text or bytes of its ratings.csv, with some params changed."""
 
     def build_with(ratings: str | bytes, items: str | None = None, **changes: Any) -> Built:
         (raw / "ratings.csv").write_bytes(ratings.encode() if isinstance(ratings, str) else ratings)
@@ -71,7 +71,7 @@ def build(raw: Path) -> Callable[..., Built]:
 
 @pytest.fixture
 def csv() -> Callable[..., str]:
-    """Text of a ratings.csv from rows (user, item, rating, timestamp)."""
+    """Make the text of a ratings.csv from rows (user, item, rating, timestamp)."""
 
     def text(*rows: tuple[Any, ...], header: str = HEADER) -> str:
         return "\n".join([header, *(",".join(str(value) for value in row) for row in rows)]) + "\n"

@@ -1,10 +1,10 @@
-"""The report of preprocessing: what later comparisons rest on."""
+"""The report of preprocessing, on which later comparisons rely."""
 
 from collections.abc import Callable
 
 from tests.tables.conftest import Built
 
-ROWS = [(1, item, 1 + item % 5, 100 + item) for item in range(10)]  # the last two test
+ROWS = [(1, item, 1 + item % 5, 100 + item) for item in range(10)]  # the last two are test rows
 
 
 def digest(tables: Built) -> str:

@@ -1,4 +1,4 @@
-"""Items and users: every id has a row, numbers are imputed and scaled by the training rows alone."""
+"""Items and users: every id has a row, and only training rows decide how numbers are imputed and scaled."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Every rating in exactly one split, by rules that a reader can check by hand."""
+"""Every rating is in exactly one split, by rules that a reader can check by hand."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def test_every_rating_is_in_one_split(build: Build, csv: Csv, split: str) -> Non
 
 
 def test_temporal_cut_offs_by_hand(build: Build, csv: Csv) -> None:
-    # Of 10 rows the last 2 test, the 2 before them validate.
+    # Of 10 rows, the last 2 are for test and the 2 before them for validation.
     tables = build(csv(*[(1, item, 3, 100 + item) for item in range(10)]))
     assert [split for _, split in sorted(split_of(tables).items())] == ["train"] * 6 + ["validation"] * 2 + ["test"] * 2
 
@@ -173,7 +173,7 @@ def test_order_of_the_lines_does_not_matter(build: Build, csv: Csv, split: str) 
 
 @pytest.fixture
 def given(raw: Path) -> Callable[..., Built]:
-    """Built of train.csv and test.csv without a ratings.csv."""
+    """Build tables from train.csv and test.csv, without a ratings.csv."""
 
     def build(train: str, test: str, split: str = "predefined", fold: str = "given", **changes: Any) -> Built:
         (raw / "train.csv").write_text(train, encoding="utf-8")

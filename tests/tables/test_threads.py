@@ -13,7 +13,7 @@ from tests.tables.conftest import Built
 def test_tables_are_the_same_with_one_thread_and_with_four(
     build: Callable[..., Built], csv: Callable[..., str], monkeypatch: pytest.MonkeyPatch, split: str
 ) -> None:
-    # Several row groups (122,880 rows each), else one thread does it all; pairs repeat, so that duplicates are dropped.
+    # Several row groups of 122,880 rows, because one group uses one thread. Pairs repeat, to test duplicates.
     rng = np.random.default_rng(0)
     columns = (rng.integers(0, 400, 300_000), rng.integers(0, 900, 300_000), rng.integers(1, 6, 300_000))
     text = csv(*zip(*columns, rng.integers(0, 10_000, 300_000), strict=True))

@@ -1,4 +1,4 @@
-"""Batches: every row once per epoch, in an order that depends on seed and epoch alone."""
+"""Batches have every row once per epoch, in an order that depends only on seed and epoch."""
 
 import pytest
 import torch

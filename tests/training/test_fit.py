@@ -1,4 +1,4 @@
-"""Training as a user meets it: it learns, keeps the best epoch, repeats itself, and survives being killed."""
+"""Training learns, keeps the best epoch, gives the same result again, and continues after it was killed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ from widedeep.training.fit import Fit, fingerprint, fit
 Featurize = Callable[..., FeatureTables]
 
 NDCG = "validation_ndcg_at_10"
-# Each trains in its own way.
+# Each of these trains in a different way.
 WAYS: dict[str, dict[str, Any]] = {
     "rating": {},
     "one optimizer": {"model": "dot"},
@@ -51,7 +51,7 @@ def features(featurize: Featurize, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def unvalidated(featurize: Featurize, ratings: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> FeatureSet:
-    """FeatureSet without validation rows."""
+    """Make a FeatureSet without validation rows."""
     table = ratings.assign(split=ratings["split"].replace("validation", "train"))
     folder = written(featurize(ratings=table), tmp_path_factory.mktemp("features"))
     return load_features(folder, "train", "validation")
@@ -59,7 +59,7 @@ def unvalidated(featurize: Featurize, ratings: pd.DataFrame, tmp_path_factory: p
 
 @pytest.fixture(scope="module")
 def tastes(featurize: Featurize, tmp_path_factory: pytest.TempPathFactory) -> FeatureSet:
-    """40 users in two camps, each of which rates 18 of its own 30 items: 3 of them to validate by."""
+    """Make 40 users in two camps of 30 items each. A user rates 18 items of the camp, 3 of them for validation."""
     rng = np.random.default_rng(0)
     rows = []
     for user in range(40):
@@ -109,7 +109,7 @@ def test_ranking_finds_tastes_that_popularity_does_not(
     params = small_recipe(
         model=name, objective="ranking", epochs=10, patience=10, unseen_rate=0.0, learning_rate=0.05, **loss
     )
-    # Of the 46 items that a user has not rated 16 are of their own camp.
+    # A user has not rated 46 items, of which 16 are in the own camp.
     assert fit(tastes, params, tmp_path / "b").validation[NDCG] > 1.3 * popular
 
 
@@ -138,7 +138,7 @@ def test_the_best_ranking_is_that_with_the_highest_ndcg(
     assert trained.epoch == best["epoch"]
     assert trained.validation == {NDCG: best[NDCG]}
 
-    # The measure is that of the evaluation, over users with a positive to find.
+    # The metric is the same as in the evaluation, over users with a positive to find.
     train, rows = features.splits["train"], features.splits["validation"]
     positive = rows[rows.rating >= changes.get("positive_rating", 0)]
     asked = [int(positive.timestamp[positive.user == user].min()) for user in range(10) if user in positive.user]
@@ -361,7 +361,7 @@ def test_nothing_to_rank_is_a_clear_error(
 
 
 def crowded(featurize: Featurize, folder: Path, whole: int, part: int) -> FeatureSet:
-    """6 items, `whole` users who rated all of them, and `part` users who rated 2, and a third to validate by."""
+    """Make 6 items, `whole` users who rated all of them, and `part` users who rated 2 and a third for validation."""
     rated = [(user, item, "train") for user in range(1, whole + 1) for item in range(1, 7)]
     for user in range(whole + 1, whole + part + 1):
         rated += [(user, 1, "train"), (user, 2, "train"), (user, 3, "validation")]
@@ -391,9 +391,9 @@ def test_who_draws_no_negatives_needs_none(featurize: Featurize, tmp_path: Path,
 
 @pytest.mark.parametrize("loss", ["softmax", "bpr"])
 def test_users_without_a_negative_teach_nothing(featurize: Featurize, tmp_path: Path, loss: str) -> None:
-    # Of the 37 batches at most two hold a row of the last user.
+    # At most two of the 37 batches have a row of the last user.
     features = crowded(featurize, tmp_path, whole=12, part=1)
-    # A gradient of 0 moves nothing.
+    # A gradient of 0 changes nothing.
     params = small_recipe(
         model="dot", objective="ranking", loss=loss, negatives=2, batch_size=2, optimizer="adagrad",
         weight_decay=0.0, factors_l2=0.1, unseen_rate=0.0, epochs=3,

@@ -1,4 +1,4 @@
-"""Ftrl against steps worked out by hand, and as its user meets it."""
+"""FTRL, compared with steps worked out by hand, and in use."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from widedeep.training.ftrl import Ftrl
 
 
 def starts_and_gradients(steps: int) -> tuple[list[Tensor], list[list[Tensor]]]:
-    """Parameters of several shapes, some weights 0, and a gradient of each for every step, some 0."""
+    """Draw parameters of several shapes, and their gradients for every step. Some weights and gradients are 0."""
     generator = torch.Generator().manual_seed(0)
     shapes = [(4, 3), (5,), (2, 1, 2)]
     starts = [torch.randn(shape, generator=generator) for shape in shapes]

@@ -1,4 +1,4 @@
-"""Warm start: growing loses nothing that was known, and takes what is new from its side information."""
+"""Warm start: growing keeps what is known, and estimates what is new from its features."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -57,7 +57,7 @@ def at(
 
 
 def random_model(features: FeatureSet, recipe: Recipe) -> Model:
-    """All weights are drawn, but for those that stay 0."""
+    """Draw all weights except those that stay 0."""
     torch.manual_seed(0)
     model = build(features.spec, recipe.architecture)
     model.fit(features)
@@ -89,7 +89,7 @@ def test_what_was_known_is_predicted_as_before(
     before = at(1015, hash_buckets=hash_buckets)
     assert {cross.hashed for cross in before.spec.crosses} == ({False} if hash_buckets == 1000 else {False, True})
     after = at(1045, before.vocabulary(), hash_buckets=hash_buckets)
-    assert len(after.spec.of_kind("bag")[0].values or ()) == 5  # a genre has come
+    assert len(after.spec.of_kind("bag")[0].values or ()) == 5  # there is a new genre
     earlier = random_model(before, small_recipe(model=model, **changes))
     grown = grow(earlier, before.vocabulary(), after)
     n = len(before.splits["train"])
@@ -170,7 +170,7 @@ def test_a_grown_model_trains_on(at: Grown, changes: dict[str, Any], tmp_path: P
     assert vocabulary.trained_until is not None
     trained = fit(new_rows(after, vocabulary.trained_until, 0, 0), params, tmp_path / "2", start=grown)
     numbers = "members.0.numbers.pair.mean"
-    assert trained.model.state_dict()[numbers].equal(start[numbers])  # the scale of what it knows stays
+    assert trained.model.state_dict()[numbers].equal(start[numbers])  # the scale of known numbers stays
     moved = (
         trained.model.state_dict()["members.0.deep.user.categories.weight"]
         - start["members.0.deep.user.categories.weight"]
@@ -220,7 +220,7 @@ def test_weights_learnt_as_distributions_go_on_as_points(at: Grown, tmp_path: Pa
 
 
 def test_features_that_have_not_grown_from_the_model_are_refused(at: Grown) -> None:
-    """User 10 is known at both moments, but by another index."""
+    """User 10 is known at both moments, but has different indices."""
     before, anew = at(1015), at(1045)
     assert before.vocabulary().user_ids[7] == "10" != anew.vocabulary().user_ids[7]
     with pytest.raises(UserError, match=r"have not grown from the vocabulary of this model.*dvc repro --force"):

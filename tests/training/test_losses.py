@@ -1,4 +1,4 @@
-"""Losses against values worked out by hand, and at scores where a naive formula overflows."""
+"""Losses, compared with values worked out by hand, and at scores where a naive formula overflows."""
 
 from math import e, exp, log, log2
 

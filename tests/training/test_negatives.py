@@ -1,4 +1,4 @@
-"""Negatives: never a positive, every other item with the same probability."""
+"""A negative is never a positive, and every other item has the same probability."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ DEVICES = [
 
 
 def pairs(positives: list[list[int]], device: str = "cpu") -> tuple[Tensor, Tensor]:
-    """(N,) users and items, the last first, for order must not matter."""
+    """Return (N,) users and items in reverse order, because order must not matter."""
     rows = [(user, item) for user, items in enumerate(positives) for item in items][::-1]
     user, item = torch.tensor(rows, dtype=torch.int64, device=device).reshape(-1, 2).T
     return user, item
@@ -35,7 +35,7 @@ def pairs(positives: list[list[int]], device: str = "cpu") -> tuple[Tensor, Tens
 def test_negatives_are_uniform_over_all_items_that_are_no_positive(
     positives: list[int], negatives: list[int], device: str
 ) -> None:
-    # Neighbours with other positives: a look-up that runs into the next user would show.
+    # The neighbours have different positives, so a look-up that runs into the next user would show.
     user, item = pairs([[0, 7], positives, [0, 1, 2]], device)
     torch.manual_seed(0)
     drawn = Negatives(user, item, 3, 8).sample(torch.ones(500, dtype=torch.int64, device=device), 8)

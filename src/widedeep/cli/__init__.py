@@ -1,6 +1,6 @@
-"""The command `widedeep`. Run it in the root of the repository: the paths are those of dvc.yaml.
+"""The command `widedeep`. Its default paths are those of dvc.yaml, so run it in the root of the repository.
 
-Everything heavy is imported inside the functions of the commands, so that help and completion answer at once.
+The functions of the commands import heavy modules themselves, so that help and completion answer at once.
 """
 
 import sys
@@ -13,7 +13,7 @@ from widedeep.errors import FAILED, MISTAKE, show
 
 APP = typer.Typer(
     help="Compare, tune and measure the recommender that `dvc repro` trains. Run it in the root of the repository.\n\n"
-    "Exit status of every command: 0, or 1 for a broken gate or a failed run, or 2 for a mistake in the call.",
+    "Exit status of every command: 0 for success, 1 for a broken gate or a failed run, 2 for a mistake in the call.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -33,7 +33,7 @@ APP.command("drift", hidden=True, help="Do the same as `widedeep compare`.")(ver
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status. Errors that the user can mend are one line on stderr."""
+    """Run one command and return its exit status. An error that the user can fix is printed to stderr in one line."""
     try:
         status = typer.main.get_command(APP).main(arguments, prog_name="widedeep", standalone_mode=False)
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""`python -m widedeep.cli` is the command `widedeep`."""
+"""Run the command `widedeep` as `python -m widedeep.cli`."""
 
 import sys
 

@@ -1,10 +1,10 @@
-"""What the shell offers for a value: names of revisions, data sets, splits, objectives and models."""
+"""The values that the shell completes: names of revisions, data sets, splits, objectives and models."""
 
 from typing import Any, get_args
 
 
 def revisions() -> list[str]:
-    """Branches, tags, DVC experiments and the workspace."""
+    """List branches, tags, DVC experiments and the workspace."""
     from widedeep.errors import UserError
     from widedeep.revisions import names
 

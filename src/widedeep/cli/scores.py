@@ -1,4 +1,4 @@
-"""The command about score tables of any system: `widedeep evaluate`."""
+"""The command `widedeep evaluate`, for the score tables of any system."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,21 +23,21 @@ def evaluate(
             "each place in a list.",
         ),
     ],
-    tables: Annotated[Path, typer.Option(metavar="FOLDER", help="The data, as stage preprocess writes them.")] = Path(
-        "data/interim"
-    ),
+    tables: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="The tables that stage preprocess made of the data.")
+    ] = Path("data/interim"),
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Write metrics, plots and the report into this folder.")
     ] = Path("reports/judged"),
     beside: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Put the score tables of this folder beside it, as in: --beside reports."),
+        typer.Option(metavar="FOLDER", help="Compare with the score tables of this folder, as in --beside reports."),
     ] = None,
 ) -> None:
     """Judge the predictions and lists of any system.
 
-    It gets the metrics, the intervals and the report that the pipeline gives its own model. The parameters are those of
-    section evaluate in params.yaml. The summary is printed as Markdown.
+    The system gets the same metrics, intervals and report as the model of the pipeline. Section evaluate of params.yaml
+    sets the parameters. The summary is printed as Markdown.
     """
     from widedeep.cli.versions import PARAMS
     from widedeep.params import load_params

@@ -1,7 +1,7 @@
-"""The commands that run a study or a benchmark of the repository, as `widedeep tune`.
+"""The commands that run a study or a benchmark of the repository, such as `widedeep tune`.
 
-Their code lies in the folders `studies` and `benchmarks` beside dvc.yaml, which are no part of the package. So each
-command takes its options here and imports its code from the current folder when it runs.
+Their code is in the folders `studies` and `benchmarks` beside dvc.yaml, which do not belong to the package. So a
+command reads its options here, and imports its code from the current folder when it runs.
 """
 
 import sys
@@ -16,23 +16,26 @@ from widedeep.errors import UserError
 
 PARAMS, FEATURES = Path("params.yaml"), Path("data/features")
 
-ParamsFile = Annotated[Path, typer.Option(metavar="FILE", help="The parameters.")]
-FeaturesFolder = Annotated[Path, typer.Option(metavar="FOLDER", help="The features, as stage featurize writes them.")]
+ParamsFile = Annotated[Path, typer.Option(metavar="FILE", help="File of parameters.")]
+FeaturesFolder = Annotated[Path, typer.Option(metavar="FOLDER", help="Folder that stage featurize wrote.")]
 Dataset = Annotated[
-    str, typer.Argument(metavar="DATASET", help="As download.dataset.", autocompletion=complete.datasets)
+    str,
+    typer.Argument(metavar="DATASET", help="A value of download.dataset.", autocompletion=complete.datasets),
 ]
 Split = Annotated[
     str,
     typer.Argument(
         metavar="SPLIT",
-        help="random, predefined, temporal or leave_last_out, as preprocess.split.",
+        help="A value of preprocess.split: random, predefined, temporal or leave_last_out.",
         autocompletion=complete.splits,
     ),
 ]
 Objective = Annotated[
     str,
     typer.Argument(
-        metavar="OBJECTIVE", help="rating, ranking or joint, as train.objective.", autocompletion=complete.objectives
+        metavar="OBJECTIVE",
+        help="A value of train.objective: rating, ranking or joint.",
+        autocompletion=complete.objectives,
     ),
 ]
 
@@ -44,7 +47,7 @@ def tune(
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="Tune this model of the comparison, from its values in studies/comparison/models.yaml on.",
+            help="Tune this model of the comparison. Start from its values in studies/comparison/models.yaml.",
             autocompletion=complete.models,
         ),
     ] = None,
@@ -52,7 +55,7 @@ def tune(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Search among the values in this file.  [default: studies/tuning/space.yaml, or that of the model]",
+            help="Search among the values in this file.  [default: the search space of the model in the registry]",
         ),
     ] = None,
     store: Annotated[Path, typer.Option(metavar="FILE", help="Keep finished trials in this SQLite file.")] = Path(
@@ -60,7 +63,7 @@ def tune(
     ),
     trials: Annotated[
         int,
-        typer.Option(parser=whole(1), metavar="N", help="Run until there are this many trials, earlier ones included."),
+        typer.Option(parser=whole(1), metavar="N", help="Number of trials, including those of earlier runs."),
     ] = 50,
     timeout: Annotated[
         int | None, typer.Option(parser=whole(1), metavar="MINUTES", help="Start no trial after this time.")
@@ -69,7 +72,7 @@ def tune(
     write: Annotated[
         bool,
         typer.Option(
-            "--write", help="Write the best values as the preset of the data set, or with --model into models.yaml."
+            "--write", help="Write the best values into the preset of the data set, or with --model into models.yaml."
         ),
     ] = False,
     out: Annotated[
@@ -78,16 +81,17 @@ def tune(
     refit: Annotated[
         bool,
         typer.Option(
-            help="Let the preset train on the validation rows too, for as many epochs as were best without them."
+            help="Make a preset that also trains on the validation rows, for the number of epochs that was best "
+            "without them."
         ),
     ] = True,
 ) -> int:
-    """Search for better values of `train`, by the validation loss.
+    """Search for values of the parameters that lower the validation loss.
 
-    Data set, split, objective and every value that is not searched are those of the parameters. With --model, the
-    values of that model in studies/comparison/models.yaml come on top.
+    All values that are not searched, such as data set, split and objective, come from the file of parameters. With
+    --model, the values of that model in studies/comparison/models.yaml replace them.
 
-    Each finished trial is kept: the same command later goes on until there are --trials in all. Only training and
+    Finished trials are kept. The same command later continues until there are --trials in all. Only training and
     validation rows are loaded, never a test row.
     """
     _find("studies")
@@ -116,10 +120,10 @@ def noise(
     ),
     seeds: Annotated[int, typer.Option(parser=whole(2), metavar="N", help="Number of trainings.")] = 5,
 ) -> None:
-    """Measure how much each metric varies with the seed.
+    """Measure how much each metric varies with the training seed.
 
-    The model is trained with several seeds on the same features. `widedeep compare` reads the result: a difference that
-    is smaller is no evidence.
+    The model is trained with several seeds on the same features. `widedeep compare` reads the result and takes a
+    smaller difference for noise.
     """
     _find("studies")
     from studies.noise.measure import measure_noise
@@ -136,17 +140,19 @@ def ablation(
     seeds: Annotated[int, typer.Option(parser=whole(1), metavar="N", help="Number of trainings of each variant.")] = 3,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change this key of train, for the preset and all variants."),
+        typer.Option(
+            "--set", metavar="SECTION.KEY=VALUE", help="Change this parameter in the preset and in all variants."
+        ),
     ] = None,
 ) -> None:
-    """Measure what each ingredient of a preset gives.
+    """Measure how much each ingredient of a preset contributes.
 
-    The preset of a data set is compared with the same preset and one change at a time. The changes are those of
-    studies/ablation/variants.yaml. Each variant is trained on the training rows with early stopping, and judged on the
-    validation rows at its best epoch. Test rows are not read.
+    The preset of a data set is compared with variants of it. Each variant makes one change from
+    studies/ablation/variants.yaml. It is trained on the training rows with early stopping, and judged on the validation
+    rows at its best epoch. Test rows are not read.
 
-    The difference from the preset is that of the means over the seeds. Its 95 % interval comes from a bootstrap that
-    resamples users.
+    The difference from the preset is the difference of the means over the seeds. Its 95 % interval comes from a
+    bootstrap that resamples users.
     """
     _find("studies")
     from studies.ablation.run import run
@@ -155,41 +161,46 @@ def ablation(
 
 
 def benchmark(
-    listed: Annotated[bool, typer.Option("--list", help="Print the names of the protocols, and end.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Print the names of the protocols and exit.")] = False,
     protocol: Annotated[
         str | None, typer.Option(metavar="NAME", help="Run this protocol. It sets data set, split and objective.")
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="As download.dataset.", autocompletion=complete.datasets)
+        str | None,
+        typer.Option(metavar="NAME", help="A value of download.dataset.", autocompletion=complete.datasets),
     ] = None,
-    source: Annotated[str, typer.Option(help="As download.source, relative to the current folder.")] = "auto",
+    source: Annotated[
+        str, typer.Option(help="A value of download.source. A path is relative to the current folder.")
+    ] = "auto",
     split: Annotated[
-        str | None, typer.Option(metavar="NAME", help="As preprocess.split.", autocompletion=complete.splits)
+        str | None, typer.Option(metavar="NAME", help="A value of preprocess.split.", autocompletion=complete.splits)
     ] = None,
-    fold: Annotated[str | None, typer.Option(help="The fold of --split predefined.")] = None,
+    fold: Annotated[str | None, typer.Option(help="The fold to use with --split predefined.")] = None,
     train: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Train on these ratings. Together with --test, a split of your own."),
+        typer.Option(metavar="FILE", help="Train on these ratings. Give --test too: both files are your own split."),
     ] = None,
     test: Annotated[Path | None, typer.Option(metavar="FILE", help="Test on these ratings.")] = None,
     objective: Annotated[
         str | None,
-        typer.Option(help="As train.objective.  [default: rating]", autocompletion=complete.objectives),
+        typer.Option(help="A value of train.objective.  [default: rating]", autocompletion=complete.objectives),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="As train.seed.")] = 0,
-    preset: Annotated[str, typer.Option(help="auto, none, or a file of presets.")] = "auto",
+    seed: Annotated[int, typer.Option(metavar="N", help="The value of train.seed.")] = 0,
+    preset: Annotated[
+        str, typer.Option(help="auto (the preset for this data set, if there is one), none, or a file of presets.")
+    ] = "auto",
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change any other parameter.")
     ] = None,
     keep: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Work in this new or empty folder, and leave it there.")
+        Path | None, typer.Option(metavar="FOLDER", help="Work in this new or empty folder, and do not remove it.")
     ] = None,
 ) -> int:
-    """Measure the pipeline on a protocol, as a line of JSON.
+    """Measure the quality of the pipeline on a protocol. Print the result as a line of JSON.
 
-    Name a protocol, or give a data set and a split of your own. The stages of dvc.yaml up to evaluate run in a folder
-    of their own. They have params.yaml, the preset of studies/tuning for this data set, split and objective (where
-    there is one), and the settings of the protocol. What they print goes to stderr.
+    Name a protocol, or give a data set and a split. The stages of dvc.yaml up to evaluate run in a separate folder.
+    Their parameters are those of params.yaml. A preset for this data set, split and objective replaces some of them,
+    and the settings of the protocol replace some more. The output of the stages goes to stderr.
     """
     _find("benchmarks")
     from benchmarks.quality import Options, benchmark, print_protocols
@@ -205,8 +216,8 @@ def _find(folder: str) -> None:
     """Make a folder of the repository importable."""
     if not Path(folder, "__init__.py").is_file():
         raise UserError(
-            f"There is no folder {folder} in {Path.cwd()}. Run this command in the root of the repository, where "
-            "dvc.yaml lies."
+            f"There is no folder {folder} in {Path.cwd()}. Run this command in the root of the repository, beside "
+            "dvc.yaml."
         )
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))

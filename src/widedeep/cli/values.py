@@ -1,4 +1,4 @@
-"""Values of options, read with an error that says the rule and the value found."""
+"""Readers for the values of options. Their errors state the rule and the value."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import typer
 
 
 def whole(low: int) -> Callable[[int | str], int]:
-    """Make a reader of whole numbers that are not below `low`."""
+    """Make a reader for whole numbers of at least `low`."""
 
     def number(text: int | str) -> int:
         if not str(text).isdecimal() or int(text) < low:

@@ -1,4 +1,4 @@
-"""The commands about versions of the recommender: `widedeep compare` and `widedeep history`."""
+"""The commands `widedeep compare` and `widedeep history`, for versions of the recommender."""
 
 import json
 import sys
@@ -29,11 +29,11 @@ PATHS = Paths(
     per_user=Path("reports/per_user.parquet"),
     lock=Path("dvc.lock"),
 )
-MODEL = "models"  # as in dvc.lock
+MODEL = "models"  # path of the model in dvc.lock
 NUMBERS = Path("reports/drift.json")
 WINDOWS = Path("reports/plots/drift.csv")
-POLICIES = Path("studies/drift")  # a results.csv here, and one in the folder of each further data set
-LAST = 20  # commits of a history
+POLICIES = Path("studies/drift")  # holds a results.csv, and a folder with another for each further data set
+LAST = 20  # default number of commits in a history
 
 
 def compare(
@@ -44,23 +44,24 @@ def compare(
         str, typer.Argument(metavar="B", help="The later version.", autocompletion=complete.revisions)
     ] = WORKSPACE,
     every: Annotated[
-        bool, typer.Option("--all", help="Show every metric: all list lengths, and the baselines.")
+        bool, typer.Option("--all", help="Show every metric, also for other list lengths and for the baselines.")
     ] = False,
     markdown: Annotated[bool, typer.Option("--md", help="Print Markdown, to paste into a merge request.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print every metric as JSON.")] = False,
     html: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also write a page with verdicts, history and drift of the data."),
+        typer.Option(metavar="FILE", help="Also write an HTML page with verdicts, history and drift of the data."),
     ] = None,
 ) -> int:
-    """Compare the metrics of two versions: better, worse, or noise?
+    """Compare the metrics of two versions, and say whether each is better, worse, or within noise.
 
-    A version is a git commit, tag or branch, a DVC experiment, or `workspace` for the files as they are now.
+    A version is a git commit, tag or branch, a DVC experiment, or `workspace`. The workspace is the files as they are
+    now.
 
-    The exit status is 1 if a gate of `compare.gates` in params.yaml is broken.
+    The exit status is 1 if a gate in section compare.gates of params.yaml is broken.
     """
     if markdown and as_json:
-        raise UserError("--md and --json exclude each other. Give one of them.")
+        raise UserError("--md and --json cannot be combined. Give one of them.")
     from widedeep.compare.compare import compare
     from widedeep.compare.gates import judge
     from widedeep.compare.noise import read_noise
@@ -97,25 +98,27 @@ def history(
     since: Annotated[
         str | None,
         typer.Option(
-            metavar="TAG", help="Begin with the metrics of this tag or commit.", autocompletion=complete.revisions
+            metavar="TAG",
+            help="Begin with the metrics of this commit, tag or branch.",
+            autocompletion=complete.revisions,
         ),
     ] = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Show this metric, as in rating.online.rmse or 'ranking.*'. Repeat the option for more metrics.",
+            help="Show this metric, such as rating.online.rmse or 'ranking.*'. Repeat the option for more metrics.",
         ),
     ] = None,
     csv: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also write a table. It has every metric unless --metric names some."),
+        typer.Option(metavar="FILE", help="Also write a table as CSV. Without --metric, the table has every metric."),
     ] = None,
-    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a picture.")] = None,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a picture as SVG.")] = None,
 ) -> None:
     """Show the metrics of every commit that changed them.
 
-    Each value stands with its interval and with the parameters that changed.
+    Each line shows a commit: its metrics with their intervals, and below it the parameters that changed.
     """
     from widedeep.compare.history import as_table, chosen, headline_metrics, history, remarks, render_history
 
@@ -129,7 +132,7 @@ def history(
             as_table(commits, metrics if metric else chosen(commits, ["*"])).to_csv(partial, index=False)
     if svg:
         from widedeep.compare.pictures import history_figures
-        from widedeep.report.change_charts import sheet
+        from widedeep.report.charts import sheet
 
         charts = [(figure.title, figure.svg) for figure in history_figures(commits, metrics)]
         with replacing(svg) as partial:
@@ -139,7 +142,7 @@ def history(
 def _over_time() -> "OverTime":
     """Collect what the page shows beside the verdicts.
 
-    Missing parts stay empty. If the git history cannot be read, the reason is kept as a note.
+    Missing parts stay empty. If the git history cannot be read, keep the reason as a note.
     """
     import pandas as pd
 
@@ -164,7 +167,7 @@ def _numbers() -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise UserError(f"{NUMBERS} is not valid JSON ({error}). `dvc repro drift` makes it anew.") from None
+        raise UserError(f"{NUMBERS} is not valid JSON ({error}). Run `dvc repro drift` to make it again.") from None
     if not isinstance(numbers, dict):
         raise UserError(f"{NUMBERS} must hold names and numbers. Got {type(numbers).__name__} instead.")
     return numbers
@@ -176,10 +179,11 @@ def _table(path: Path, columns: Collection[str]) -> "pd.DataFrame":
     try:
         table = pd.read_csv(path)
     except ValueError as error:
-        raise UserError(f"{path} is not a table ({str(error).strip()}). Make it anew, or remove it.") from None
+        raise UserError(f"{path} is not a table ({str(error).strip()}). Make it again, or remove it.") from None
     missing = [name for name in columns if name not in table]
     if missing:
         raise UserError(
-            f"{path} must have the columns {', '.join(columns)}. {', '.join(missing)} are missing: make or remove it."
+            f"{path} must have the columns {', '.join(columns)}. Missing: {', '.join(missing)}. Make the file again, "
+            "or remove it."
         )
     return table

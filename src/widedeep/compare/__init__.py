@@ -1,1 +1,1 @@
-"""Two commits compared: verdicts, gates, the noise floor and the history of the metrics."""
+"""The comparison of two commits: verdicts, gates, noise floor, and the history of the metrics."""

@@ -1,8 +1,8 @@
-"""Compare two revisions of the pipeline: each metric with its difference, how sure that is, and a verdict.
+"""Compare two revisions of the pipeline: the difference of each metric, its interval, and a verdict.
 
-A difference is uncertain for two reasons, and must be beyond both to count. The test users are a sample: the 95 %
-interval shows how much of the difference could come from their choice. Training is random: the noise floor shows how
-much could come from the seed.
+A difference is uncertain for two reasons. The test users are a sample: the 95 % interval shows how much of the
+difference could come from the choice of users. Training is random: the noise floor shows how much could come from the
+seed. A difference counts if it is beyond both.
 """
 
 import math
@@ -15,24 +15,29 @@ from widedeep.compare.intervals import independent, paired
 from widedeep.compare.noise import SECTIONS, Noise
 from widedeep.evaluation.bootstrap import NO_EVIDENCE, Bootstrap, Estimate, verdict
 from widedeep.evaluation.metrics import LOWER, NEITHER, N, metric_of, place_of
+from widedeep.evaluation.results import DECIMALS
 from widedeep.revisions import Revision
 
 CHANGED, NOT_COMPARABLE = "changed", "not comparable"
 PAIRED, STORED = "paired", "stored"  # how an interval was made: see `widedeep.compare.intervals`
-RELEVANT = "evaluate.relevant_rating"  # what the ranking metrics count as a hit
-TEST_HASH = "test_sha256"  # of reports/data.json
-DECIMALS = 6  # as in reports/metrics.json
+RELEVANT = "evaluate.relevant_rating"  # with another value, ranking metrics count other items as hits
+TEST_HASH = "test_sha256"  # key of reports/data.json
 
 
 @dataclass(frozen=True)
 class Row:
-    """One metric of two revisions, in its own unit. A number that is not known is None.
+    """One metric of two revisions, in the unit of the metric. An unknown number is None.
 
-    metric: as `rating.online.rmse`. n: the rows or users that `new` rests on. difference: new - old. low, high: its
-    95 % interval. interval: how that was made, `PAIRED` or `STORED`. noise: what the difference of two seeds stays
-    within (95 %). verdict: better or worse where the difference is beyond interval and noise (changed, if more of the
-    metric is neither), else no evidence; or not comparable. reason: what the verdict rests on, where the numbers do
-    not say it.
+    metric : flat name, such as `rating.online.rmse`
+    old, new : values
+    n : number of rows or users of `new`
+    difference : new - old
+    low, high : 95 % interval of the difference
+    interval : how the interval was made, `PAIRED` or `STORED`
+    noise : 95 % of the differences between two trainings that differ only in the seed are within this
+    verdict : `BETTER` or `WORSE` if the difference is beyond interval and noise, or `CHANGED` for a metric without a
+        good direction; otherwise `NO_EVIDENCE` or `NOT_COMPARABLE`
+    reason : the reason for the verdict, if the numbers do not show it
     """
 
     metric: str
@@ -50,9 +55,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """params and data: what changed, by flat name, as (old, new), None where one has no such value. notes: what a
-    reader of the verdicts must know. rows: a row per metric of either, by
-    group, name and cut-off."""
+    """The comparison of two revisions.
+
+    params, data : changed values by flat name, as (old, new). A missing value is None.
+    notes : what a reader of the verdicts must know
+    rows : a row per metric of either revision, ordered by group, name and cut-off
+    """
 
     old: Revision
     new: Revision
@@ -63,7 +71,7 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """Whether parameters, data, results and outputs are the same."""
+        """Whether parameters, data, metrics and outputs are the same in both."""
         old, new = self.old, self.new
         return not self.params and not self.data and old.metrics == new.metrics and old.locks == new.locks
 
@@ -71,8 +79,8 @@ class Comparison:
 def compare(old: Revision, new: Revision, noise: Noise | None, bootstrap: Bootstrap) -> Comparison:
     """Compare every metric of two revisions, of the model and of the baselines.
 
-    The interval of a difference is a paired bootstrap over users where the results by user of both revisions can be
-    had. Otherwise, and for metrics without results by user, it is made from the two stored intervals.
+    If the results by user of both revisions are at hand, the interval of a difference is from a paired bootstrap over
+    users. Otherwise, and for a metric without results by user, it is made from the two stored intervals.
     """
     before, after = estimates(old.metrics), estimates(new.metrics)
     params = changes(old.params, new.params)
@@ -82,9 +90,9 @@ def compare(old: Revision, new: Revision, noise: Noise | None, bootstrap: Bootst
         differences = paired(old.per_user, new.per_user, sorted(before.keys() & after.keys()), bootstrap)
     rows = []
     for metric in _ordered([*after, *before]):
-        reason = "" if same_rows else "other test rows"
+        reason = "" if same_rows else "different test rows"
         if ".ranking." in f".{metric}" and RELEVANT in params:
-            reason = reason or f"other {RELEVANT}"
+            reason = reason or f"different {RELEVANT}"
         margin = noise.margin(metric) if noise else None
         rows.append(_row(metric, before.get(metric), after.get(metric), differences.get(metric), margin, reason))
     tables = old.paths.tables.as_posix()
@@ -96,7 +104,7 @@ def compare(old: Revision, new: Revision, noise: Noise | None, bootstrap: Bootst
 
 
 def _ordered(metrics: Iterable[str]) -> list[str]:
-    """Each once: groups (`rating.online`) as they come, their metrics by name and then by cut-off, as a number."""
+    """Order metrics, each once: groups such as `rating.online` as they come, within a group by name and cut-off."""
     groups: dict[str, set[str]] = {}
     for metric in metrics:
         groups.setdefault(metric.rpartition(".")[0], set()).add(metric)
@@ -109,7 +117,7 @@ def _ordered(metrics: Iterable[str]) -> list[str]:
 
 
 def estimates(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, Mapping[str, Any]]:
-    """The metrics of metrics.json by flat name, each with its `value`. What is no finite number is left out."""
+    """Collect the metrics of metrics.json by flat name, each with its `value`. Only finite numbers are kept."""
     found: dict[str, Mapping[str, Any]] = {}
     for name, value in metrics.items():
         if isinstance(value, Mapping) and "value" not in value:
@@ -122,7 +130,7 @@ def estimates(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, Mapping
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Values that differ, by flat name, as (old, new); None where one has no such key."""
+    """Find the values that differ, by flat name, as (old, new). A missing value is None."""
     before, after = _flat(old), _flat(new)
     names = [*after, *sorted(before.keys() - after.keys())]
     pairs = {name: (before.get(name), after.get(name)) for name in names}
@@ -137,7 +145,7 @@ def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _value(params: Mapping[str, Any], name: str) -> Any:
-    """A section, or a value within one, by its dotted name; {} where there is no such name."""
+    """Return a section or a value by its dotted name, or {} if there is no such name."""
     found: Any = params
     for part in name.split("."):
         found = found.get(part, {}) if isinstance(found, Mapping) else {}
@@ -145,7 +153,7 @@ def _value(params: Mapping[str, Any], name: str) -> Any:
 
 
 def _number(value: Any) -> Any:
-    """PyYAML reads `1e-4` as text, where DVC writes and reads a number."""
+    """Convert text that is a number. PyYAML reads `1e-4` as text, DVC as a number."""
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:
@@ -153,8 +161,8 @@ def _number(value: Any) -> Any:
 
 
 def _test_rows(old: Revision, new: Revision) -> tuple[bool, str]:
-    """Whether both were judged on the same rows, as far as can be known, and what to say of it."""
-    ending = "so nothing is comparable"
+    """Say whether both were judged on the same rows as far as that is known, and make a note about it, or ""."""
+    ending = "so no metric is comparable"
     digests = [one.data.get(TEST_HASH) for one in (old, new)]
     if all(digests):
         same = digests[0] == digests[1]
@@ -164,8 +172,8 @@ def _test_rows(old: Revision, new: Revision) -> tuple[bool, str]:
         return False, f"the test rows differ ({counts[0]} and {counts[1]}), {ending}"
     if old.per_user is not None and new.per_user is not None:
         same = old.per_user[[USER_ID, N]].equals(new.per_user[[USER_ID, N]])
-        return same, "" if same else f"the test users, or how many ratings they have, differ, {ending}"
-    return True, f"whether the test rows are the same is not known: a revision has no {TEST_HASH}"
+        return same, "" if same else f"the test users or their numbers of ratings differ, {ending}"
+    return True, f"the test rows may differ, because a revision has no {TEST_HASH}"
 
 
 def _row(
@@ -205,19 +213,23 @@ def _row(
 
 
 def _warnings(old: Revision, new: Revision, noise: Noise | None) -> list[str]:
+    """Collect what makes the verdicts less certain: stale results, missing results by user, missing or old noise."""
     said = []
     for one in {one.commit: one for one in (old, new)}.values():
         other = changes(one.made_with, {name: _value(one.params, name) for name in one.made_with})
         if other:
             keys = ", ".join(other)
             said.append(
-                f"{one.paths.params} of {one.name} is not what its results were made with: `dvc repro` ({keys})"
+                f"the results of {one.name} were made with other values than its {one.paths.params}: run `dvc repro` "
+                f"({keys})"
             )
     gone = " and ".join(dict.fromkeys(one.name for one in (old, new) if one.per_user is None))
     if gone:
-        said.append(f"{old.paths.per_user} of {gone} is neither in the DVC cache nor in a remote, so nothing is paired")
+        said.append(
+            f"{old.paths.per_user} of {gone} is neither in the DVC cache nor in a remote, so no interval is paired"
+        )
     if noise is None:
-        return [*said, "how much the seed of the training moves a metric is not known: `make noise` measures it"]
+        return [*said, "the effect of the training seed on the metrics is unknown: `make noise` measures it"]
     other = changes(noise.params, {name: _value(new.params, name) for name in (*SECTIONS, *noise.params)})
     names = ", ".join(name for name in other if name != "train.seed")
     return (

@@ -1,8 +1,8 @@
 """The metrics of every commit that changed them.
 
-A commit and a run of MLflow belong together by the model: dvc.lock holds the MD5 of the commit's model, and
-`widedeep.tracking` tags the run that trained it with the same. The commit that a run is tagged with is an earlier one,
-because training comes before the commit of its results.
+The MD5 of the model links a commit to its MLflow run. It is in the dvc.lock of the commit and in a tag of the run (see
+`widedeep.tracking`). The run has a tag with a commit too, but that is an earlier commit, because a model is trained
+before its results are committed.
 """
 
 import fnmatch
@@ -25,10 +25,14 @@ COLUMNS = ("commit", "date", "subject", "metric", "value", "low", "high", "n", "
 class Commit:
     """A commit that changed the metrics.
 
-    sha: full SHA-1. date: YYYY-MM-DD, of the commit. estimates: by flat name (`rating.online.rmse`) `value` and, where
-    known, `low`, `high` and `n`; {} where `problem` says why it has none. changed: parameters as (old, new) since the
-    commit before. comparable: whether judged on the test rows of the commit before, as far as is known. model_md5: of
-    the model in dvc.lock, "" where that has none.
+    sha : full SHA-1
+    date : date of the commit, YYYY-MM-DD
+    subject : first line of its message
+    estimates : value and, if known, low, high and n of each metric, by flat name. Empty if there is a `problem`.
+    changed : parameters that differ from the commit before, as (old, new). A missing value is None.
+    comparable : False if the test rows differ from those of the commit before, as far as that is known
+    model_md5 : MD5 of the model in dvc.lock, or "" if that has none
+    problem : the reason why the metrics cannot be read, or ""
     """
 
     sha: str
@@ -42,23 +46,24 @@ class Commit:
 
 
 def history(paths: Paths, model: str, last: int, since: str | None = None) -> list[Commit]:
-    """The last so many commits of HEAD and its first parents that changed the metrics, oldest first.
+    """Read the commits that changed the metrics, among HEAD and its first parents, oldest first.
 
     Parameters
     ----------
     model : path of the model among the outputs of dvc.lock
-    since : a revision: only the commits after it, and in front the one whose metrics it has
+    last : largest number of commits
+    since : a revision. The history then begins with the commit that made the metrics of this revision.
 
     Raises
     ------
     UserError
-        No commit changed the metrics; there is no git, no repository, or no commit `since`.
+        No commit changed the metrics; or there is no git, no repository, or no commit `since`.
     """
     logged = _log(paths, last, f"{_commit(since)}..HEAD" if since is not None else "HEAD")
     if since is not None:
         logged = (logged + _log(paths, 1, since))[:last]
     if not logged:
-        raise UserError(f"No commit changed {paths.metrics}. `dvc repro` makes it; commit it, and history begins.")
+        raise UserError(f"No commit has changed {paths.metrics}. Run `dvc repro` and commit that file.")
     before: Revision | None = None
     commits = []
     for sha, date, subject in reversed(logged + _log(paths, 2, logged[-1][0])[1:]):
@@ -76,20 +81,20 @@ def history(paths: Paths, model: str, last: int, since: str | None = None) -> li
 
 
 def remarks(commits: Sequence[Commit]) -> list[str]:
-    """What a reader of a history must know: that it may begin too late, and which commits cannot be read."""
-    said = [f"{commit.sha[:7]} is left empty: {commit.problem}" for commit in commits if commit.problem]
+    """Note what a reader of a history must know: which commits cannot be read, and whether older ones are missing."""
+    said = [f"{commit.sha[:7]} shows no metrics: {commit.problem}" for commit in commits if commit.problem]
     if git("rev-parse", "--is-shallow-repository") == "true":
-        said.append("this clone is shallow: it lacks the older commits. Bring them: `git fetch --unshallow`")
+        said.append("this clone is shallow, so older commits are missing. Fetch them: `git fetch --unshallow`")
     return said
 
 
 def chosen(commits: Sequence[Commit], patterns: Sequence[str]) -> list[str]:
-    """The metrics of any of the commits that match a pattern (`rating.*`), in the order of the patterns.
+    """Choose the metrics of any commit that match a pattern such as `rating.*`, in the order of the patterns.
 
     Raises
     ------
     UserError
-        A pattern matches none; the nearest name is given.
+        A pattern matches no metric. The message names the nearest one.
     """
     known = list(dict.fromkeys(name for commit in reversed(commits) for name in commit.estimates))
     for pattern in patterns:
@@ -100,7 +105,7 @@ def chosen(commits: Sequence[Commit], patterns: Sequence[str]) -> list[str]:
 
 
 def headline_metrics(commits: Sequence[Commit]) -> list[str]:
-    """The metrics that are shown unless others are asked for: the main ones of the model, or else the first three."""
+    """Choose the metrics that are shown by default: the main metrics of the model. Without any, the first three."""
     known = chosen(commits, ["*"])
     k = headline_length(known)
     main = [name for name in known if (metric := of_model(name)) and metric.main and place_of(name) in (None, k)]
@@ -108,7 +113,10 @@ def headline_metrics(commits: Sequence[Commit]) -> list[str]:
 
 
 def as_table(commits: Sequence[Commit], metrics: Sequence[str]) -> pd.DataFrame:
-    """A row per commit and metric that it has: `COLUMNS`. changed: every parameter, as `train.epochs 20 → 30`."""
+    """Make a table with the columns `COLUMNS` and a row per commit and metric of it.
+
+    The column changed lists every changed parameter, as `train.epochs 20 → 30`.
+    """
     rows = []
     for commit in commits:
         about = {"commit": commit.sha, "date": commit.date, "subject": commit.subject}
@@ -123,7 +131,7 @@ def as_table(commits: Sequence[Commit], metrics: Sequence[str]) -> pd.DataFrame:
 
 
 def render_history(commits: Sequence[Commit], metrics: Sequence[str]) -> str:
-    """A line per commit for a terminal: what it measured, its subject, and below it the parameters that changed."""
+    """Render a line per commit for a terminal: metrics and subject. Changed parameters stand below it."""
     cells = [[estimate_text(commit.estimates.get(name)) for name in metrics] for commit in commits]
     widths = [max(len(name), *(len(row[place]) for row in cells)) for place, name in enumerate(metrics)]
     lines = [["commit ", "date      ", *map(str.ljust, metrics, widths), "subject"]]
@@ -135,19 +143,19 @@ def render_history(commits: Sequence[Commit], metrics: Sequence[str]) -> str:
 
 
 def estimate_text(estimate: Mapping[str, Any] | None) -> str:
-    """As `0.832 [0.773, 0.887]`; a dash for none."""
+    """Format an estimate as `0.832 [0.773, 0.887]`, or as a dash if there is none."""
     if estimate is None:
         return "–"
     return interval(estimate["value"], estimate.get("low"), estimate.get("high"))
 
 
 def changed_text(commit: Commit) -> list[str]:
-    """What changed before a commit, as `train.epochs 20 → 30`; parameters that are new, or gone, are counted."""
-    lines = [] if commit.comparable else ["other test rows"]
+    """List the changed parameters, as `train.epochs 20 → 30`. New and removed parameters are only counted."""
+    lines = [] if commit.comparable else ["different test rows"]
     lines += [
         f"{name} {_value(old)} → {_value(new)}" for name, (old, new) in commit.changed.items() if None not in (old, new)
     ]
-    for side, word in ((0, "new"), (1, "gone")):
+    for side, word in ((0, "new"), (1, "removed")):
         n = sum(pair[side] is None for pair in commit.changed.values())
         lines += [f"{n} {word} parameter{'' if n == 1 else 's'}"] if n else []
     return lines
@@ -160,25 +168,27 @@ def _value(value: Any) -> str:
 def _commit(name: str) -> str:
     commit = resolve(name)
     if commit is None:
-        raise UserError(f"A history begins at a commit. Got '{name}' instead: name a tag, a branch or a commit.")
+        raise UserError(f"--since must name a commit, tag or branch. Got '{name}' instead.")
     return commit
 
 
 def _log(paths: Paths, most: int, revisions: str) -> list[tuple[str, str, str]]:
-    """Full SHA-1, date and subject of the commits that changed the metrics, newest first. Where one took the file away
-    there is nothing to show."""
+    """List full SHA-1, date and subject of the commits that changed the metrics, newest first.
+
+    A commit that removed the file is left out, because it has no metrics.
+    """
     options = ["--first-parent", "--diff-filter=AMT", f"--max-count={most}", "--format=%H %cs %s"]
     lines = git("log", *options, revisions, "--", paths.metrics.as_posix()).splitlines()
     return [(sha, date, subject) for sha, date, subject in ((*line.split(" ", 2), "")[:3] for line in lines)]
 
 
 def _params(revision: Revision) -> Mapping[str, Any]:
-    """By which the metrics were made; where dvc.lock does not say, those of params.yaml."""
+    """Return the parameters that made the metrics, from dvc.lock. Without them, return those of params.yaml."""
     return revision.made_with or revision.params
 
 
 def _same_rows(old: Revision, new: Revision) -> bool:
-    """By their digest, else by their number; True where neither is known."""
+    """Compare the test rows by their hash, or else by their number. If neither is known, assume they are the same."""
     by_digest = [one.data.get(TEST_HASH) for one in (old, new)]
     by_number = [one.data.get("ratings", {}).get("test") for one in (old, new)]
     known = next((pair for pair in (by_digest, by_number) if all(pair)), [None, None])

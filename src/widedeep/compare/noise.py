@@ -1,4 +1,4 @@
-"""The noise floor: how much a metric moves when nothing but the seed of the training changes."""
+"""The noise floor: how much a metric varies if only the training seed changes."""
 
 import json
 import math
@@ -12,16 +12,16 @@ from scipy.special import stdtrit
 from widedeep.errors import UserError
 from widedeep.files import read_json
 
-SECTIONS = ("download", "preprocess", "featurize", "train")  # of params.yaml: what a trained model depends on
+SECTIONS = ("download", "preprocess", "featurize", "train")  # sections of params.yaml that shape a trained model
 
 
 @dataclass(frozen=True)
 class Noise:
-    """What `make noise` measured over `seeds` trainings (at least 2) that differ in nothing but the seed.
+    """The result of `make noise`: trainings that differ only in the seed.
 
-    params: `SECTIONS` of params.yaml with their keys, without train.seed, and the knobs of the model under
-    `models.<name>`. deviations: by metric (`rating.online.rmse`)
-    the sample standard deviation, in the unit of the metric.
+    seeds : number of trainings, at least 2
+    params : the sections `SECTIONS` of params.yaml without train.seed, and the knobs of the model as `models.<name>`
+    deviations : sample standard deviation of each metric, in its unit, by flat name
     """
 
     seeds: int
@@ -29,10 +29,10 @@ class Noise:
     deviations: Mapping[str, float]
 
     def margin(self, metric: str) -> float | None:
-        """What the difference of two single trainings stays within 95 times in 100; None for a metric not measured.
+        """Return the bound that 95 % of the differences of two trainings stay within, or None for an unknown metric.
 
-        With s the deviation of one training over k seeds, the difference of two has the deviation sqrt(2) s. As s is
-        itself an estimate, Student's t with k - 1 degrees of freedom takes the place of the normal distribution.
+        If one training has the standard deviation s, the difference of two has sqrt(2) s. Because s is an estimate
+        from k seeds, the bound uses Student's t with k - 1 degrees of freedom instead of the normal distribution.
         """
         if metric not in self.deviations:
             return None
@@ -40,12 +40,12 @@ class Noise:
 
 
 def read_noise(path: Path) -> Noise | None:
-    """The file that `make noise` wrote, None where there is none.
+    """Read the file of `make noise`. If there is none, return None.
 
     Raises
     ------
     UserError
-        The file is not what `make noise` writes.
+        The file does not have the form that `make noise` writes.
     """
     try:
         read = read_json(path)
@@ -55,4 +55,7 @@ def read_noise(path: Path) -> Noise | None:
         return None
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"{path} is not a file of `make noise` ({reason}). Run it again, or remove the file.") from None
+        raise UserError(
+            f"{path} does not have the form that `make noise` writes ({reason}). Run `make noise` again, or remove the "
+            "file."
+        ) from None

@@ -1,4 +1,4 @@
-"""The page of a comparison: verdicts, history, windows of the data and policies, as one static HTML file."""
+"""The page of a comparison as one static HTML file: verdicts, history, drift of the data, and policies."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,20 +18,22 @@ from widedeep.report.charts import SHADES
 from widedeep.report.labels import axis_label, metric_label
 from widedeep.report.page import render_page
 from widedeep.report.policies import POLICIES, policy_figures, policy_table
-from widedeep.report.text import number
+from widedeep.report.text import capitalize, number, signed
 from widedeep.report.windows import PSI_BOUNDS, heat_map_figure, moved
 
-MOST = 10  # features in the table of those that moved
+MOST = 10  # features in the table of those that moved most
 SIGNS = {BETTER: "▲", WORSE: "▼", CHANGED: "◆", NO_EVIDENCE: "○", NOT_COMPARABLE: "–"}
 
 
 @dataclass(frozen=True)
 class OverTime:
-    """What the page shows beside the verdicts. Missing parts are empty.
+    """What the page shows beside the verdicts. A missing part is empty or None.
 
-    commits, history_notes : of `history`, and what a reader of it must know
-    numbers, windows : reports/drift.json and reports/plots/drift.csv
-    policies : studies/drift/results.csv
+    commits : the history
+    history_notes : what a reader of the history must know
+    numbers : reports/drift.json
+    windows : reports/plots/drift.csv
+    policies : studies/drift/results.csv, of one or more data sets
     """
 
     commits: Sequence[Commit] = ()
@@ -44,7 +46,10 @@ class OverTime:
 def render_compare_page(
     comparison: Comparison, rows: Sequence[Row], outcomes: Sequence[Outcome], over_time: OverTime
 ) -> str:
-    """The whole page as text. `rows`: the verdicts that are shown. A section without data says what makes it."""
+    """Render the whole page as text.
+
+    `rows` are the verdicts to show. A section without data names the command that makes the data.
+    """
     old, new = called(comparison.old), called(comparison.new)
     commits = over_time.commits
     metrics = headline_metrics(commits) if commits else []
@@ -55,7 +60,7 @@ def render_compare_page(
         dataset=comparison.new.params.get("download", {}).get("dataset", "the data"),
         old=old,
         new=new,
-        finding=f"{new[0].upper()}{new[1:]} against {old}: {verdicts_finding(rows)}.",
+        finding=f"{capitalize(new)} against {old}: {verdicts_finding(rows)}.",
         gates=broken or (["No gate is broken."] if outcomes else []),
         rows=[_cells(row) for row in rows],
         noise=any(row.noise is not None for row in rows),
@@ -74,7 +79,7 @@ def render_compare_page(
 
 
 def verdicts_finding(rows: Sequence[Row]) -> str:
-    """How many metrics are better, worse and so on; a few of the first two by name."""
+    """Count the metrics by verdict. Up to three better and three worse ones are named."""
     counts = Counter(row.verdict for row in rows)
     parts = []
     for verdict in SIGNS:
@@ -90,7 +95,7 @@ def _cells(row: Row) -> dict[str, str]:
         "label": metric_label(row.metric),
         "old": _number(row.old),
         "new": _number(row.new),
-        "difference": ("+" if (row.difference or 0) > 0 else "") + _number(row.difference),
+        "difference": "–" if row.difference is None else signed(row.difference, 4),
         "interval": "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}".join(bounds),
         "by": row.interval or "",
         "noise": _number(row.noise),
@@ -116,7 +121,7 @@ def _ranges(bounds: Sequence[float]) -> list[str]:
 
 
 def _policies(results: pd.DataFrame) -> list[dict[str, Any]]:
-    """By data set: pictures, and a table of the metrics over all windows by policy."""
+    """Collect pictures and a table for each data set. The table has a row per policy, over all windows."""
     shown = []
     for dataset, own in results.groupby("dataset", sort=False):
         tables = {str(metric): policy_table(part) for metric, part in own.groupby("metric", sort=False)}

@@ -9,15 +9,15 @@ from widedeep.compare.history import Commit, changed_text
 from widedeep.report.charts import Axis, Occasion, Point, Series, run_chart
 from widedeep.report.charts.canvas import BLUE, CIRCLE
 from widedeep.report.labels import axis_label, metric_label
-from widedeep.report.results import Figure
+from widedeep.report.results import Figure, overlap
 from widedeep.report.text import PERCENT, capitalize, number
 
 MEASURED = Series("metric", BLUE, CIRCLE)
-LONGEST = 22  # letters of what changed, below a commit
+LONGEST = 22  # letters of a note below a commit
 
 
 def history_figures(commits: Sequence[Commit], metrics: Sequence[str]) -> list[Figure]:
-    """A run chart per metric."""
+    """Draw a run chart per metric."""
     figures = []
     for metric in metrics:
         title = history_finding(commits, metric)
@@ -28,21 +28,21 @@ def history_figures(commits: Sequence[Commit], metrics: Sequence[str]) -> list[F
 
 
 def history_finding(commits: Sequence[Commit], metric: str) -> str:
-    """First and last value on the current test rows, and whether the intervals overlap."""
+    """State the first and the last value on the current test rows, and whether their intervals overlap."""
     run: list[Mapping[str, Any]] = []
     for commit in commits:
         run = run if commit.comparable else []
         run += [commit.estimates[metric]] if metric in commit.estimates else []
     label = capitalize(metric_label(metric))
     if not run:
-        return f"{label}: not measured on the present test rows"
+        return f"{label}: not measured on the current test rows"
     first, last = run[0], run[-1]
     if len(run) == 1:
         return f"{label}: {number(last['value'])}, measured by one commit only"
     start = f"{label}: {number(first['value'])} to {number(last['value'])} in {len(run)} commits"
     if not all({"low", "high"} <= one.keys() for one in (first, last)):
         return start
-    if first["low"] <= last["high"] and last["low"] <= first["high"]:
+    if overlap(first, last):
         return f"{start}; the intervals overlap"
     return f"{start}; the intervals do not overlap"
 
@@ -58,8 +58,8 @@ def _occasion(commit: Commit, metric: str) -> Occasion:
 
 
 def _notes(commit: Commit) -> list[str]:
-    """The first parameter that changed, and how many more."""
-    notes = [] if commit.comparable else ["other test rows"]
+    """Name the first parameter that changed, and count the others."""
+    notes = [] if commit.comparable else ["different test rows"]
     changed = [text for text in changed_text(commit) if " → " in text]
     if changed:
         name, _, values = changed[0].partition(" ")

@@ -1,4 +1,4 @@
-"""A comparison as text for a terminal, as Markdown for a merge request, and as plain values for JSON."""
+"""Render a comparison as text for a terminal, as Markdown for a merge request, or as plain values for JSON."""
 
 import re
 import textwrap
@@ -9,19 +9,24 @@ from typing import Any
 from widedeep.compare.compare import PAIRED, STORED, Comparison, Row
 from widedeep.compare.gates import Outcome
 from widedeep.evaluation.metrics import headline_length, of_model, place_of
+from widedeep.report.text import bounds, markdown_table, number, signed
 from widedeep.revisions import WORKSPACE, Revision
 
 WIDTH = 100  # columns of the terminal
+DECIMALS = 4
+WORDS = ("by", "verdict")  # columns without numbers
 LEGEND = {
-    PAIRED: "paired: both revisions on the same resamples of the test users",
-    STORED: "stored: from the two metrics' own intervals as if independent, which is wider than need be",
-    "noise": "noise: what two trainings that differ only in the seed stay within (95 %); less is no evidence",
+    PAIRED: "paired: both versions are judged on the same resamples of the test users",
+    STORED: "stored: computed from the stored intervals of both versions, so it is wider than necessary",
+    "noise": "noise: trainings that differ only in the seed differ by less than this (95 %)",
 }
 
 
 def headline(comparison: Comparison, gates: Iterable[str]) -> tuple[Row, ...]:
-    """The rows that are worth a look at every commit: the headline metrics of the model at one length of the lists, and
-    the metrics that have a gate."""
+    """Choose the rows that are shown by default: headline metrics of the model at one cut-off, and metrics with a gate.
+
+    `gates` are the flat names of the metrics that have a gate.
+    """
     k = headline_length([row.metric for row in comparison.rows])
     gated = set(gates)
 
@@ -33,9 +38,9 @@ def headline(comparison: Comparison, gates: Iterable[str]) -> tuple[Row, ...]:
 
 
 def render_text(comparison: Comparison, rows: Sequence[Row], outcomes: Sequence[Outcome], brief: bool = False) -> str:
-    """Text for a terminal, at most `WIDTH` columns wide but for long values of params.
+    """Render text for a terminal. It is at most `WIDTH` columns wide, unless a value of params is long.
 
-    `brief`: two versions that are the same make one line.
+    brief : say it in one line if both versions are the same
     """
     if brief and comparison.same:
         return f"{called(comparison.old)} and {called(comparison.new)} are the same: parameters, data and metrics.\n"
@@ -57,16 +62,16 @@ def render_text(comparison: Comparison, rows: Sequence[Row], outcomes: Sequence[
 
 
 def render_markdown(comparison: Comparison, rows: Sequence[Row], outcomes: Sequence[Outcome]) -> str:
-    """For a merge request: the table in front, what changed below it, folded where it is long."""
+    """Render Markdown for a merge request: the verdicts, the gates, and the changes, which are folded."""
     parts = [f"### {called(comparison.old)} → {called(comparison.new)}"]
     head = ["metric", *_heads(rows)]
-    ruler = ["---", *("---:" if name not in ("by", "verdict") else "---" for name in head[1:])]
+    numeric = [place for place, name in enumerate(head) if name not in ("metric", *WORDS)]
     cells = [[f"`{row.metric}`", *_cells(row, rows)] for row in rows]
-    parts.append("\n".join(f"| {' | '.join(line)} |" for line in (head, ruler, *cells)))
+    parts.append(markdown_table(head, cells, numeric).rstrip("\n"))
     parts.append("\n".join(f"- {line}" for line in (*legend(rows), *(f"**{note}**" for note in comparison.notes))))
     if outcomes:
-        lines = [f"| {'**BROKEN**' if one.broken else 'ok'} | `{one.metric}` | {one.why} |" for one in outcomes]
-        parts.append("\n".join(["| gate | metric | |", "| --- | --- | --- |", *lines]))
+        lines = [["**BROKEN**" if one.broken else "ok", f"`{one.metric}`", one.why] for one in outcomes]
+        parts.append(markdown_table(["gate", "metric", "why"], lines).rstrip("\n"))
     for title, changed in (("params", comparison.params), ("data", comparison.data)):
         if changed:
             block = "\n".join(line.removeprefix("  ") for line in _change_lines(changed))
@@ -79,7 +84,7 @@ def render_markdown(comparison: Comparison, rows: Sequence[Row], outcomes: Seque
 
 
 def as_values(comparison: Comparison, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Plain values of the whole comparison, for JSON. A number that is not known is None."""
+    """Return the whole comparison as plain values, for JSON. An unknown number is None."""
     sides = {side: {"name": one.name, "commit": one.commit} for side, one in _sides(comparison)}
     changed = {
         title: {name: {"old": old, "new": new} for name, (old, new) in pairs.items()}
@@ -97,7 +102,7 @@ def _sides(comparison: Comparison) -> tuple[tuple[str, Revision], ...]:
 
 
 def called(revision: Revision) -> str:
-    """A revision by the name that the user gave, with its commit where that does not say it."""
+    """Name a revision as the user did. The commit follows in brackets, unless the name already is that commit."""
     if revision.commit is None:
         return f"the {WORKSPACE}"
     return revision.name if revision.commit.startswith(revision.name) else f"{revision.name} ({revision.commit[:7]})"
@@ -108,11 +113,11 @@ def _state(outcome: Outcome) -> str:
 
 
 def _change_lines(changed: Mapping[str, tuple[Any, Any]]) -> list[str]:
-    """A line for each value that is another; one for all that were set, and one for all that are gone."""
+    """Make a line for each changed value, one line for all new values, and one for all removed values."""
     other = {name: pair for name, pair in changed.items() if None not in pair}
     width = max((len(name) for name in other), default=0)
     lines = [f"  {name:<{width}}  {_value(old)} -> {_value(new)}" for name, (old, new) in other.items()]
-    for side, word in ((1, "set"), (0, "unset")):
+    for side, word in ((1, "new"), (0, "removed")):
         named = [f"{name}={_value(pair[side])}" for name, pair in changed.items() if pair[1 - side] is None]
         if named:
             lines += textwrap.wrap(f"{word}: {', '.join(named)}", WIDTH, initial_indent="  ", subsequent_indent="    ")
@@ -120,12 +125,13 @@ def _change_lines(changed: Mapping[str, tuple[Any, Any]]) -> list[str]:
 
 
 def _value(value: Any) -> str:
+    """Format a value. A hash is cut to its first 8 characters."""
     text = str(value)
     return f"{text[:8]}..." if re.fullmatch(r"[0-9a-f]{32,64}(\.dir)?", text) else text
 
 
 def legend(rows: Sequence[Row]) -> list[str]:
-    """What the words in the columns of these rows mean."""
+    """Explain the words in the columns of these rows."""
     used = {row.interval for row in rows} | ({"noise"} if any(row.noise is not None for row in rows) else set())
     return [text for name, text in LEGEND.items() if name in used]
 
@@ -136,13 +142,12 @@ def _heads(rows: Sequence[Row]) -> list[str]:
 
 
 def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
-    """Where there is no interval, its cell says why."""
-    interval = row.reason if row.low is None else f"[{_number(row.low)}, {_number(row.high)}]"
+    """Make the cells of a row. Without an interval, its cell gives the reason."""
     cells = {
         "old": _number(row.old),
         "new": _number(row.new),
-        "diff": _number(row.difference, "+"),
-        "95 % interval": interval,
+        "diff": "" if row.difference is None else signed(row.difference, DECIMALS),
+        "95 % interval": row.reason if row.low is None or row.high is None else bounds(row.low, row.high, DECIMALS),
         "by": row.interval or "",
         "noise": _number(row.noise),
         "verdict": row.verdict,
@@ -150,17 +155,16 @@ def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
     return [cells[name] for name in _heads(rows)]
 
 
-def _number(value: float | None, sign: str = "-") -> str:
-    text = "" if value is None else f"{value:{sign}.4f}"
-    return text.lstrip("+-") if text and float(text) == 0 else text
+def _number(value: float | None) -> str:
+    return "" if value is None else number(value, DECIMALS)
 
 
 def _text_table(rows: Sequence[Row]) -> str:
-    """Grouped by all but the last part of the metrics' names, so that names stay short."""
+    """Align the rows under headings such as `rating.online`. Within a group the names of the metrics stay short."""
     heads = ["", *_heads(rows)]
     lines = [[row.metric.rpartition(".")[2], *_cells(row, rows)] for row in rows]
     widths = [max(map(len, column)) for column in zip(heads, *lines, strict=True)]
-    left = [name in ("", "by", "verdict") for name in heads]
+    left = [name in ("", *WORDS) for name in heads]
 
     def aligned(cells: Sequence[str]) -> str:
         padded = (

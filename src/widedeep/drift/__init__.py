@@ -1,1 +1,1 @@
-"""The data over time: how far features and ratings of each window are from those of the training rows."""
+"""Drift of the data: how far the features and ratings of each window of time are from those of the training rows."""

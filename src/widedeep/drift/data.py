@@ -1,8 +1,11 @@
-"""Data drift: every feature and the label, window by window, against the training rows.
+"""Drift of the data: compare every feature and the rating of each window of time with the training rows.
 
-A feature's distribution is over ratings: the age of a user counts once per rating. It is what the model sees of the
-features: categories by their index (0 for unseen or missing), genres by their occurrences, numbers and histories in
-deciles of the training rows. Ids are left out, since new ones and their rates say it; crosses follow from their fields.
+The distribution of a feature is over ratings: the age of a user counts once per rating. Features are compared as the
+model sees them: categories by their index (0 for unseen or missing), genres by how often each occurs, numbers and
+histories in deciles of the training rows. Ids are left out, because the rates of new users and items describe them.
+Crosses are left out, because they follow from their fields.
+
+Notation: N rows, U users, B bins.
 """
 
 from collections.abc import Iterator
@@ -23,25 +26,26 @@ from widedeep.features.files import FeatureTables
 from widedeep.features.spec import Spec
 
 LABEL = "label"
-LABEL_VALUES = 20  # a rating scale with more distinct values is cut into deciles
-DECIMALS = 6  # as in reports/metrics.json
+LABEL_VALUES = 20  # with more distinct ratings than this, ratings are cut into deciles
+DECIMALS = 6  # further digits differ between processors
 DISTANCES = ["psi", "psi_by_chance", "js"]
 COLUMNS = ["feature", "entity", "window", "start", "end", "split", "n", *DISTANCES]
 WINDOW_COLUMNS = ["window", "start", "end", "split", "train_share", "n", "users", "mean_rating"]
 WINDOW_COLUMNS += ["new_user_rate", "new_item_rate"]
 HELD_OUT = "held out"
-FEW = 100  # ratings of a window below which the terminal warns
-MOST = 5  # features that the terminal names
+FEW = 100  # the terminal counts the windows with fewer ratings
+MOST = 5  # number of features that the terminal names
 
 
 @dataclass(frozen=True)
 class DataDrift:
-    """What moved against the training rows.
+    """The distances from the training rows.
 
-    features: `COLUMNS`, a row per feature (the label first, entity "label") and window. windows: `WINDOW_COLUMNS`, a
-    row per window; train_share and the rates are shares of its n ratings. held_out: feature, entity and `DISTANCES` of
-    all rows outside training together, what moved furthest beyond chance first; empty if there are none. metrics: its
-    numbers for `dvc metrics diff`.
+    features : columns `COLUMNS`, a row per feature and window. The rating comes first, with the entity "label".
+    windows : columns `WINDOW_COLUMNS`, a row per window. train_share and the rates are shares of its n ratings.
+    held_out : feature, entity and `DISTANCES` of all rows outside training taken together. The feature that moved
+        furthest beyond chance comes first. Empty if there are no such rows.
+    metrics : numbers of held_out for `dvc metrics diff`
     """
 
     features: pd.DataFrame
@@ -51,9 +55,9 @@ class DataDrift:
 
 
 def data_drift(tables: FeatureTables, windows: Literal["month", "quarter"] | int) -> DataDrift:
-    """Compare each window, and the rows outside training together, with the training rows.
+    """Compare each window with the training rows, and also all rows outside training taken together.
 
-    Where rows outside training have no history of their own (`spec.online` is False), histories are left out.
+    Histories are left out if rows outside training have no history of their own (`spec.online` is False).
     """
     rows, users, items, spec = tables.rows, tables.users, tables.items, tables.spec
     split = pc.index_in(rows[SPLIT], pa.array(SPLITS)).to_numpy().astype(np.int64)
@@ -92,7 +96,7 @@ def data_drift(tables: FeatureTables, windows: Literal["month", "quarter"] | int
 def _indicators(
     rows: pa.Table, users: pa.Table, items: pa.Table, spec: Spec, training: NDArray[np.bool_]
 ) -> Iterator[tuple[str, str, csr_array]]:
-    """Name, entity, and (N, B) which bins each row is in: one of a row, but several where it has several genres."""
+    """Yield name and entity of each feature, and the bins of each row: (N, B). With genres a row has several bins."""
     ratings = rows[RATING].to_numpy()
     values, codes = np.unique(ratings, return_inverse=True)
     yield RATING, LABEL, _one_hot(codes if len(values) <= LABEL_VALUES else quantile_codes(ratings, training))
@@ -113,12 +117,13 @@ def _indicators(
 
 
 def _one_hot(codes: NDArray[np.int64]) -> csr_array:
+    """Mark the bin of each row: (N,) -> (N, B)."""
     n = len(codes)
     return csr_array((np.ones(n, np.int64), codes, np.arange(n + 1)), shape=(n, codes.max() + 1))
 
 
 def _bags(column: pa.ChunkedArray) -> csr_array:
-    """(n, B) of n lists of indices; an empty list is in bin 0."""
+    """Mark the bins of each row that holds a list of indices: (N, B). An empty list is in bin 0."""
     lists = column.combine_chunks()
     lengths = lists.value_lengths().to_numpy()
     ends = np.maximum(lengths, 1).cumsum()
@@ -130,6 +135,7 @@ def _bags(column: pa.ChunkedArray) -> csr_array:
 def _overview(
     windows: list[Window], rows: pa.Table, users: pa.Table, items: pa.Table, training: NDArray[np.bool_]
 ) -> pd.DataFrame:
+    """Make the table of windows, with the columns `WINDOW_COLUMNS`."""
     user, item = rows["user"].to_numpy(), rows["item"].to_numpy()
     of_rows = pd.DataFrame(
         {
@@ -155,11 +161,11 @@ def _overview(
 
 
 def describe(drift: DataDrift) -> str:
-    """For the terminal: what is outside training, which features moved most there, and which windows are small."""
+    """Describe the drift for the terminal: small windows, ratings outside training, the features that moved most."""
     few = int((drift.windows["n"] < FEW).sum())
-    lines = [f"windows: {len(drift.windows)}, of which {few} have fewer than {FEW} ratings"]
+    lines = [f"windows: {len(drift.windows)} ({few} with fewer than {FEW} ratings)"]
     if drift.held_out.empty:
-        return "\n".join([*lines, "no ratings outside training: nothing to compare with those of training"])
+        return "\n".join([*lines, "there are no ratings outside training, so there is nothing to compare"])
     told = drift.metrics
     lines += [
         f"outside training: {told['ratings']} ratings of {told['users']} users, {told['new_user_rate']:.1%} by new"
@@ -178,6 +184,7 @@ def describe(drift: DataDrift) -> str:
 
 
 def _metrics(held_out: pd.DataFrame, overview: pd.DataFrame, training_mean: float) -> dict[str, Any]:
+    """Collect the numbers of reports/drift.json. The last row of `overview` is of all rows outside training."""
     if held_out.empty:
         return {"ratings": 0}
     whole = overview.iloc[-1]

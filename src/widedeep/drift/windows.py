@@ -1,4 +1,4 @@
-"""The time line cut into windows: calendar months or quarters, or parts with equal numbers of ratings."""
+"""Cut the time line into windows: calendar months, quarters, or parts with equal numbers of ratings."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,13 +9,18 @@ from numpy.typing import NDArray
 
 from widedeep.columns import SPLITS, TRAIN
 
-CALENDAR = {"month": 1, "quarter": 3}  # months
+CALENDAR = {"month": 1, "quarter": 3}  # length in months
 
 
 @dataclass(frozen=True)
 class Window:
-    """`rows` (n,) int64: places of its ratings, at least one. split: that most of them have. They were made in
-    [start, end), UTC, "YYYY-MM-DDTHH:MM:SS"; both are empty where there are no timestamps."""
+    """A window of the time line. All its ratings were made in [start, end).
+
+    name : such as "2018-03", "2018-Q1" or "part 3"
+    start, end : UTC, "YYYY-MM-DDTHH:MM:SS", or "" without timestamps
+    split : the split of most of its ratings
+    rows : (n,) int64, positions of its ratings, at least one
+    """
 
     name: str
     start: str
@@ -27,16 +32,17 @@ class Window:
 def cut(
     timestamp: NDArray[np.int64] | None, split: NDArray[np.int64], windows: Literal["month", "quarter"] | int
 ) -> tuple[Window, ...]:
-    """Every rating in one window, in order of time; a window without ratings is left out.
+    """Put every rating into one window. Windows are in order of time, and windows without ratings are left out.
 
-    Parts (`windows` is their number, at least 2) begin at every n/k-th rating in order of time. Ratings of one second
-    stay together, so parts are as equal as ties allow, and fewer than k where ratings or moments are fewer. Without
-    timestamps there is no time line: each split but the training is a window.
+    If `windows` is a number k, the windows are parts that begin at every N/k-th rating in order of time. Ratings of the
+    same second stay in one part. So parts may differ in size, and there may be fewer than k. Without timestamps there
+    is no time line, and each split other than train is a window.
 
     Parameters
     ----------
-    timestamp : (N,) seconds since 1970-01-01 UTC, in any order, None if the data set has none
-    split : (N,) place in `SPLITS`
+    timestamp : (N,) seconds since 1970-01-01 UTC in any order, or None if the data set has none
+    split : (N,) position of the split in `SPLITS`
+    windows : "month", "quarter", or the number of parts, at least 2
     """
     if timestamp is None:
         held_out = [(name, np.flatnonzero(split == place)) for place, name in enumerate(SPLITS) if name != TRAIN]

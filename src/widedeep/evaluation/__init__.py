@@ -1,1 +1,1 @@
-"""Metrics of predictions and lists: how good they are, how sure that is, and where."""
+"""Metrics of predicted ratings and recommended lists, with intervals, and by groups of rows."""

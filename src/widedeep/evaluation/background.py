@@ -1,4 +1,7 @@
-"""What the metrics need to know about the data, whichever system is judged: catalogue, counts and test rows."""
+"""The facts about the data that the metrics need: catalogue, counts and test rows.
+
+They are the same for every system that is judged.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,15 +20,16 @@ from widedeep.tables.files import load_about, load_named
 class Background:
     """Facts about a data set and its split. Ids are the external ones.
 
-    dataset : its name
+    dataset : name of the data set
     rating_scale : lowest and highest rating
     users : ids of all users who have a rating
-    training_counts : number of training ratings by user_id, of users who have any
-    catalogue : the ids of the I items
-    item_counts : (I,) int64 number of training ratings of each item
-    genres, item_genres : G names, and (I, G) bool, which genres each item has; only genres of items with a training
-        rating count
-    test : [user_id, item_id, rating, timestamp] the test rows in their order; the timestamp is null where there is none
+    training_counts : number of training ratings of each user who has any, by user_id
+    catalogue : ids of all I items
+    item_counts : (I,) int64, number of training ratings of each item
+    genres : names of the G genres that occur among the items with a training rating
+    item_genres : (I, G) bool, whether the item has the genre
+    test : the test rows in their order, with user_id, item_id, rating and timestamp. The timestamp is null where the
+        data have none.
     """
 
     dataset: str
@@ -40,13 +44,16 @@ class Background:
 
     @classmethod
     def load(cls, tables: Path) -> Self:
-        """Read the facts from a folder of canonical tables, which the preprocess stage wrote."""
+        """Read the facts from a folder of canonical tables, as the preprocess stage writes them."""
         about = load_about(tables)
         return cls.of(*load_named(tables), about.dataset, about.rating_scale)
 
     @classmethod
     def of(cls, ratings: pd.DataFrame, items: pd.DataFrame, dataset: str, rating_scale: tuple[float, float]) -> Self:
-        """Collect the facts from canonical tables with external ids: `ratings` with a split, `items` with genres."""
+        """Collect the facts from canonical tables with external ids.
+
+        `ratings` has the column split. `items` may have the column genres.
+        """
         training, test = (ratings[ratings[SPLIT] == split] for split in (TRAIN, TEST))
         catalogue = pd.Index(items[ITEM_ID].to_numpy())
         item_counts = np.bincount(catalogue.get_indexer(training[ITEM_ID].to_numpy()), minlength=len(catalogue))
@@ -70,25 +77,29 @@ class Background:
         return len(self.training_counts)
 
     def counts_of_users(self, user: pd.Series) -> NDArray[np.int64]:
-        """Number of training ratings of each user: (N,) ids -> (N,)."""
+        """Return the number of training ratings of each user: (N,) ids -> (N,) int64."""
         counts: NDArray[np.int64] = (
             self.training_counts.reindex(user.to_numpy(), fill_value=0).to_numpy().astype(np.int64)
         )
         return counts
 
     def codes_of_items(self, item: pd.Series) -> NDArray[np.int64]:
-        """Position of each item in the catalogue: (N,) ids -> (N,), -1 for an item that is not in it."""
+        """Return the position of each item in the catalogue: (N,) ids -> (N,) int64. An unknown item gets -1."""
         codes: NDArray[np.int64] = self.catalogue.get_indexer(item.to_numpy())
         return codes
 
 
 def relevant_from(relevant_rating: float | None, rating_scale: tuple[float, float]) -> float:
-    """The rating from which a test item is relevant: as given, else three quarters up the rating scale."""
+    """Return the rating from which a test item is relevant.
+
+    This is `relevant_rating`. If that is None, it is three quarters up the rating scale.
+    """
     low, high = rating_scale
     return low + 0.75 * (high - low) if relevant_rating is None else relevant_rating
 
 
 def _incidence(of_items: Iterable[Iterable[str]], genres: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Mark the genres of each item: (I, G) bool."""
     column = {genre: place for place, genre in enumerate(genres)}
     pairs = [(row, column[genre]) for row, own in enumerate(of_items) for genre in own if genre in column]
     incidence = np.zeros((len(list(of_items)), len(genres)), dtype=bool)

@@ -1,10 +1,10 @@
-"""How sure a metric is: percentile bootstrap intervals that resample users.
+"""Intervals of metrics, from a bootstrap that resamples users.
 
-Rows of one user are alike, so resampling rows would state intervals that are too narrow. Users are the clusters that
-are drawn with replacement (Field and Welsh, "Bootstrapping clustered data", JRSS B 2007; the percentile interval is
-Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13).
+The rows of one user are alike. If rows were resampled, the intervals would be too narrow. So whole users are drawn with
+replacement (Field and Welsh, "Bootstrapping clustered data", JRSS B 2007). The interval is the percentile interval of
+Efron and Tibshirani ("An Introduction to the Bootstrap", 1993, chapter 13).
 
-Notation: U users, C columns of per-user sums, R replicates.
+Notation: U users, C columns of per-user sums, R replicates, M metrics.
 """
 
 from collections.abc import Sequence
@@ -21,8 +21,9 @@ BETTER, WORSE, NO_EVIDENCE = "better", "worse", "no evidence"
 class Estimate:
     """A metric with its interval. All numbers are finite.
 
-    `value` is the metric on the data itself, `low` and `high` bound its interval, both in the metric's own unit. `n`
-    is how many rows (for a mean over rows) or users (for a mean over users) it rests on.
+    value : the metric on the data itself, in the unit of the metric
+    low, high : bounds of the interval, in the same unit
+    n : number of rows for a mean over rows, number of users for a mean over users
     """
 
     value: float
@@ -31,13 +32,16 @@ class Estimate:
     n: int
 
     def as_dict(self) -> dict[str, float | int]:
-        """{"value", "low", "high", "n"}, ready for JSON."""
+        """Return value, low, high and n by name, ready for JSON."""
         return asdict(self)
 
 
 class Terms(NamedTuple):
-    """A metric as a ratio of two sums over users: sum of `above` / sum of `below`, with `root` its square root. Both
-    are (U,), in the order of the users."""
+    """A metric as a ratio of two sums over users: sum of `above` / sum of `below`.
+
+    above, below : (U,) float64, in the same order of users
+    root : whether the metric is the square root of the ratio
+    """
 
     above: NDArray[np.float64]
     below: NDArray[np.float64]
@@ -46,10 +50,16 @@ class Terms(NamedTuple):
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Draws users with replacement, `replicates` times, and takes percentile intervals of level `confidence`.
+    """A bootstrap over users, with percentile intervals.
 
-    The draws depend on `seed` and the number of users alone. Statistics of the same users in the same order are
-    therefore computed on the same resamples, whether in one call or several, and may be compared as pairs.
+    The draws depend only on `seed` and the number of users. So statistics of the same users in the same order are
+    computed on the same resamples, in one call or in several. They may be compared as pairs.
+
+    Parameters
+    ----------
+    replicates : number of resamples, at least 1
+    seed : of the draws
+    confidence : level of the intervals, in (0, 1)
 
     Raises
     ------
@@ -58,7 +68,7 @@ class Bootstrap:
 
     Example
     -------
-    RMSE with its interval, of three users with 2, 1 and 3 rows:
+    RMSE of three users with 2, 1 and 3 rows:
 
     >>> bootstrap = Bootstrap(replicates=200)
     >>> rmse, = bootstrap.ratios([Terms(np.array([0.5, 1.0, 0.75]), np.array([2.0, 1.0, 3.0]), root=True)])
@@ -77,9 +87,9 @@ class Bootstrap:
             raise ValueError(f"confidence must be a float in the range (0, 1). Got {self.confidence} instead.")
 
     def sums(self, per_user: ArrayLike) -> NDArray[np.float64]:
-        """Sums over users, of the data (position 0) and of every resample: (C, U) -> (C, 1 + R) float64.
+        """Return the sums over users, of the data (position 0) and of every resample: (C, U) -> (C, 1 + R) float64.
 
-        Needs memory for a few vectors of length U beyond the input, however many the replicates.
+        Beyond the input this needs memory for a few vectors of length U, for any number of replicates.
 
         Raises
         ------
@@ -102,9 +112,9 @@ class Bootstrap:
         return result
 
     def ratios(self, metrics: Sequence[Terms]) -> NDArray[np.float64]:
-        """Each metric of the data (position 0) and of every resample of the same U users: M terms -> (M, 1 + R).
+        """Return each metric, of the data (position 0) and of every resample: M terms of U users -> (M, 1 + R) float64.
 
-        A difference of two metrics is the difference of their rows, and goes to `estimate`.
+        To estimate the difference of two metrics, give the difference of their rows to `estimate`.
 
         Raises
         ------
@@ -118,16 +128,16 @@ class Bootstrap:
         return np.stack([np.sqrt(ratio) if terms.root else ratio for ratio, terms in zip(ratios, metrics, strict=True)])
 
     def estimate(self, statistic: NDArray[np.float64], n: int) -> Estimate:
-        """The value at position 0 and the percentile interval of the others: (1 + R,) float64 -> Estimate.
+        """Take the value at position 0 and the percentile interval of the other positions of a (1 + R,) float64 array.
 
-        With q = (1 - confidence) / 2 the bounds are the q and 1 - q quantiles, linearly interpolated. One user gives
-        low = value = high. `value` may lie outside the interval of a few very different users: a percentile interval
-        is not centred on it.
+        With q = (1 - confidence) / 2, the bounds are the q and 1 - q quantiles, linearly interpolated. With one user,
+        low = value = high. A percentile interval is not centred on the value. With a few very different users the value
+        may even lie outside.
 
         Raises
         ------
         ValueError
-            The statistic is NaN or infinite in the data or a resample.
+            The statistic is NaN or infinite in the data or in a resample.
         """
         if not np.isfinite(statistic).all():
             raise ValueError("The statistic must be finite in every resample. Got NaN or infinity.")
@@ -137,13 +147,14 @@ class Bootstrap:
 
 
 def verdict(difference: Estimate, lower_is_better: bool) -> str:
-    """Say whether a difference from a reference is better or worse; there is no evidence if its interval holds 0."""
+    """Say whether a difference from a reference is better or worse. If its interval holds 0, there is no evidence."""
     if difference.low <= 0 <= difference.high:
         return NO_EVIDENCE
     return BETTER if (difference.high < 0) is lower_is_better else WORSE
 
 
 def _weighted_sums(columns: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    # einsum and not BLAS: equal columns get bitwise equal sums (a model minus itself is 0), on any number of threads.
+    # einsum instead of BLAS: equal columns get equal sums to the last bit, on any number of threads. So a model minus
+    # itself is exactly 0.
     sums: NDArray[np.float64] = np.einsum("cu,u->c", columns, weights)
     return sums

@@ -1,4 +1,4 @@
-"""The tables of the plots: tidy, in the order in which they are drawn, and there even where they have no rows."""
+"""The tables of the plots. Rows stand in the order in which they are drawn. A table may have no rows."""
 
 from collections.abc import Mapping
 
@@ -24,14 +24,18 @@ def rating_curves(
     background: Background,
     bootstrap: Bootstrap,
 ) -> dict[str, pd.DataFrame]:
-    """`calibration` of the model, and for each of `SLICES` `rmse_by_...` [group, model, n, users, rmse, low, high].
+    """Make the tables of the rating plots: `calibration` of the model, and `rmse_by_<slice>` for each of `SLICES`.
 
-    A slice that the data set does not have (months without timestamps, genres) is a table without rows.
+    If the data set has no timestamps or no genres, the table of that slice has no rows.
 
     Parameters
     ----------
-    rows : [user_id, item_id, rating, timestamp], (N,)
-    predictions : model name -> (N,)
+    rows : N test rows with user_id, item_id, rating and timestamp
+    predictions : (N,) float64, by the name of the model
+
+    Returns
+    -------
+    Tables by name. A table `rmse_by_<slice>` has the columns [group, model, n, users, rmse, low, high].
     """
     item = background.codes_of_items(rows[ITEM_ID])
     groups = [
@@ -49,8 +53,12 @@ def rating_curves(
 
 
 def ranking_curves(results: pd.DataFrame, knowledge: str) -> pd.DataFrame:
-    """[model, metric, k, value, low, high, n] of the metrics that are shown at every k, from the long table of results;
-    no rows if no user has a relevant item."""
+    """Select the metrics that are shown at every k from the long table of results.
+
+    Returns
+    -------
+    DataFrame [model, metric, k, value, low, high, n]. It has no rows if no user has a relevant item.
+    """
     shown = [metric.name for metric in of_task(RANKING_TASK) if metric.every_k]
     table = results[results[METRIC].isin(shown) & (results["knowledge"] == knowledge)]
     table = table[[MODEL, METRIC, K, *ESTIMATE]].astype({K: np.int64})

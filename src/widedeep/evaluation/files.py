@@ -1,11 +1,16 @@
-"""The score tables as files, of the evaluate stage or of any other system: how they are saved, read and checked.
+"""Save, read and check the files of the score tables, from the evaluate stage or from any other system.
 
-predictions.parquet: a row per model, knowledge and test rating, with the columns
-    model, knowledge (`online` or `frozen`), user_id, item_id (as in the data: integers or text), predicted (number);
-    rating and timestamp may be there, and are those of the data.
-recommendations.parquet: a row per place in a list, with the columns
-    model, knowledge, user_id, rank (1 is best), item_id, score (number); predicted, the rating that the model predicts
-    for the pair, may be there.
+predictions.parquet has a row per model, knowledge and test rating. Its columns:
+    model : name of the system
+    knowledge : `online` or `frozen`
+    user_id, item_id : as in the data, integers or text
+    predicted : number
+    rating, timestamp : optional, those of the data
+recommendations.parquet has a row per place in a list. Its columns:
+    model, knowledge, user_id, item_id : as above
+    rank : place in the list, 1 is best
+    score : number
+    predicted : optional, the rating that the model predicts for the pair
 """
 
 import re
@@ -45,7 +50,7 @@ TYPES = {
     PREDICTED: pa.float32(),
     RANK: pa.int32(),
     SCORE: pa.float32(),
-}  # ids are as in the data
+}  # ids keep their own type
 
 
 def save(table: pd.DataFrame, path: Path) -> None:
@@ -58,15 +63,19 @@ def save(table: pd.DataFrame, path: Path) -> None:
 def load_scores(
     predictions: Path, recommendations: Path, background: Background, beside: Path | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read and check both score tables, with those of the folder `beside` below them.
+    """Read and check both score tables. The rows of the folder `beside` follow those of the given files.
 
-    Two systems are ranked on the users for whom both have lists.
+    With two systems, only the knowledge and the users that both have remain.
+
+    Returns
+    -------
+    The predictions and the recommendations (see `load_predictions` and `load_recommendations`).
 
     Raises
     ------
     UserError
-        A file is bad (see `load_predictions`, `load_recommendations`), both systems have a model of one name, or they
-        have no user with lists in common.
+        A file breaks a rule, both systems have a model of the same name, or they have no knowledge or no user with a
+        list in common.
     """
     scores, lists = load_predictions(predictions, background), load_recommendations(recommendations, background)
     if beside is None:
@@ -76,15 +85,17 @@ def load_scores(
     same = set(scores[MODEL]) & set(other_scores[MODEL])
     if same:
         raise UserError(
-            f"{predictions} and {beside / PREDICTIONS} both have a model {sorted(same)[0]!r}. Give one another name."
+            f"{predictions} and {beside / PREDICTIONS} both have a model {sorted(same)[0]!r}. Rename one of the two."
         )
     only = set(scores[KNOWLEDGE]) & set(other_scores[KNOWLEDGE])
     if not only:
-        raise UserError(f"{predictions} and {beside / PREDICTIONS} have no knowledge in common, so nothing compares.")
+        raise UserError(
+            f"{predictions} and {beside / PREDICTIONS} have no knowledge in common, so they cannot be compared."
+        )
     users = set(lists[USER_ID]) & set(other_lists[USER_ID])
     if not users:
         raise UserError(
-            f"{recommendations} and {beside / RECOMMENDATIONS} have no user in common, so nothing compares."
+            f"{recommendations} and {beside / RECOMMENDATIONS} have no user in common, so they cannot be compared."
         )
     scores = pd.concat([table[table[KNOWLEDGE].isin(only)] for table in (scores, other_scores)], ignore_index=True)
     lists = pd.concat([table[table[USER_ID].isin(users)] for table in (lists, other_lists)], ignore_index=True)
@@ -92,14 +103,18 @@ def load_scores(
 
 
 def load_predictions(path: Path, background: Background) -> pd.DataFrame:
-    """Read and check predictions: [model, knowledge, user_id, item_id, rating, timestamp, predicted], with the ratings
-    of the data, and for each model and knowledge the test rows in their order.
+    """Read and check predictions.
+
+    Returns
+    -------
+    DataFrame [model, knowledge, user_id, item_id, rating, timestamp, predicted]. Ratings are those of the data. Each
+    model and knowledge has all test rows, in their order.
 
     Raises
     ------
     UserError
-        A column is missing or of a wrong type, a value is missing or impossible, a user or item is unknown, a row is no
-        test row or there twice, a test row is missing, or a model lacks a knowledge that another has.
+        A column is missing or has a wrong type; a value is missing or impossible; a user or item is unknown; a row is
+        not a test row, or it stands there twice; a test row is missing; or a model lacks a knowledge that another has.
     """
     read = _read(path, OF_PREDICTIONS, background)
     place = _places(path, read, background)
@@ -107,9 +122,9 @@ def load_predictions(path: Path, background: Background) -> pd.DataFrame:
     for (model, knowledge), part in read.groupby([MODEL, KNOWLEDGE], sort=False, observed=True):
         whose = f"of {model}, {knowledge}"
         places = place[part.index]
-        _refuse(path, part[pd.Series(places, part.index).duplicated()], f"is there twice {whose}")
+        _refuse(path, part[pd.Series(places, part.index).duplicated()], f"stands twice among the predictions {whose}")
         missing = np.setdiff1d(np.arange(len(background.test)), places)
-        _refuse(path, background.test.iloc[missing], f"is a test row without a prediction {whose}")
+        _refuse(path, background.test.iloc[missing], f"is a test row that has no prediction {whose}")
         in_order = part.iloc[np.argsort(places)].reset_index(drop=True)
         in_order[[RATING, TIMESTAMP]] = background.test[[RATING, TIMESTAMP]]
         found.append(in_order[[MODEL, KNOWLEDGE, *PAIR, RATING, TIMESTAMP, PREDICTED]])
@@ -118,14 +133,17 @@ def load_predictions(path: Path, background: Background) -> pd.DataFrame:
 
 
 def load_recommendations(path: Path, background: Background) -> pd.DataFrame:
-    """Read and check recommendations: [model, knowledge, user_id, rank, item_id, score] of users with a test row. Lists
-    of other users are left out.
+    """Read and check recommendations. Lists of users without a test row are left out.
+
+    Returns
+    -------
+    DataFrame [model, knowledge, user_id, rank, item_id, score].
 
     Raises
     ------
     UserError
-        A column is missing or of a wrong type, a value is missing or impossible, a user or item is unknown, a list has
-        a rank or an item twice or leaves a rank out, or no list is of a user with a test row.
+        A column is missing or has a wrong type; a value is missing or impossible; a user or item is unknown; a list has
+        a rank or an item twice, or leaves a rank out; or no user with a list has a test row.
     """
     read = _read(path, OF_RECOMMENDATIONS, background)
     key = [MODEL, KNOWLEDGE, USER_ID]
@@ -134,21 +152,21 @@ def load_recommendations(path: Path, background: Background) -> pd.DataFrame:
     _refuse(path, read[read[RANK] < 1], "has a rank below 1", RANK)
     longest = read.groupby(key, observed=True)[RANK].transform("max")
     length = read.groupby(key, observed=True)[RANK].transform("size")
-    _refuse(path, read[longest != length], "is of a list that leaves ranks out: they must be 1, 2, 3, ...", RANK)
+    _refuse(path, read[longest != length], "belongs to a list that leaves ranks out. Ranks must be 1, 2, 3, ...", RANK)
     judged = read[read[USER_ID].isin(background.test[USER_ID])]
     if judged.empty:
-        raise UserError(f"{path}: none of its users has a test row, so there is nothing to judge.")
+        raise UserError(f"{path}: no user has a test row, so there is nothing to judge.")
     return judged.reset_index(drop=True)
 
 
 def _read(path: Path, columns: Sequence[str], background: Background) -> pd.DataFrame:
-    """The file's columns as they are needed, with checked types, known names and known ids."""
+    """Read the needed columns, and check types, names and ids."""
     try:
         arrow = pq.read_table(path)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} is not a Parquet file that can be read: {error}") from None
+        raise UserError(f"{path} cannot be read as a Parquet file: {error}") from None
     missing = [name for name in columns if name not in arrow.column_names]
     if missing:
         raise UserError(f"{path} must have the columns {', '.join(columns)}. Missing: {', '.join(missing)}.")
@@ -165,7 +183,7 @@ def _read(path: Path, columns: Sequence[str], background: Background) -> pd.Data
     table = pa.table(arrays, names=arrow.column_names).to_pandas()
     for name in (PREDICTED, SCORE, RATING):
         if name in table:
-            _refuse(path, table[~np.isfinite(table[name])], f"has no finite number in column {name}", name)
+            _refuse(path, table[~np.isfinite(table[name])], f"must have a finite number in column {name}", name)
     for name in table[MODEL].unique():
         if not re.fullmatch(r"[\w-]+", name):
             raise UserError(f"{path}: a model's name must consist of letters, digits, _ and -. Got {name!r} instead.")
@@ -178,7 +196,7 @@ def _read(path: Path, columns: Sequence[str], background: Background) -> pd.Data
 
 
 def _typed(path: Path, name: str, column: pa.ChunkedArray, known: pd.Index | None) -> pa.ChunkedArray:
-    """The column in the type of its name, if nothing is lost by that."""
+    """Cast a column to the type that belongs to its name. Refuse a cast that could lose something."""
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     of_ids = pa.int64() if pd.api.types.is_integer_dtype(known) else pa.string()
@@ -190,10 +208,10 @@ def _typed(path: Path, name: str, column: pa.ChunkedArray, known: pd.Index | Non
 
 
 def _places(path: Path, read: pd.DataFrame, background: Background) -> pd.Series:
-    """The number of the test row that each row is of."""
+    """Find the number of the test row to which each row belongs."""
     rows = pd.MultiIndex.from_frame(background.test[PAIR])
     place = pd.Series(rows.get_indexer(pd.MultiIndex.from_frame(read[PAIR])), read.index)
-    _refuse(path, read[place < 0], "is no test row")
+    _refuse(path, read[place < 0], "is not a test row")
     if RATING in read:
         differs = read[RATING].to_numpy() != background.test[RATING].to_numpy()[place]
         _refuse(path, read[differs], "has another rating than the test row", RATING)
@@ -201,17 +219,17 @@ def _places(path: Path, read: pd.DataFrame, background: Background) -> pd.Series
 
 
 def _same_knowledge(path: Path, read: pd.DataFrame) -> None:
-    """Every model must have the same kinds of knowledge, for they stand beside each other."""
+    """Check that all models have the same kinds of knowledge, because their metrics stand side by side."""
     by_model = read.groupby(MODEL, sort=False)[KNOWLEDGE].unique().map(set)
     for model, own in by_model.items():
         for other in set().union(*by_model) - own:
-            raise UserError(f"{path}: {model} has no {other} predictions, which another model has.")
+            raise UserError(f"{path}: {model} has no {other} predictions, but another model has some.")
 
 
 def _refuse(path: Path, rows: pd.DataFrame, problem: str, *shown: str) -> None:
-    """Raise if there are such rows, and say how many and which is the first."""
+    """Raise an error if there are any such rows. The error shows the first row and the number of rows."""
     if rows.empty:
         return
     first = ", ".join(f"{name} {rows[name].iloc[0]}" for name in (*PAIR, *shown))
     more = "" if len(rows) == 1 else f" (the first of {len(rows):,} such rows)"
-    raise UserError(f"{path}: the row of {first} {problem}{more}.")
+    raise UserError(f"{path}: the row with {first} {problem}{more}.")

@@ -1,4 +1,4 @@
-"""The judgement of score tables: the metrics of a model beside those of others, on the same rows and users."""
+"""Judge score tables: compute the metrics of a model and of others beside it, on the same rows and users."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -27,12 +27,12 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the metrics say.
+    """The outcome of a judgement.
 
-    model : the name of the model that is judged; the others stand beside it
-    results : the long table (see `widedeep.evaluation.results`) of all models
-    per_user : a row per test user, with the errors and the rankings of the model (reports/per_user.parquet)
-    curves : the tables of the plots by name
+    model : name of the model that is judged
+    results : long table of the metrics of this and all other models (see `widedeep.evaluation.results`)
+    per_user : errors and ranking metrics of the model, a row per test user (reports/per_user.parquet)
+    curves : the tables of the plots, by name
     """
 
     model: str
@@ -42,7 +42,7 @@ class Evaluation:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The content of reports/metrics.json."""
+        """Nest the results as in reports/metrics.json."""
         return nested(self.results, self.model)
 
 
@@ -52,11 +52,11 @@ def judge(
     background: Background,
     params: EvaluateParams,
 ) -> Evaluation:
-    """Judge the first model of `predictions` beside the others.
+    """Judge the first model of `predictions`, with the other models beside it.
 
-    Rating metrics rest on all rows of a knowledge. Rankings rest on the users who have a list of any model under a
-    knowledge; a user without a list of one model has no hit there. Relevant are test items rated at least
-    `params.relevant_rating`. Slices and calibration are of the first knowledge of the table, the fullest.
+    Rating metrics use all rows of a knowledge. Ranking metrics use all users who have a list from any model under a
+    knowledge. If one model has no list for such a user, it has no hit there. A test item is relevant if its rating is
+    at least `params.relevant_rating`. Slices and calibration use the first knowledge of the table.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def judge(
     UserError
         There is no prediction.
     ValueError
-        The models do not have the same rows, or the first has no predictions under a knowledge that others have.
+        The models do not have the same rows, or the first model lacks a knowledge that another model has.
     """
     if predictions.empty:
         raise UserError("There is no test row to evaluate on. Raise preprocess.test_fraction in params.yaml.")
@@ -101,8 +101,10 @@ def judge(
 
 
 def save_evaluation(evaluation: Evaluation, folder: Path, outputs: ExitStack) -> None:
-    """Write metrics.json, per_user.parquet and the tables of the plots into `folder`. They are renamed into place when
-    `outputs` closes, together with whatever else was entered there."""
+    """Write metrics.json, per_user.parquet and the tables of the plots into `folder`.
+
+    They get their final names when `outputs` closes, together with all other files that were entered there.
+    """
 
     def output(name: str) -> Path:
         return outputs.enter_context(replacing(folder / name))
@@ -114,19 +116,19 @@ def save_evaluation(evaluation: Evaluation, folder: Path, outputs: ExitStack) ->
 
 
 def _aligned(predictions: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, NDArray[np.float64]]]:
-    """The test rows of one knowledge, and what each model predicts for them."""
+    """Split the predictions of one knowledge into the N test rows, and each model's predictions for them: (N,)."""
     by_model = {str(name): part for name, part in predictions.groupby(MODEL, sort=False, observed=True)}
     test = next(iter(by_model.values()))[[USER_ID, ITEM_ID, RATING, TIMESTAMP]].reset_index(drop=True)
     for name, part in by_model.items():
         if not part[[USER_ID, ITEM_ID]].reset_index(drop=True).equals(test[[USER_ID, ITEM_ID]]):
-            raise ValueError(f"The predictions of {name} are of other rows than those of {next(iter(by_model))}.")
+            raise ValueError(f"The predictions of {name} and of {next(iter(by_model))} must be for the same rows.")
     return test, {name: part[PREDICTED].to_numpy(np.float64) for name, part in by_model.items()}
 
 
 def _rating_rows(
     model: str, knowledge: str, errors: Mapping[str, pd.DataFrame], bootstrap: Bootstrap
 ) -> Iterator[dict[str, Any]]:
-    """Rows of the long table: every rating metric of every model, and the RMSE of `model` minus that of each other."""
+    """Yield rows of the long table: every rating metric of every model, and the RMSE of `model` minus each other's."""
     for name, by_user in errors.items():
         for metric, estimate in rating_metrics(by_user, bootstrap).items():
             yield row(name, knowledge, RATING_TASK, metric, None, estimate)
@@ -136,7 +138,7 @@ def _rating_rows(
 
 
 def _by_user(ks: tuple[int, ...]) -> Iterator[tuple[Metric, int]]:
-    """The ranking metrics that have a value by user, each at the cut-offs at which it is shown."""
+    """Yield the ranking metrics that have a value by user, each with the cut-offs at which it is shown."""
     for k in ks:
         for metric in of_task(RANKING_TASK):
             if metric.of_lists and (metric.every_k or k == list_length(ks)):
@@ -151,9 +153,9 @@ def _ranking_rows(
     k: int,
     bootstrap: Bootstrap,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of the long table: every ranking metric that is defined for any user."""
+    """Yield rows of the long table: every ranking metric that is defined for at least one user."""
     groups: dict[bytes, list[tuple[Metric, int]]] = {}
-    for key, found in values.items():  # metrics of the same users share their resamples
+    for key, found in values.items():  # metrics that are defined for the same users share their resamples
         if len(found):
             groups.setdefault(found.index.to_numpy().tobytes(), []).append(key)
     for keys in groups.values():
@@ -171,7 +173,7 @@ def _ranking_rows(
 def _lists(
     recommendations: pd.DataFrame, places: int, background: Background, relevant_rating: float | None
 ) -> tuple[pd.Index, dict[str, Lists]]:
-    """The judged users of one knowledge (U,), in the order of their ids, and the lists of each model for them."""
+    """Collect the U judged users of one knowledge, in the order of their ids, and the lists of each model for them."""
     users = pd.Index(np.sort(recommendations[USER_ID].unique()))
     test = background.test
     liked = test[(test[RATING] >= relevant_from(relevant_rating, background.rating_scale)) & test[USER_ID].isin(users)]

@@ -1,7 +1,9 @@
-"""The registry of metrics. All that the project knows about a metric stands in its entry, and nowhere else.
+"""The registry of metrics. Everything about a metric stands in its entry.
 
-A new metric is one entry in `METRICS`. It then appears in reports/metrics.json, the verdicts, the history, the report
-and the plots.
+To add a metric, add an entry to `METRICS`. The metric then appears in reports/metrics.json, in the verdicts, in the
+history, in the report and in the plots.
+
+Notation: N rows, U users. A flat name is the path of a number in reports/metrics.json, such as `rating.online.rmse`.
 """
 
 import re
@@ -28,7 +30,7 @@ LOWER: Final = "lower"
 HIGHER: Final = "higher"
 NEITHER: Final = "neither"
 
-N = "n"  # column of the tables by user: number of rows
+N = "n"  # column of the tables by user: number of rows of the user
 SQUARED_ERROR = "squared_error"
 ABSOLUTE_ERROR = "absolute_error"
 POINTS = "rating points"
@@ -36,17 +38,17 @@ NAME = re.compile(r"(?P<name>.+?)(_minus_(?P<other>.+)|_at_(?P<k>\d+))?")
 
 
 def total_over_rows(total: Floats, n: Floats) -> tuple[Floats, Floats]:
-    """Every row counts the same: the sum of all rows by their number."""
+    """Count every row the same: the metric is the sum over all rows / their number."""
     return total, n
 
 
 def mean_over_users(total: Floats, n: Floats) -> tuple[Floats, Floats]:
-    """Every user counts the same: the mean of each user's own mean."""
+    """Count every user the same: the metric is the mean of the users' means."""
     return total / n, np.ones(len(n))
 
 
 def mean_of_roots(total: Floats, n: Floats) -> tuple[Floats, Floats]:
-    """Every user counts the same: the mean of the root of each user's own mean."""
+    """Count every user the same: the metric is the mean of the roots of the users' means."""
     return np.sqrt(total / n), np.ones(len(n))
 
 
@@ -55,21 +57,21 @@ class Metric:
     """One metric.
 
     name : as in reports/metrics.json, without a cut-off
-    label : for people
-    unit : "" for a number without one
+    label : the name that readers see
+    unit : "" for a number without a unit
     task : "rating" or "ranking"
     direction : whether a lower or a higher value is better, or neither
     root : whether the metric is the square root of the ratio of sums
-    at_k : whether the metric is one of a list's first k places, so that its name ends with `_at_<k>`
-    every_k : whether it is shown at every k; else only at the headline k (see `list_length`)
-    headline : whether the verdicts on two commits show it without being asked
-    main : whether the history of commits shows it without being asked
-    of_row : for a rating metric, from rating and prediction (N,) to an amount (N,) whose sums by user are stored
-    column : for a rating metric, the column of these sums in reports/per_user.parquet, after `<knowledge>_`
-    by_user : from what is stored of the users, and their numbers of rows (of a ranking metric 1), to numerators and
-        denominators, all (U,): the metric is sum / sum
-    of_lists : for a ranking metric, from lists and k to its value by user, which is averaged over the users
-    of_all : for a ranking metric that has no value by user, from lists and k to the metric
+    at_k : whether the metric judges the first k places of a list, so that its name ends with `_at_<k>`
+    every_k : whether it is shown at every k; otherwise it is shown at the headline k only (see `list_length`)
+    headline : whether the verdicts on two commits show it by default
+    main : whether the history of commits shows it by default
+    of_row : rating metrics only: (ratings (N,), predictions (N,)) -> amounts (N,), whose sums by user are stored
+    column : rating metrics only: column of these sums in reports/per_user.parquet, without the prefix `<knowledge>_`
+    by_user : (stored values (U,), rows of each user (U,)) -> (numerators (U,), denominators (U,)). The metric is the
+        sum of the numerators / the sum of the denominators. For a ranking metric, the rows of each user are 1.
+    of_lists : ranking metrics only: (lists, k) -> values by user. The metric is their mean.
+    of_all : (lists, k) -> the metric, for a ranking metric that has no value by user
     """
 
     name: str
@@ -89,8 +91,13 @@ class Metric:
     of_all: Callable[[Lists, int], float] | None = None
 
     def terms(self, stored: Floats, n: Floats) -> Terms:
-        """Numerators and denominators by user, from what is stored of each user: for a rating metric the sums over the
-        user's `n` rows, for a ranking metric the user's value (with `n` = 1)."""
+        """Return numerators and denominators by user.
+
+        Parameters
+        ----------
+        stored : (U,) float64. For a rating metric, sums over the user's rows; for a ranking metric, the user's value.
+        n : (U,) float64. For a rating metric, the user's number of rows; for a ranking metric, 1.
+        """
         return Terms(*self.by_user(stored, n), self.root)
 
 
@@ -131,10 +138,10 @@ def _accuracy(
     )  # fmt: skip
 
 
-# In the order in which they are shown. RMSE and its kin: Herlocker et al., "Evaluating collaborative filtering
-# recommender systems", TOIS 2004. With S_u and A_u the sums of squared and absolute errors of user u over n_u rows,
-# rmse = sqrt(sum S_u / sum n_u), mae = sum A_u / sum n_u, user_mean_rmse = mean sqrt(S_u / n_u) and user_mean_mae =
-# mean A_u / n_u.
+# The order is that in which metrics are shown. For the rating metrics see Herlocker et al., "Evaluating collaborative
+# filtering recommender systems", TOIS 2004. With S_u and A_u the sums of squared and absolute errors of user u over
+# n_u rows: rmse = sqrt(sum S_u / sum n_u), mae = sum A_u / sum n_u, user_mean_rmse = mean sqrt(S_u / n_u),
+# user_mean_mae = mean A_u / n_u.
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -166,31 +173,34 @@ METRICS: dict[str, Metric] = {
 
 
 def of_task(task: Task) -> list[Metric]:
-    """The metrics of a task, in the order in which they are shown."""
+    """Return the metrics of a task, in the order in which they are shown."""
     return [metric for metric in METRICS.values() if metric.task == task]
 
 
 def metric_of(flat_name: str) -> Metric | None:
-    """The metric behind a name as `rating.online.rmse`, `ranking.frozen.ndcg_at_10`, `rmse_minus_bias` or
-    `baselines.bias.rating.frozen.mae`; None for a name that is not known."""
+    """Return the metric behind a flat name, or None for an unknown name.
+
+    Known names look like `rating.online.rmse`, `ranking.frozen.ndcg_at_10`, `rmse_minus_bias` or
+    `baselines.bias.rating.frozen.mae`.
+    """
     parsed = _parsed(flat_name)
     return parsed[0] if parsed else None
 
 
 def place_of(flat_name: str) -> int | None:
-    """The length of the list in a name as `ranking.frozen.ndcg_at_10`, None for other names."""
+    """Return the cut-off in a name such as `ranking.frozen.ndcg_at_10`, or None for other names."""
     parsed = _parsed(flat_name)
     return int(parsed[2]) if parsed and parsed[2] else None
 
 
 def of_model(flat_name: str) -> Metric | None:
-    """As `metric_of`, but only for metrics of the model itself: neither of a baseline nor a difference from one."""
+    """Return the metric as `metric_of` does, but None for a metric of a baseline and for a difference from one."""
     parsed = _parsed(flat_name)
     return parsed[0] if parsed and not parsed[1] and flat_name.startswith(f"{parsed[0].task}.") else None
 
 
 def label_of(flat_name: str) -> str:
-    """What to call the metric: "RMSE", "NDCG at 10", "RMSE minus bias"; a name that is not known as it is."""
+    """Return the name that readers see: "RMSE", "NDCG at 10", "RMSE minus bias". An unknown name stays as it is."""
     parsed = _parsed(flat_name)
     if not parsed:
         return flat_name
@@ -199,16 +209,16 @@ def label_of(flat_name: str) -> str:
 
 
 def unit_of(flat_name: str) -> str:
-    """The unit of the metric, "" for none, or for a name that is not known."""
+    """Return the unit of the metric. It is "" for a metric without a unit and for an unknown name."""
     metric = metric_of(flat_name)
     return metric.unit if metric else ""
 
 
 def stored_terms(per_user: pd.DataFrame, flat_name: str) -> tuple[pd.Index, Terms] | None:
-    """Numerators and denominators of a metric of the model, and the users they are of, from reports/per_user.parquet.
+    """Read a metric of the model from reports/per_user.parquet: the U users, and their numerators and denominators.
 
-    None for a metric that this table does not hold: one of a baseline, a difference, or one that is no mean over users
-    or rows.
+    The result is None if the table does not hold the metric. It does not hold metrics of baselines, differences, and
+    metrics that are not a mean over users or rows.
     """
     metric = of_model(flat_name)
     if metric is None:
@@ -223,17 +233,17 @@ def stored_terms(per_user: pd.DataFrame, flat_name: str) -> tuple[pd.Index, Term
 
 
 def list_length(ks: Collection[int]) -> int:
-    """The headline k: 10 if it is one of them, else the longest."""
+    """Return the headline k: 10 if it is among `ks`, otherwise the largest."""
     return 10 if 10 in ks else max(ks)
 
 
 def headline_length(flat_names: Iterable[str]) -> int:
-    """The headline k of the metrics with these names."""
+    """Return the headline k of the metrics with these names."""
     return list_length({k for name in flat_names if (k := place_of(name)) is not None} or {10})
 
 
 def _parsed(flat_name: str) -> tuple[Metric, str | None, str | None] | None:
-    """The metric, the model that is subtracted, and the cut-off."""
+    """Split a flat name into the metric, the model that is subtracted, and the cut-off."""
     *place, last = flat_name.split(".")
     found = NAME.fullmatch(last)
     metric = METRICS.get(found["name"]) if found else None

@@ -1,11 +1,11 @@
-"""How good top-N lists are, ranked over the full catalogue: accuracy by user, and coverage, novelty, diversity.
+"""Metrics of top-N lists: accuracy by user, coverage, novelty and diversity.
 
-Ranking all items and not a sample of them follows Krichene and Rendle, "On sampled metrics for item recommendation",
-KDD 2020. Notation: U judged users, I items of the catalogue, K places in a list, k a cut-off. Users and items are
-positions from 0.
+The lists rank the full catalogue and not a sample of it, as Krichene and Rendle advise ("On sampled metrics for item
+recommendation", KDD 2020). Notation: U judged users, U' of them with a relevant item, I items of the catalogue, G
+genres, K places in a list, k a cut-off. Users and items are positions from 0.
 
-A metric by user is a pandas Series indexed by the position of the user. A user for whom the metric is not defined has
-no row in it. So nothing is NaN, and a mean over the rows is the mean over the users for whom the metric is defined.
+A metric by user is a pandas Series whose index is the position of the user. It has no row for a user for whom the
+metric is not defined. So there is no NaN, and the mean of the Series is the mean over the users with a value.
 """
 
 from collections.abc import Callable
@@ -25,14 +25,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Lists:
-    """The lists of one model, and what they are judged by.
+    """The lists of one model, and the facts that judge them.
 
-    items : (U, K) int64 positions, best first, `PAD` where a list has fewer items than places
+    items : (U, K) int64, positions of items, best first. A place without an item has `PAD`.
     hits : (U, K) bool, whether the item is relevant to the user
     relevant : (U,) int64, number of relevant items of the user
-    item_counts : (I,) int64, users who rated the item in training
-    n_users : users in training
-    item_genres : (I, G) bool
+    item_counts : (I,) int64, number of users who rated the item in training
+    n_users : number of users in training
+    item_genres : (I, G) bool, whether the item has the genre
     """
 
     items: Ints
@@ -46,19 +46,25 @@ class Lists:
     def of(
         cls, items: Ints, user: Ints, item: Ints, item_counts: Ints, n_users: int, item_genres: NDArray[np.bool_]
     ) -> Self:
-        """From lists and the pairs (user, item) (P,) that are relevant, in any order; a pair given twice counts once.
+        """Find the hits of lists.
+
+        Parameters
+        ----------
+        items : (U, K) int64, the lists
+        user, item : (P,) int64, the relevant pairs in any order. A pair that is given twice counts once.
+        item_counts, n_users, item_genres : as in the class
 
         Raises
         ------
         ValueError
-            A list names an item beyond the catalogue.
+            A list has an item beyond the catalogue.
         """
         n_items = len(item_counts)
         if items.max(initial=PAD) >= n_items:
             raise ValueError(f"Items must be positions in the range [0, {n_items}). Got {items.max()} instead.")
         pairs = np.unique(user * n_items + item)
         listed = np.arange(len(items))[:, None] * n_items + items
-        hits = np.isin(listed, pairs) & (items != PAD)  # coded so, the padding would be an item of another user
+        hits = np.isin(listed, pairs) & (items != PAD)  # the code of a padded place is that of another user's item
         relevant = np.bincount(pairs // n_items, minlength=len(items))
         return cls(items, hits, relevant, item_counts, n_users, item_genres)
 
@@ -67,44 +73,41 @@ class Lists:
 
     @cached_property
     def defined(self) -> Ints:
-        """The users (U',) who have a relevant item: those for whom accuracy is defined."""
+        """(U',) int64: positions of the users who have a relevant item. Accuracy is defined for them only."""
         return np.flatnonzero(self.relevant)
 
     @cached_property
     def found(self) -> Ints:
-        """(U', K): number of hits among the first places."""
+        """(U', K) int64: number of hits up to each place."""
         return self.hits[self.defined].cumsum(1)
 
     @cached_property
     def gain(self) -> Floats:
-        """(U', K): DCG of the first places."""
+        """(U', K) float64: DCG of the places up to each place."""
         return (self.hits[self.defined] * discount(self.items.shape[1])).cumsum(1)
 
     @cached_property
     def precision_sum(self) -> Floats:
-        """(U', K): sum of the precisions at the hits among the first places."""
+        """(U', K) float64: sum of the precisions at the hits up to each place."""
         return (self.hits[self.defined] * self.found / _ranks(self.items.shape[1])).cumsum(1)
 
     @cached_property
     def reciprocal(self) -> Floats:
-        """(U', K): 1 / rank of the first hit among the first places, 0 without one."""
+        """(U', K) float64: 1 / rank of the first hit up to each place, or 0 without a hit."""
         best: Floats = np.maximum.accumulate(self.hits[self.defined] / _ranks(self.items.shape[1]), axis=1)
         return best
 
 
 def discount(k: int) -> Floats:
-    """(k,): 1 / log2(rank + 1), what a hit at each rank adds to the DCG."""
+    """Return what a hit at each rank adds to the DCG, 1 / log2(rank + 1): (k,) float64."""
     return 1 / np.log2(_ranks(k) + 1)
 
 
 def accuracy(metric: Callable[[Lists, int, Ints], Floats]) -> Callable[[Lists, int], pd.Series]:
-    """Make a metric of lists and k out of a function that also gets m, the number of relevant items of the users who
-    have any: (lists, k, (U',)) -> (U',) float64. Others have no row.
+    """Turn a function (lists, k, m) -> (U',) float64 into a metric (lists, k) -> values by user.
 
-    Raises
-    ------
-    ValueError
-        `k` is not in [1, K].
+    m : (U',) int64 is the number of relevant items of each user who has any. The metric raises `ValueError` if k is not
+    in [1, K].
     """
 
     def by_user(lists: Lists, k: int) -> pd.Series:
@@ -118,64 +121,68 @@ def accuracy(metric: Callable[[Lists, int, Ints], Floats]) -> Callable[[Lists, i
 
 @accuracy
 def precision(lists: Lists, k: int, m: Ints) -> Floats:
-    """H_k / k, also when the list is shorter than k. H_k is the number of hits among the first k places."""
+    """Compute H_k / k, where H_k is the number of hits among the first k places. A shorter list is divided by k too."""
     return lists.found[:, k - 1] / k
 
 
 @accuracy
 def recall(lists: Lists, k: int, m: Ints) -> Floats:
-    """H_k / m, with m relevant items."""
+    """Compute H_k / m, the share of the m relevant items that is among the first k places."""
     return lists.found[:, k - 1] / m
 
 
 @accuracy
 def f1(lists: Lists, k: int, m: Ints) -> Floats:
-    """Harmonic mean of precision and recall, which is 2 H_k / (k + m)."""
+    """Compute the harmonic mean of precision and recall, which is 2 H_k / (k + m)."""
     return 2 * lists.found[:, k - 1] / (k + m)
 
 
 @accuracy
 def ndcg(lists: Lists, k: int, m: Ints) -> Floats:
-    """DCG / ideal DCG. With h_i = 1 if the item at rank i (from 1) is relevant, else 0, the DCG is
-    sum_{i<=k} h_i / log2(i + 1). The ideal list has min(k, m) hits first. See Järvelin and Kekäläinen, "Cumulated
-    gain-based evaluation of IR techniques", TOIS 2002; gains are binary here."""
+    """Compute DCG / ideal DCG, with binary gains.
+
+    Let h_i be 1 if the item at rank i (from 1) is relevant, and 0 otherwise. The DCG is sum_{i<=k} h_i / log2(i + 1).
+    The ideal list begins with min(k, m) hits. See Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR
+    techniques", TOIS 2002.
+    """
     ideal: Floats = discount(k).cumsum()[np.minimum(k, m) - 1]
     return lists.gain[:, k - 1] / ideal
 
 
 @accuracy
 def average_precision(lists: Lists, k: int, m: Ints) -> Floats:
-    """sum_{i<=k} h_i (H_i / i) / min(k, m), whose mean over users is MAP."""
+    """Compute sum_{i<=k} h_i (H_i / i) / min(k, m). Its mean over users is MAP."""
     return lists.precision_sum[:, k - 1] / np.minimum(k, m)
 
 
 @accuracy
 def reciprocal_rank(lists: Lists, k: int, m: Ints) -> Floats:
-    """1 / rank of the first hit within k, else 0. The mean over users is MRR."""
+    """Compute 1 / rank of the first hit within k places, or 0 without a hit. Its mean over users is MRR."""
     return lists.reciprocal[:, k - 1]
 
 
 @accuracy
 def hit_rate(lists: Lists, k: int, m: Ints) -> Floats:
-    """1 if H_k > 0, else 0."""
+    """Give 1 if there is a hit within k places, and 0 otherwise."""
     return (lists.found[:, k - 1] > 0).astype(np.float64)
 
 
 def coverage(lists: Lists, k: int) -> float:
-    """Share of the catalogue that is recommended to anyone, in [0, 1] (Ge et al., "Beyond accuracy", RecSys 2010).
+    """Compute the share of the catalogue that is in any list, in [0, 1] (Ge et al., "Beyond accuracy", RecSys 2010).
 
-    It grows with the number of users and of places, so compare like with like.
+    It grows with the number of users and with k. Compare it only between equal numbers of users and places.
     """
     items = lists.items[:, :k]
     return len(np.unique(items[items != PAD])) / len(lists.item_counts)
 
 
 def novelty(lists: Lists, k: int) -> pd.Series:
-    """Mean self-information of each user's list, in bits: mean over its items of -log2(users of the item / users).
+    """Compute the mean self-information of each user's list, in bits.
 
-    Follows Vargas and Castells, "Rank and relevance in novelty and diversity metrics", RecSys 2011. The range is from 0
-    (everyone rated the items) to log2(users). An item that nobody rated in training counts as rated by one user,
-    because the training data cannot tell it from that. Users with an empty list have no row.
+    The self-information of an item is -log2(users who rated it in training / all users in training). The range is from
+    0 (everyone rated the item) to log2(users). An item that nobody rated counts as rated by one user, so that its
+    self-information is finite. Users with an empty list have no row. See Vargas and Castells, "Rank and relevance in
+    novelty and diversity metrics", RecSys 2011.
     """
     top = lists.items[:, :k]
     information = np.log2(lists.n_users / lists.item_counts.clip(min=1))
@@ -186,21 +193,22 @@ def novelty(lists: Lists, k: int) -> pd.Series:
 
 
 def diversity(lists: Lists, k: int) -> pd.Series:
-    """Intra-list diversity: 1 - mean cosine similarity of the genre sets over the pairs of items in a list.
+    """Compute the intra-list diversity: 1 - mean cosine similarity of the genres over all pairs of items in a list.
 
-    cosine(A, B) = |A and B| / sqrt(|A| |B|). In [0, 1]: 0 when all items have the same genres, 1 when no two share
-    one. Follows Ziegler et al., "Improving recommendation lists through topic diversification", WWW 2005. Items without
-    genres are left out; users with fewer than two items left have no row.
+    The similarity of the genre sets A and B is |A and B| / sqrt(|A| |B|). Diversity is in [0, 1]: 0 if all items have
+    the same genres, 1 if no two items share a genre. Items without genres are left out. Users with fewer than two
+    remaining items have no row. See Ziegler et al., "Improving recommendation lists through topic diversification",
+    WWW 2005.
     """
     sizes = lists.item_genres.sum(1)
     unit = lists.item_genres / np.sqrt(sizes.clip(min=1))[:, None]  # (I, G)
-    unit = np.vstack([unit, np.zeros((1, unit.shape[1]))])  # a last row of zeros, which PAD = -1 finds
+    unit = np.vstack([unit, np.zeros((1, unit.shape[1]))])  # PAD = -1 selects this last row
     top = lists.items[:, :k]
-    n = (np.append(sizes, 0) > 0)[top].sum(1)  # (U,) items with genres
+    n = (np.append(sizes, 0) > 0)[top].sum(1)  # (U,) number of items with genres
     users = np.flatnonzero(n >= 2)
     # The squared length of the sum of unit vectors is n plus twice the sum of the cosines of all pairs.
     total = np.zeros((len(users), unit.shape[1]))
-    for place in range(top.shape[1]):  # place by place, so that no (U, k, G) is made
+    for place in range(top.shape[1]):  # an array of (U, k, G) could exceed the memory
         total += unit[top[users, place]]
     n = n[users]
     similarity = ((total**2).sum(1) - n) / (n * (n - 1))

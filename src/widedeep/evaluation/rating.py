@@ -1,6 +1,6 @@
-"""How far predicted ratings are from the given ones: RMSE, MAE and calibration.
+"""Metrics of predicted ratings: errors and calibration.
 
-Notation: N rows (one rating each), U users, r the rating and p the prediction, in stars or points of the data set.
+Notation: N rows (one rating each), U users. r is the rating and p the prediction, both in points of the rating scale.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from widedeep.evaluation.metrics import METRICS, RATING_TASK, N, of_task
 
 
 def per_user_errors(user: ArrayLike, rating: ArrayLike, predicted: ArrayLike) -> pd.DataFrame:
-    """Sum up by user what the rating metrics need, and the comparison of two commits.
+    """Sum up the errors by user. The rating metrics and the comparison of two commits are computed from these sums.
 
     Parameters
     ----------
@@ -22,8 +22,11 @@ def per_user_errors(user: ArrayLike, rating: ArrayLike, predicted: ArrayLike) ->
 
     Returns
     -------
-    DataFrame with a row per user, ordered by user_id: squared_error = sum (p - r)^2 and absolute_error = sum |p - r|
-    (float64), and the like of other rating metrics of the registry; n = number of rows (int64, at least 1).
+    DataFrame with a row per user, ordered by user_id. Its columns:
+        squared_error : float64, sum (p - r)^2
+        absolute_error : float64, sum |p - r|
+        n : int64, number of rows, at least 1
+    A rating metric of the registry with another `column` adds that column.
 
     Raises
     ------
@@ -44,8 +47,7 @@ def per_user_errors(user: ArrayLike, rating: ArrayLike, predicted: ArrayLike) ->
 
 
 def rating_metrics(per_user: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, Estimate]:
-    """Every rating metric of the registry, from the table of `per_user_errors`. n is the rows of a mean over rows, and
-    the users of a mean over users.
+    """Estimate every rating metric of the registry from a table of `per_user_errors`.
 
     Raises
     ------
@@ -62,10 +64,10 @@ def rating_metrics(per_user: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, Es
 
 
 def rmse_difference(a: pd.DataFrame, b: pd.DataFrame, bootstrap: Bootstrap) -> Estimate:
-    """rmse_a - rmse_b of two models on the same rows, paired: both are computed on the same resampled users.
+    """Estimate rmse_a - rmse_b of two models on the same rows. The interval is paired: both use the same resamples.
 
-    Below 0 means that `a` is better; an interval without 0 means that the data tell them apart. n is rows. `a` and `b`
-    are tables of `per_user_errors`.
+    Below 0, `a` is better. If the interval does not hold 0, there is evidence of a difference. n is the number of rows.
+    `a` and `b` are tables of `per_user_errors`.
 
     Raises
     ------
@@ -73,17 +75,18 @@ def rmse_difference(a: pd.DataFrame, b: pd.DataFrame, bootstrap: Bootstrap) -> E
         The tables are empty or do not have the same users with the same numbers of rows.
     """
     if not (np.array_equal(a[USER_ID], b[USER_ID]) and np.array_equal(a[N], b[N])):
-        raise ValueError("Paired comparison needs the same rows: users or their numbers of rows differ.")
+        raise ValueError("A paired comparison needs the same rows. The users or their numbers of rows differ.")
     rmse, n = METRICS["rmse"], a[N].to_numpy(np.float64)
     ratio_a, ratio_b = bootstrap.ratios([rmse.terms(table[rmse.column].to_numpy(np.float64), n) for table in (a, b)])
     return bootstrap.estimate(ratio_a - ratio_b, int(n.sum()))
 
 
 def calibration(predicted: ArrayLike, rating: ArrayLike, bins: int = 10) -> pd.DataFrame:
-    """Whether ratings average to what was predicted, by quantile bins of the prediction.
+    """Compare the mean rating with the mean prediction, in bins of the prediction.
 
-    Bins are half-open intervals (previous edge, edge], where the edges are the 1/bins, 2/bins, ... quantiles of the
-    predictions. Equal predictions share a bin, so there may be fewer than `bins`, of unequal size; none is empty.
+    The edges are the 1/bins, 2/bins, ... quantiles of the predictions. A bin is the half-open interval (previous edge,
+    edge]. Equal predictions share a bin. So there may be fewer bins than `bins`, and they may have unequal sizes. No
+    bin is empty.
 
     Parameters
     ----------
@@ -92,8 +95,8 @@ def calibration(predicted: ArrayLike, rating: ArrayLike, bins: int = 10) -> pd.D
 
     Returns
     -------
-    DataFrame with a row per bin, in rising order: mean_predicted, mean_rating (float64), n (int64). A calibrated
-    model has mean_predicted = mean_rating up to noise.
+    DataFrame with a row per bin, in rising order: mean_predicted (float64), mean_rating (float64), n (int64). For a
+    calibrated model, mean_predicted and mean_rating are equal but for noise.
 
     Raises
     ------
@@ -103,7 +106,7 @@ def calibration(predicted: ArrayLike, rating: ArrayLike, bins: int = 10) -> pd.D
     if bins < 1:
         raise ValueError(f"bins must be an int in the range [1, inf). Got {bins} instead.")
     rating, predicted = _paired(rating, predicted)
-    # Edges that are themselves predictions, as the inverted CDF gives, leave no bin before the last one empty.
+    # With the inverted CDF the edges are predictions themselves, so no bin before the last one is empty.
     edges = np.unique(np.quantile(predicted, np.arange(1, bins) / bins, method="inverted_cdf"))
     used, code = np.unique(np.searchsorted(edges, predicted, side="left"), return_inverse=True)
     n = np.bincount(code, minlength=len(used))
@@ -123,7 +126,7 @@ def _paired(rating: ArrayLike, predicted: ArrayLike) -> tuple[NDArray[np.float64
             f"rating and predicted must be vectors of one length. Got {rating.shape} and {predicted.shape}."
         )
     if rating.size == 0:
-        raise ValueError("There are no rows: a metric of nothing is not defined.")
+        raise ValueError("There are no rows. A metric needs at least one.")
     if not (np.isfinite(rating).all() and np.isfinite(predicted).all()):
         raise ValueError("rating and predicted must hold finite numbers only. Got NaN or infinity.")
     return rating, predicted

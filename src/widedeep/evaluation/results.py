@@ -1,4 +1,4 @@
-"""Results as a long table, a row per number, and the forms that others read: nested JSON and flat names."""
+"""The results of a judgement as a long table with a row per metric, as nested JSON, and by flat names."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,25 +9,30 @@ from widedeep.columns import FROZEN, KNOWLEDGE, MODEL
 from widedeep.evaluation.bootstrap import Estimate
 from widedeep.evaluation.metrics import RANKING_TASK, RATING_TASK
 
-DECIMALS = 6  # the last bits differ from processor to processor and mean nothing
+DECIMALS = 6  # further digits differ between processors
 TASK, METRIC, K = "task", "metric", "k"
 ESTIMATE = ("value", "low", "high", "n")
 COLUMNS = (MODEL, KNOWLEDGE, TASK, METRIC, K, *ESTIMATE)
 
 
 def row(model: str, knowledge: str, task: str, metric: str, k: int | None, estimate: Estimate) -> dict[str, Any]:
-    """A row of the long table. `metric` is a name of the registry, or `rmse_minus_<model>`; `k` is None for ratings."""
+    """Make a row of the long table.
+
+    `metric` is a name of the registry, or `rmse_minus_<model>`. `k` is None for a rating metric.
+    """
     return {MODEL: model, KNOWLEDGE: knowledge, TASK: task, METRIC: metric, K: k} | estimate.as_dict()
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """The long table [model, knowledge, task, metric, k, value, low, high, n] of such rows."""
+    """Make the long table [model, knowledge, task, metric, k, value, low, high, n] from the rows of `row`."""
     return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype({K: "Int64"})
 
 
 def nested(results: pd.DataFrame, model: str) -> dict[str, Any]:
-    """The content of reports/metrics.json: task, knowledge and metric of `model`, then the same of each other model
-    under `baselines`. Numbers are rounded to 6 decimals."""
+    """Nest the long table as in reports/metrics.json, with numbers rounded to 6 decimals.
+
+    The keys are task, knowledge and metric of `model`. The other models have the same keys under `baselines.<model>`.
+    """
     metrics: dict[str, Any] = {RATING_TASK: {}, RANKING_TASK: {}, "baselines": {}}
     for (name, task, knowledge), part in results.groupby([MODEL, TASK, KNOWLEDGE], sort=False, observed=True):
         where = metrics if name == model else metrics["baselines"].setdefault(name, {})
@@ -42,8 +47,10 @@ def nested(results: pd.DataFrame, model: str) -> dict[str, Any]:
 
 
 def headline(results: pd.DataFrame, model: str, k: int) -> dict[str, float]:
-    """Values for MLflow by flat names: `rating.online.rmse`, `ranking.frozen.ndcg_at_10`, `bias.rating.online.rmse`.
-    Rankings are those of `model` at the cut-off `k`; ratings are of all models."""
+    """Select the values for MLflow: the rating metrics of all models, and the ranking metrics of `model` at `k`.
+
+    The names are flat: `rating.online.rmse`, `ranking.frozen.ndcg_at_10`, `bias.rating.online.rmse`.
+    """
     metrics = nested(results, model)
     flat: dict[str, float] = {}
     for prefix, tasks in {"": metrics, **{f"{name}.": tasks for name, tasks in metrics["baselines"].items()}}.items():

@@ -1,7 +1,7 @@
-"""Where a model is good and where it is not: RMSE by groups of rows.
+"""RMSE by groups of rows, to show where a model is good and where it is not.
 
-A slice is one way to group rows (by user activity, genre, ...); a row may be in several of its groups, or in none.
-Notation: N rows, I items, G genres.
+A slice is one way to group rows, such as by genre. A row may be in one group, in several groups, or in none.
+Notation: N rows, I items, G genres, M pairs of a row and a group of the row.
 """
 
 import itertools
@@ -21,7 +21,12 @@ POPULARITY_BOUNDS = (1, 5, 20, 100)
 
 @dataclass(frozen=True)
 class Slice:
-    """`groups` in their natural order; row `rows[m]` belongs to group `groups[codes[m]]`. Both are (M,) int64."""
+    """One way to group rows. Row `rows[m]` belongs to group `groups[codes[m]]`.
+
+    name : name of the slice
+    groups : names of the groups in their natural order
+    rows, codes : (M,) int64
+    """
 
     name: str
     groups: tuple[str, ...]
@@ -30,30 +35,39 @@ class Slice:
 
 
 def by_user_activity(counts: ArrayLike) -> Slice:
-    """Groups new, 1-9, 10-49, 50-199, 200+ by how many training ratings the row's user has: (N,) int64."""
+    """Group rows by the number of training ratings of their user: new, 1-9, 10-49, 50-199, 200+.
+
+    counts : (N,) int64, this number for each row
+    """
     return _by_count("user_activity", counts, ACTIVITY_BOUNDS)
 
 
 def by_item_popularity(counts: ArrayLike) -> Slice:
-    """Groups new, 1-4, 5-19, 20-99, 100+ by how many training ratings the row's item has: (N,) int64."""
+    """Group rows by the number of training ratings of their item: new, 1-4, 5-19, 20-99, 100+.
+
+    counts : (N,) int64, this number for each row
+    """
     return _by_count("item_popularity", counts, POPULARITY_BOUNDS)
 
 
 def by_genre(item: ArrayLike, item_genres: ArrayLike, names: Sequence[str]) -> Slice:
-    """A group per genre, in the order of `names`. A row counts in each genre of its item, or in none.
+    """Group rows by the genres of their item, in the order of `names`. A row is in the group of each of these genres.
 
     Parameters
     ----------
-    item : (N,) int64, row of `item_genres`
+    item : (N,) int64, the row of `item_genres` for the item
     item_genres : (I, G) bool
-    names : G genre names
+    names : names of the G genres
     """
     rows, codes = np.nonzero(np.asarray(item_genres, dtype=bool)[np.asarray(item)])
     return Slice("genre", tuple(names), rows, codes)
 
 
 def by_month(timestamp: ArrayLike) -> Slice:
-    """A group per calendar month in UTC, "YYYY-MM", in order of time: (N,) int64 seconds since 1970-01-01 UTC."""
+    """Group rows by calendar month in UTC, "YYYY-MM", in order of time.
+
+    timestamp : (N,) int64, seconds since 1970-01-01 UTC
+    """
     months = np.asarray(timestamp, dtype=np.int64).astype("datetime64[s]").astype("datetime64[M]")
     groups, codes = np.unique(months, return_inverse=True)
     return Slice("month", tuple(groups.astype(str).tolist()), np.arange(len(months)), codes)
@@ -66,26 +80,26 @@ def slice_metrics(
     predictions: Mapping[str, ArrayLike],
     bootstrap: Bootstrap,
 ) -> pd.DataFrame:
-    """RMSE of one or several models in every group of every slice, with intervals over the group's users.
+    """Compute the RMSE of one or more models in every group of every slice.
 
-    rmse = sqrt(mean (p - r)^2) over the rows of the group. Intervals resample the users who have rows in the group, so
-    they hold for users like these; the models of one group are computed on the same resamples.
+    rmse = sqrt(mean (p - r)^2) over the rows of the group. The intervals resample the users who have rows in the group.
+    All models of a group are computed on the same resamples.
 
     Parameters
     ----------
     user : (N,) ids
     rating : (N,) float32 or float64
-    predictions : model name -> (N,) float32 or float64
+    predictions : (N,) float32 or float64, by the name of the model
 
     Returns
     -------
-    Tidy DataFrame [slice, group, model, n, users, rmse, low, high], with slices and models in the order given and
-    groups in their natural order. n counts rows, users the distinct users. Empty groups are left out.
+    DataFrame [slice, group, model, n, users, rmse, low, high]. Slices and models are in the given order, groups in
+    their natural order. n is the number of rows, users the number of distinct users. Empty groups are left out.
 
     Raises
     ------
     ValueError
-        The arrays differ in length; a rating or prediction is NaN or infinite.
+        The arrays differ in length, or a rating or prediction is NaN or infinite.
     """
     rating = np.asarray(rating, dtype=np.float64)
     lengths = {np.shape(column) for column in (user, rating, *predictions.values())}
@@ -108,7 +122,7 @@ def slice_metrics(
 
 
 def _members(one: Slice) -> Iterable[tuple[str, NDArray[np.int64]]]:
-    """Each group that has rows, with its rows."""
+    """Yield each group that has rows, with its rows."""
     order = np.argsort(one.codes, kind="stable")
     ends = np.cumsum(np.bincount(one.codes, minlength=len(one.groups)))[:-1]
     for group, rows in zip(one.groups, np.split(one.rows[order], ends), strict=True):
@@ -117,7 +131,7 @@ def _members(one: Slice) -> Iterable[tuple[str, NDArray[np.int64]]]:
 
 
 def _by_count(name: str, counts: ArrayLike, bounds: Sequence[int]) -> Slice:
-    """Half-open ranges [bound, next bound) of counts, and `NEW` for 0."""
+    """Group counts into half-open ranges [bound, next bound). A count of 0 is in the group `NEW`."""
     closed = [f"{low}-{high - 1}" for low, high in itertools.pairwise(bounds)]
     codes = np.searchsorted(bounds, np.asarray(counts), side="right")
     return Slice(name, (NEW, *closed, f"{bounds[-1]}+"), np.arange(len(codes)), codes)

@@ -1,1 +1,1 @@
-"""All that a person looks at: charts, pages, templates and sentences, made of metrics and tables."""
+"""Everything that a person looks at: charts, pages, templates and sentences, made from metrics and tables."""

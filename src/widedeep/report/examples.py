@@ -1,4 +1,4 @@
-"""Recommendations that a person can judge: what a user liked before, beside what the model offers."""
+"""Examples that a person can judge: the items that a user liked before, beside the items that the model offers."""
 
 from typing import Any, NamedTuple
 
@@ -11,9 +11,11 @@ SHOWN = 10
 
 
 class Item(NamedTuple):
-    """A title to show.
+    """An item to show.
 
-    `rating` is the user's own: in training for an item that was liked before, in test for a recommended one, if any.
+    rating : the user's rating. It is from training for an item that the user liked, and from the test rows for a
+        recommended item. None without such a rating.
+    predicted : the predicted rating, if there is one
     """
 
     title: str
@@ -24,7 +26,13 @@ class Item(NamedTuple):
 
 
 class Example(NamedTuple):
-    """A user: the best rated of `n_train` training ratings, and the list of the model as of the training cut-off."""
+    """A user, with the best rated items in training and the list of the model as of the training cut-off.
+
+    n_train, n_test : number of training and test ratings of the user
+    n_relevant : number of relevant test items
+    liked : the best rated items in training
+    recommended : the list of the model
+    """
 
     user_id: Any
     n_train: int
@@ -35,14 +43,21 @@ class Example(NamedTuple):
 
     @property
     def hits(self) -> int:
+        """Number of recommended items that the user rated in the test rows."""
         return sum(item.rating is not None for item in self.recommended)
 
 
 def choose_users(users: pd.Index, known: pd.Series, judged: pd.Series, most: int, seed: int) -> list[Any]:
-    """Draw at most so many of the users (each once, in rising order).
+    """Draw at most `most` of the users.
 
-    Users in `known`, who have training ratings, and in `judged`, who have a relevant test item, come first. Then come
-    new users with a relevant test item, then all others.
+    Users with training ratings and a relevant test item come first. Then come new users with a relevant test item, then
+    all other users.
+
+    Parameters
+    ----------
+    users : each user once, in rising order
+    known : the users who have training ratings
+    judged : the users who have a relevant test item
     """
     rank = np.where(users.isin(judged), np.where(users.isin(known), 0, 1), 2)
     order = np.random.default_rng(seed).permutation(len(users))
@@ -58,15 +73,15 @@ def examples(
     most: int,
     seed: int,
 ) -> list[Example]:
-    """Show some of the users who have a list.
+    """Collect examples: some of the users who have a list.
 
     Parameters
     ----------
     ratings, items : the canonical tables. A missing title becomes "item 123".
     test : user_id, item_id and rating of each test row
-    lists : user_id, rank and item_id of the model's lists, and the `predicted` rating where the system has one
+    lists : user_id, rank and item_id of the model's lists, and the predicted rating if the system has one
     relevant : a test item is relevant from this rating on
-    most : at most so many users, drawn with `seed`
+    most : largest number of users, drawn with `seed`
     """
     train = ratings.loc[ratings[SPLIT] == TRAIN, [USER_ID, ITEM_ID, RATING]]
     users = pd.Index(lists[USER_ID].unique()).sort_values()

@@ -1,4 +1,4 @@
-"""Judge the score tables of any system: what `widedeep evaluate` does."""
+"""Judge the score tables of any system, for `widedeep evaluate`."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,16 +29,18 @@ def judge_files(
     params: EvaluateParams,
     beside: Path | None = None,
 ) -> str:
-    """Write metrics.json, per_user.parquet, the tables of the plots, report.html and summary.md into the folder `out`,
-    and return the summary, which is Markdown.
+    """Judge the first model of the predictions. Write the results into the folder `out`, and return the summary.
+
+    The results are metrics.json, per_user.parquet, the tables of the plots, report.html and summary.md. The summary is
+    Markdown.
 
     Parameters
     ----------
-    predictions, recommendations : the score tables (see `widedeep.evaluation.files`); the first model of the
-        predictions is judged, others in the files stand beside it
-    tables : folder of the preprocess stage, with the data that the system was trained on
-    params : section `evaluate` of params.yaml; cut-offs beyond the longest list are left out
-    beside : folder with the score tables of another run, such as reports/
+    predictions, recommendations : the score tables (see `widedeep.evaluation.files`). Further models in them stand
+        beside the first.
+    tables : folder of the preprocess stage, with the data on which the system was trained
+    params : section `evaluate` of params.yaml. Cut-offs beyond the longest list are left out.
+    beside : folder with the score tables of another run, such as reports/. Its models stand beside the first too.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def judge_files(
     try:
         background = Background.load(tables)
     except FileNotFoundError as error:
-        raise UserError(f"{error.filename} does not exist. `dvc repro preprocess` makes it.") from None
+        raise UserError(f"{error.filename} does not exist. Run `dvc repro preprocess` to make it.") from None
     scores, lists = load_scores(predictions, recommendations, background, beside)
     params = params.model_copy(update={"ks": _reached(lists, params.ks, len(background.catalogue))})
     evaluation = judge(scores, lists, background, params)
@@ -65,7 +67,7 @@ def judge_files(
 def _page(
     evaluation: Evaluation, scores: pd.DataFrame, lists: pd.DataFrame, tables: Path, params: EvaluateParams
 ) -> str:
-    """The report of the judged system, without what only its training could tell."""
+    """Render the report of the judged system. It has no learning curves, because the system was trained elsewhere."""
     about = load_about(tables)
     own = scores[scores[MODEL] == evaluation.model]
     test = own[own[KNOWLEDGE] == own[KNOWLEDGE].iloc[0]]
@@ -79,12 +81,12 @@ def _page(
 
 
 def _reached(lists: pd.DataFrame, ks: tuple[int, ...], n_items: int) -> tuple[int, ...]:
-    """The cut-offs up to the longest list of every model. A list may be shorter only if the catalogue is."""
+    """Select the cut-offs that the lists of every model reach. A list of the whole catalogue reaches every cut-off."""
     longest = int(lists.groupby([MODEL, KNOWLEDGE], observed=True)[RANK].max().min())
     reached = tuple(k for k in ks if k <= longest or longest >= n_items)
     if not reached:
         raise UserError(
-            f"evaluate.ks asks for lists of {min(ks)} and more places, and the longest have {longest}. "
+            f"evaluate.ks asks for lists of at least {min(ks)} items. The longest lists have {longest}. "
             "Set evaluate.ks in params.yaml to lengths that the lists reach."
         )
     return reached

@@ -9,17 +9,17 @@ MODEL_LABELS = {name: entry.label for name, entry in ENTRIES.items()}
 
 
 def model_label(model: str) -> str:
-    """The label of a model. A system that is not one of ours keeps its name."""
+    """Return the label of a model. A model that is not in the registry keeps its name."""
     return MODEL_LABELS.get(model, model)
 
 
 def model_title(model: str) -> str:
-    """The label of a model at the start of a sentence."""
+    """Return the label of a model for the start of a sentence."""
     return capitalize(MODEL_LABELS[model]) if model in MODEL_LABELS else model
 
 
 def metric_label(metric: str) -> str:
-    """`rating.online.rmse` as `online RMSE`. An unknown name stays as it is."""
+    """Return the label of a flat name: `online RMSE` for `rating.online.rmse`. An unknown name stays as it is."""
     *place, _ = metric.split(".")
     if not place or metric_of(metric) is None:
         return metric
@@ -30,9 +30,9 @@ def metric_label(metric: str) -> str:
 
 
 def axis_label(metric: str) -> str:
-    """The label of a metric with its unit, for an axis or the head of a column.
+    """Return the label of a metric with its unit, for an axis or the head of a column.
 
-    `metric` is a name as `rating.online.rmse`, `ndcg_at_10` or `frozen_rmse`.
+    `metric` is a name such as `rating.online.rmse`, `ndcg_at_10` or `frozen_rmse`.
     """
     name = metric.rpartition(".")[2]
     knowledge, _, rest = name.partition("_")
@@ -42,4 +42,5 @@ def axis_label(metric: str) -> str:
 
 
 def with_unit(label: str, unit: str) -> str:
+    """Append the unit in brackets, if there is one."""
     return f"{label} ({unit})" if unit else label

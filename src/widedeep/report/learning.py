@@ -1,4 +1,4 @@
-"""How the model learnt: a chart per measure of the learning curves, or what validation says where there are none."""
+"""How the model learnt: charts of the learning curves, or a sentence for a model that is not trained in epochs."""
 
 from collections.abc import Sequence
 
@@ -14,8 +14,8 @@ from widedeep.report.results import RMSE, Figure, thin_out
 from widedeep.report.text import number
 
 TRAINING, VALIDATION = Series("training", GREY, DIAMOND), Series("validation", BLUE, CIRCLE)
-# Columns of the learning curves, by what they measure. A temporal split has RMSE by knowledge too, and its
-# `validation_rmse` is over both.
+# The columns of the learning curves, by what they measure. With a temporal split, `validation_rmse` is over both kinds
+# of knowledge, and each kind has a column of its own.
 MEASURES = {
     "RMSE": {
         "train_rmse": TRAINING,
@@ -36,7 +36,7 @@ FITTED = {
 
 
 def learning_figures(curves: pd.DataFrame, kept: int) -> list[Figure]:
-    """A chart per measure of the learning curves. None for a model that is not trained in epochs.
+    """Draw a chart per measure of the learning curves. There are none for a model that is not trained in epochs.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def learning_figures(curves: pd.DataFrame, kept: int) -> list[Figure]:
     figures = []
     for measure, columns in MEASURES.items():
         shown = {column: look for column, look in columns.items() if column in curves}
-        if "validation_online_rmse" not in shown:  # then the frozen RMSE is the validation itself
+        if "validation_online_rmse" not in shown:  # then the frozen RMSE is the same curve as `validation_rmse`
             shown.pop("validation_frozen_rmse", None)
         if shown:
             figures.append(_figure(measure, curves[list(shown)], list(shown.values()), kept))
@@ -70,7 +70,7 @@ def _figure(measure: str, curves: pd.DataFrame, looks: Sequence[Series], kept: i
 
 
 def learning_finding(measure: str, curves: pd.DataFrame, kept: int) -> str:
-    """Where the validation curve of a measure is best. Without validation: where the training curve ends.
+    """State where the validation curve of a measure is best. Without validation, state where the training curve ends.
 
     `curves` has the columns of this measure, by epoch.
     """
@@ -82,7 +82,7 @@ def learning_finding(measure: str, curves: pd.DataFrame, kept: int) -> str:
     lowest = measure == "RMSE"
     best = int(values.index[values.argmin() if lowest else values.argmax()])
     start = f"Validation {measure} is {'lowest' if lowest else 'highest'} in"
-    if best != kept:  # with two objectives, each has its own best epoch
+    if best != kept:  # a joint model stops by RMSE minus NDCG, so this measure may be best at another epoch
         return (
             f"{start} epoch {best} ({number(values[best])}). Epoch {kept} is kept ({number(values[kept])}): there RMSE "
             "minus NDCG is lowest"
@@ -93,7 +93,7 @@ def learning_finding(measure: str, curves: pd.DataFrame, kept: int) -> str:
 
 
 def fitted_finding(about: About, curves: pd.DataFrame) -> str:
-    """What validation measured of a model that is not trained in epochs."""
+    """State the validation metrics of a model that is not trained in epochs."""
     row = curves.iloc[0].dropna()
     measured = [f"{label} {number(row[name])}" for name, label in FITTED.items() if name in row]
     whose = model_title(about.model)

@@ -1,4 +1,4 @@
-"""Static HTML pages from the templates of the package: the same values give the same bytes."""
+"""Render static HTML pages from the templates of the package. The same values give the same bytes."""
 
 import jinja2
 from markupsafe import Markup, escape
@@ -19,7 +19,7 @@ def render_page(template: str, **values: object) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"number": number, "count": count, "key": _key, "code": _code}
-    environment.globals["colors"] = canvas  # those of the charts, to turn them with the page
+    environment.globals["colors"] = canvas  # a dark page replaces the neutral colours of the charts
     return environment.get_template(template).render(**values)
 
 
@@ -28,7 +28,7 @@ def _key(series: charts.Series) -> Markup:
 
 
 def _code(text: str) -> Markup:
-    """Mark what stands between backticks as code."""
+    """Mark text between backticks as code."""
     parts = [
         Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
         for place, part in enumerate(text.split("`"))

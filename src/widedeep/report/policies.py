@@ -1,4 +1,4 @@
-"""What it costs to stay fresh: the policies of studies/drift, a curve per policy over the windows."""
+"""The costs of a fresh model: charts and a table of the policies of studies/drift, over the windows of time."""
 
 import math
 
@@ -17,13 +17,13 @@ POLICIES = {
     "stale": Series("stale", VERMILION, SQUARE),
     "river": Series("River BiasedMF", GREY, DIAMOND),
 }
-# Of studies/drift/results.csv.
+# The columns of studies/drift/results.csv that are read.
 POLICY_COLUMNS = ("dataset", "window", "start", "policy", "metric", "value", "low", "high", "n", "seconds")
-DRAWN = ("rmse", "ndcg_at_10")  # of the metrics of the policies; the others are in the table
+DRAWN = ("rmse", "ndcg_at_10")  # the other metrics are in the table only
 
 
 def policy_figures(results: pd.DataFrame) -> list[Figure]:
-    """A chart per metric of `DRAWN`, with a curve per policy, for one data set.
+    """Draw a chart per metric of `DRAWN`, with a curve per policy, for one data set.
 
     Parameters
     ----------
@@ -37,10 +37,7 @@ def policy_figures(results: pd.DataFrame) -> list[Figure]:
         starts = own.drop_duplicates("window").sort_values("window")[["window", "start"]]
         ticks = [(float(window), str(start)[:7]) for window, start in starts.itertuples(index=False)]
         looks = [look for policy, look in POLICIES.items() if policy in set(own["policy"])]
-        lines = []
-        for policy, part in own.sort_values("window").groupby("policy"):
-            points = [Point(POLICIES[str(policy)], *row) for row in part[["value", "low", "high"]].to_numpy()]
-            lines.append(Line(part["window"].astype(float).tolist(), points))
+        lines = policy_lines(own.sort_values(["policy", "window"]))
         title = policy_finding(own)
         axes = Axis("start of the window (UTC)", ticks[:: math.ceil(len(ticks) / 5)]), Axis(axis_label(metric))
         svg = Markup(line_chart(lines, *axes, title, whiskers=True))
@@ -48,8 +45,17 @@ def policy_figures(results: pd.DataFrame) -> list[Figure]:
     return figures
 
 
+def policy_lines(results: pd.DataFrame) -> list[Line]:
+    """Make a curve per policy from the rows of one metric, in the order of these rows."""
+    lines = []
+    for policy, part in results.groupby("policy", sort=False):
+        points = [Point(POLICIES[str(policy)], *row) for row in part[["value", "low", "high"]].to_numpy()]
+        lines.append(Line(part["window"].astype(float).tolist(), points))
+    return lines
+
+
 def policy_finding(own: pd.DataFrame) -> str:
-    """What warm start saves and loses against training again, by the numbers of `policy_table`."""
+    """State what a warm start saves and loses against retraining, from the numbers of `policy_table`."""
     overall, name = policy_table(own), _name(str(own["metric"].iloc[0]))
     if not {"warm_start", "retrain"} <= set(overall.index):
         values = (f"{POLICIES[policy].label} {number(value)}" for policy, value in overall["value"].items())
@@ -62,9 +68,9 @@ def policy_finding(own: pd.DataFrame) -> str:
 
 
 def policy_table(own: pd.DataFrame) -> pd.DataFrame:
-    """The `value` of one metric and the `seconds` of training, by policy, over the windows after the first.
+    """Compute the `value` of one metric and the `seconds` of training by policy, over the windows after the first.
 
-    In the first window the policies still have the same model. The value is a mean over rows or users.
+    In the first window all policies have the same model. The value is a mean over rows or users.
     """
     later = own[own["window"] > own["window"].min()]
     later = own if later.empty else later

@@ -1,4 +1,4 @@
-"""How good the recommended lists are: the finding, the table of metrics, and charts by length of the list."""
+"""The part of the report on lists: the finding, the table of metrics, and charts by the length of the list."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from widedeep.evaluation.metrics import HIGHER, METRICS, RANKING_TASK, of_task
 from widedeep.report.about import About
 from widedeep.report.charts import Axis, Line, line_chart
 from widedeep.report.labels import model_label, model_title, with_unit
-from widedeep.report.results import Figure, Results, estimates, point
+from widedeep.report.results import Figure, Results, estimates, overlap, point
 from widedeep.report.text import PERCENT, number
 
-DRAWN = ("ndcg", "recall", "precision", "hit_rate")  # the metrics that say most; the table beside has all
+DRAWN = ("ndcg", "recall", "precision", "hit_rate")  # the other metrics are in the table only
 
 
 def ranking_finding(results: Results, k: int) -> str:
-    """How the model's lists compare with those of the best baseline. Their intervals are not paired."""
+    """Compare the model's lists with those of the best baseline. The intervals are not paired."""
     name = f"ndcg_at_{k}"
     by_model = {model: found[name] for model, found in results.by_model("ranking", FROZEN).items() if name in found}
     own = by_model.pop(results.model, None)
@@ -28,14 +28,14 @@ def ranking_finding(results: Results, k: int) -> str:
         return f"{start}."
     best = max(by_model, key=lambda model: by_model[model]["value"])
     other, label = by_model[best], model_label(best)
-    if own["low"] <= other["high"] and other["low"] <= own["high"]:
+    if overlap(own, other):
         return f"{start}, {label} {number(other['value'])}: the 95{PERCENT} intervals overlap."
     word = "above" if own["value"] > other["value"] else "below"
     return f"{start}, {word} the {number(other['value'])} of {label} (the 95{PERCENT} intervals do not overlap)."
 
 
 def sorting_note(about: About, in_epochs: bool) -> str:
-    """What the lists of a model with two heads are sorted by. Empty for other models."""
+    """Say by which score a model with two heads sorts its lists. The note is empty for other models."""
     if about.objective != "joint" or not in_epochs:
         return ""
     rating = f" plus {about.rating_weight:g} times the predicted rating" if about.rating_weight else ""
@@ -43,9 +43,9 @@ def sorting_note(about: About, in_epochs: bool) -> str:
 
 
 def ranking_table(results: Results, k: int) -> list[dict[str, Any]]:
-    """A row per metric at k. Its cells are pairs: the estimate of a model, and whether it is the best.
+    """Make a row per metric at k. A cell is the estimate of a model, and whether it is the best.
 
-    No model is best in a metric that is neither better nor worse when it is higher.
+    No model is best in a metric without a good direction.
     """
     by_model = results.by_model("ranking", FROZEN)
     rows = []
@@ -61,14 +61,14 @@ def ranking_table(results: Results, k: int) -> list[dict[str, Any]]:
 
 
 def by_k_figures(results: Results, table: pd.DataFrame) -> list[Figure]:
-    """A chart per metric of `DRAWN`, from reports/plots/ranking_by_k.csv."""
+    """Draw a chart per metric of `DRAWN`, from reports/plots/ranking_by_k.csv."""
     if table.empty:
         return []
     figures = []
     for metric in DRAWN:
         own = table[table["metric"] == metric]
         title = by_k_finding(table, metric)
-        # Cut-offs grow like 1, 5, 10, 20, 50: equal steps show all of them.
+        # Cut-offs are often 1, 5, 10, 20, 50. Equal steps between them leave room for every label.
         ticks = [(place, str(k)) for place, k in enumerate(own["k"].unique())]
         lines = [
             Line(range(len(ticks)), [point(results.looks[str(model)], row) for row in estimates(part, "value")])
@@ -80,7 +80,7 @@ def by_k_figures(results: Results, table: pd.DataFrame) -> list[Figure]:
 
 
 def by_k_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """A row per metric and k, with the estimate of each model."""
+    """Make a row per metric and k, with the estimate of each model."""
     return [
         {"metric": METRICS[metric].label, "k": k, "models": list(estimates(part, "value"))}
         for (metric, k), part in table.groupby(["metric", "k"], sort=False)
@@ -88,7 +88,7 @@ def by_k_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def by_k_finding(table: pd.DataFrame, metric: str) -> str:
-    """Which model is best, if one is at every k."""
+    """Name the model that is best at every k, if there is one."""
     label = METRICS[metric].label
     values = table[table["metric"] == metric].pivot(index="k", columns="model", values="value")
     if values.empty:

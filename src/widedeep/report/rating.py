@@ -1,4 +1,4 @@
-"""How far off predicted ratings are: the finding, the table of errors, and the charts beside it."""
+"""The part of the report on predicted ratings: the finding, the table of errors, and charts."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from widedeep.report.text import PERCENT, number, percent
 
 
 def rating_finding(results: Results, knowledge: str) -> str:
-    """How the model's RMSE compares with that of the best baseline under the same knowledge."""
+    """Compare the model's RMSE with that of the best baseline under the same knowledge."""
     estimate = results.metrics["rating"][knowledge]["rmse"]
     own = number(estimate["value"])
     first = knowledge == results.knowledges[0]
@@ -36,7 +36,7 @@ def rating_finding(results: Results, knowledge: str) -> str:
 
 
 def headline_finding(results: Results, knowledge: str) -> str:
-    """The same in few words, as the title of a chart."""
+    """State the same in few words, as the title of a chart."""
     if not results.baselines:
         return f"{knowledge.capitalize()}, the RMSE is {number(results.metrics['rating'][knowledge]['rmse']['value'])}"
     best, _, difference = _against_best(results, knowledge)
@@ -48,27 +48,27 @@ def headline_finding(results: Results, knowledge: str) -> str:
 
 
 def _against_best(results: Results, knowledge: str) -> tuple[str, float, Estimate]:
-    """The baseline with the lowest RMSE, that RMSE, and the model's RMSE minus it."""
+    """Find the baseline with the lowest RMSE. Return its name, its RMSE, and the model's RMSE minus that."""
     rmse = {name: tasks["rating"][knowledge]["rmse"]["value"] for name, tasks in results.baselines.items()}
     best = min(rmse, key=lambda name: rmse[name])
     return best, rmse[best], results.metrics["rating"][knowledge][f"rmse_minus_{best}"]
 
 
 def rating_note(about: About, in_epochs: bool) -> str:
-    """Where the predicted ratings of a model come from that learns an order only. Empty for other models.
+    """Say how a model predicts ratings if it learns only an order. The note is empty for other models.
 
-    `in_epochs` says whether the model is trained in epochs: only such a model has an objective.
+    in_epochs : whether the model is trained in epochs. Only such a model has an objective.
     """
     if about.model == "ease" or (about.objective == "ranking" and in_epochs):
         return (
-            f"{model_title(about.model)} learns an order, not ratings: its predicted rating is the least-squares "
-            "line of its score on the training ratings."
+            f"{model_title(about.model)} learns an order, not ratings. Its predicted rating is a linear function of "
+            "its score, fitted to the training ratings by least squares."
         )
     return ""
 
 
 def error_table(results: Results) -> list[dict[str, Any]]:
-    """A row per model. Its cells are pairs: an estimate, and whether it is the lowest of all models."""
+    """Make a row per model. A cell is an estimate, and whether it is the lowest of all models."""
     columns = []
     for knowledge in results.knowledges:
         by_model = results.by_model("rating", knowledge)
@@ -79,7 +79,7 @@ def error_table(results: Results) -> list[dict[str, Any]]:
 
 
 def rating_rows(results: Results) -> list[dict[str, Any]]:
-    """A row per metric of the rating task and knowledge, with the estimate of each model."""
+    """Make a row per rating metric and knowledge, with the estimate of each model."""
     rows = []
     for metric in of_task(RATING_TASK):
         for knowledge in results.knowledges:
@@ -90,7 +90,7 @@ def rating_rows(results: Results) -> list[dict[str, Any]]:
 
 
 def headline_figures(results: Results) -> list[Figure]:
-    """RMSE of every model, a chart per knowledge, on one scale."""
+    """Draw the RMSE of every model, with a chart per knowledge. All charts have the same scale."""
     by_knowledge = {knowledge: results.by_model("rating", knowledge) for knowledge in results.knowledges}
     every = [estimates["rmse"] for by_model in by_knowledge.values() for estimates in by_model.values()]
     span = [min(estimate["low"] for estimate in every), max(estimate["high"] for estimate in every)]
@@ -108,7 +108,7 @@ def headline_figures(results: Results) -> list[Figure]:
 
 
 def calibration_figure(results: Results, table: pd.DataFrame) -> Figure:
-    """Mean rating over mean prediction, from reports/plots/calibration.csv."""
+    """Draw the mean rating against the mean prediction, from reports/plots/calibration.csv."""
     look = results.looks[results.model]
     points = [Point(look, value, value, value) for value in table["mean_rating"]]
     title = calibration_finding(table)
@@ -119,6 +119,7 @@ def calibration_figure(results: Results, table: pd.DataFrame) -> Figure:
 
 
 def calibration_finding(table: pd.DataFrame) -> str:
+    """State the largest gap between mean rating and mean prediction."""
     gap = (table["mean_predicted"] - table["mean_rating"]).abs().max()
     bins = "the one bin" if len(table) == 1 else f"all {len(table)} bins"
     return f"Mean ratings lie within {number(gap, 2)} points of the prediction in {bins}"

@@ -1,4 +1,4 @@
-"""The report: one static HTML page that opens off line. The same numbers give the same bytes."""
+"""Render the report: one static HTML page that opens offline. The same numbers give the same bytes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from widedeep.report.page import render_page
 from widedeep.report.results import FEW, Results
 
 KNOWLEDGE = {
-    ONLINE: "The model knows everything that happened before a rating, earlier test ratings included. Its weights "
-    "stay as trained. This is a model behind a live feature store.",
-    FROZEN: "The model knows the training ratings and nothing later. This is a model that was deployed once.",
+    ONLINE: "The model knows everything that happened before a rating, including earlier test ratings. Its weights "
+    "stay as trained. This is like a model with a live feature store.",
+    FROZEN: "The model knows the training ratings and nothing later. This is like a model that was deployed once.",
 }
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The canonical tables of the data, and what is known about them."""
+    """The canonical tables of the data, and facts about them."""
 
     ratings: pd.DataFrame
     items: pd.DataFrame
@@ -32,15 +32,15 @@ class Tables:
     split: str
     """Kind of split, as in params.yaml."""
     counts: Mapping[str, Any] | None = None
-    """Numbers of rows, as in reports/data.json, for a page that tells how the ratings came about."""
+    """Numbers of rows, as in reports/data.json. None if the page does not show them."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What the trained model predicts and recommends.
+    """The test rows and the lists of the trained model.
 
     test : user_id, item_id and rating of each test row
-    lists : user_id, rank, item_id and predicted of its lists
+    lists : user_id, rank, item_id and predicted rating of each place in the lists
     """
 
     test: pd.DataFrame
@@ -49,7 +49,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Choices:
-    """What a reader is shown.
+    """The choices about what the report shows.
 
     k : length of the lists in the headline
     relevant : a test item is relevant from this rating on
@@ -125,7 +125,7 @@ def render_report(
 
 
 def _periods(ratings: pd.DataFrame) -> dict[str, str]:
-    """First and last day of each split, where there are timestamps."""
+    """Return the first and the last day of each split that has timestamps."""
     periods = {}
     for split in SPLITS:
         times = ratings.loc[ratings[SPLIT] == split, TIMESTAMP].dropna()

@@ -1,4 +1,4 @@
-"""The results of the trained model beside the baselines, and how each looks in a chart."""
+"""The results of the trained model and of the baselines, and the look of each in a chart."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from widedeep.report.charts import Point, Series
 from widedeep.report.charts.canvas import BLUE, CIRCLE, DIAMOND, GREEN, GREY, ORANGE, PINK, SQUARE, TRIANGLE, VERMILION
 from widedeep.report.labels import model_label
 
-FEW = 10  # users: a group with fewer is drawn hollow
+FEW = 10  # the point of a group with fewer users is drawn hollow
 RMSE = "RMSE (rating points)"
-TRAINED = (BLUE, CIRCLE)  # whichever model it is
+TRAINED = (BLUE, CIRCLE)  # the same look for every trained model
 BASELINES = {"bias": (VERMILION, SQUARE), "popularity": (GREEN, TRIANGLE), "global_mean": (GREY, DIAMOND)}
 OTHERS = ((PINK, SQUARE), (ORANGE, TRIANGLE))
 
@@ -31,7 +31,7 @@ class Results:
 
     @property
     def knowledges(self) -> list[str]:
-        """What the models knew of the past of the test rows. The headline and the slices use the first."""
+        """The kinds of knowledge under which the models were judged. The headline and the slices use the first."""
         return list(self.metrics["rating"])
 
     @property
@@ -41,18 +41,18 @@ class Results:
 
     @property
     def compared(self) -> list[str]:
-        """The model, and the one baseline beside it where there is room for one. A single system has no baseline."""
+        """The model and the first baseline, for charts with room for two. A single system has no baseline."""
         return [self.model, *list(self.baselines)[:1]]
 
     @cached_property
     def looks(self) -> dict[str, Series]:
-        """How the trained model and the baselines look, in this order."""
+        """The look of the trained model and of the baselines, in this order."""
         others = cycle(OTHERS)
         looks = {name: BASELINES.get(name) or next(others) for name in self.baselines}
         return {name: Series(model_label(name), *look) for name, look in ({self.model: TRAINED} | looks).items()}
 
     def by_model(self, task: str, knowledge: str) -> dict[str, Mapping[str, Any]]:
-        """Estimates of the model, then of the baselines that have this task."""
+        """Return the estimates of the model, then those of the baselines that have this task."""
         tasks = {self.model: self.metrics} | dict(self.baselines)
         return {name: of_model[task][knowledge] for name, of_model in tasks.items() if task in of_model}
 
@@ -72,19 +72,25 @@ class Figure:
 
 
 def point(series: Series, estimate: Mapping[str, Any]) -> Point:
-    """A point of a chart, hollow where it rests on few users."""
+    """Make a point of a chart. It is hollow if it rests on few users."""
     return Point(series, estimate["value"], estimate["low"], estimate["high"], estimate.get("users", FEW) < FEW)
 
 
 def estimates_by_model(part: pd.DataFrame, value: str) -> dict[str, Mapping[str, Any]]:
-    """Rows of a plot's table as estimates, with the column `value` as their value."""
+    """Return the rows of a plot's table as estimates, by the name of the model. `value` names the column to use."""
     return dict(zip(part["model"], estimates(part, value), strict=True))
 
 
 def estimates(part: pd.DataFrame, value: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of a plot's table as estimates. `value` names the column to use."""
     yield from part.rename(columns={value: "value"}).to_dict("records")
 
 
+def overlap(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether the intervals of two estimates overlap."""
+    return bool(one["low"] <= other["high"] and other["low"] <= one["high"])
+
+
 def thin_out(ticks: Sequence[tuple[float, str]], most: int) -> list[tuple[float, str]]:
-    """At most so many ticks at equal steps, the first among them, so that labels do not overlap."""
+    """Keep at most `most` ticks at equal steps, including the first, so that labels do not overlap."""
     return list(ticks[:: -(-len(ticks) // most)])

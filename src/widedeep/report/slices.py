@@ -1,4 +1,4 @@
-"""Where the model is good and where it is not: RMSE by groups of the test ratings."""
+"""The part of the report that shows where the model is good: RMSE by groups of test ratings."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from widedeep.report.labels import model_label
 from widedeep.report.results import RMSE, Figure, Results, estimates, estimates_by_model, point, thin_out
 from widedeep.report.text import count, number
 
-# By the name of a plot's table: its heading, and what its groups are.
+# The heading and the kind of groups, by the name of a plot's table.
 SLICES = {
     "rmse_by_user_activity": ("By training ratings of the user", "groups of users"),
     "rmse_by_genre": ("By genre", "genres"),
@@ -20,7 +20,7 @@ SLICES = {
 
 
 def slice_figures(results: Results, plots: Mapping[str, pd.DataFrame]) -> list[Figure]:
-    """A chart per table that has rows, of the model and one baseline. The numbers have every model."""
+    """Draw a chart per table that has rows, with the model and one baseline. The numbers below show every model."""
     compared = {name: results.looks[name] for name in results.compared}
     figures = []
     for name, (heading, groups) in SLICES.items():
@@ -44,9 +44,9 @@ def slice_figures(results: Results, plots: Mapping[str, pd.DataFrame]) -> list[F
 
 
 def slice_finding(table: pd.DataFrame, model: str, other: str = "", groups: str = "groups") -> str:
-    """In how many groups the model's RMSE is lower than that of a baseline: a count of points, said as such.
+    """Count the groups in which the model's RMSE is lower than that of a baseline. Intervals play no part.
 
-    Without a baseline: from which RMSE to which the groups go.
+    Without a baseline, state the lowest and the highest RMSE of the groups.
     """
     rmse = table.pivot(index="group", columns="model", values="rmse")
     if not other:
@@ -68,7 +68,7 @@ def _group_chart(table: pd.DataFrame, compared: Mapping[str, Series], alt: str) 
 
 
 def _month_chart(table: pd.DataFrame, compared: Mapping[str, Series], alt: str) -> str:
-    """Months keep their distance: a month without ratings is a gap between positions, not in the line."""
+    """Draw the months at their distance in time. The line runs through a month without ratings."""
     months = table["group"].unique().tolist()
     position = {month: 12 * int(month[:-3]) + int(month[-2:]) for month in months}
     lines = []

@@ -1,4 +1,4 @@
-"""The headline numbers as Markdown, for a terminal, a merge request or the README."""
+"""Render the headline numbers as Markdown, for a terminal, a merge request or the README."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ RANKED = ("ndcg", "recall", "hit_rate", "coverage")
 
 
 def render_summary(model: str, metrics: Mapping[str, Any], dataset: str, k: int) -> str:
-    """Two tables: RMSE by model and knowledge with 95 % intervals, and the lists of k items by model.
+    """Render two tables with 95 % intervals: RMSE by model and knowledge, and the metrics of lists of k items by model.
 
     The first table ends with the paired differences of the trained model from each baseline.
     """

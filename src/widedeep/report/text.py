@@ -1,4 +1,4 @@
-"""Numbers, intervals and tables as text: the one place that decides how they look to a reader."""
+"""Format numbers, intervals and tables as text. Only this module decides how they look to a reader."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -7,38 +7,49 @@ PERCENT = "\N{NO-BREAK SPACE}%"
 
 
 def number(value: float, decimals: int = 3) -> str:
-    """Fixed decimals with a typographic minus, and no minus before zero."""
+    """Format a number with fixed decimals, a typographic minus, and no minus before zero."""
     text = f"{value:.{decimals}f}"
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
 
 
+def signed(value: float, decimals: int = 3) -> str:
+    """Format a number as `number` does, with a plus if it is above zero."""
+    text = number(value, decimals)
+    return f"+{text}" if float(text.replace("−", "-")) > 0 else text
+
+
 def count(value: float) -> str:
-    """A whole number with commas between the thousands."""
+    """Format a whole number with commas between the thousands."""
     return f"{int(value):,}"
 
 
 def percent(share: float, decimals: int = 1) -> str:
-    """A share of 1 in percent."""
+    """Format a share of 1 in percent."""
     return f"{number(100 * share, decimals)}{PERCENT}"
 
 
+def bounds(low: float, high: float, decimals: int = 3) -> str:
+    """Format an interval as `[0.773, 0.887]`."""
+    return f"[{number(low, decimals)}, {number(high, decimals)}]"
+
+
 def interval(value: float, low: float | None = None, high: float | None = None, decimals: int = 3) -> str:
-    """A value with its interval, as `0.832 [0.773, 0.887]`. The value alone where there is no interval."""
+    """Format a value with its interval, as `0.832 [0.773, 0.887]`. Without an interval, format the value alone."""
     text = number(value, decimals)
     if low is None or high is None or low == high:
         return text
-    return f"{text} [{number(low, decimals)}, {number(high, decimals)}]"
+    return f"{text} {bounds(low, high, decimals)}"
 
 
 def capitalize(text: str) -> str:
-    """The text with a capital first letter; the other letters stay."""
+    """Make the first letter a capital. The other letters stay as they are."""
     return text[:1].upper() + text[1:]
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> str:
-    """A table in Markdown. Any text may stand in a cell.
+    """Make a table in Markdown. A cell may hold any text.
 
-    `right` holds the numbers of the columns that are aligned at the right, from 0.
+    right : positions, from 0, of the columns that are aligned to the right
     """
     ruler = ["---:" if place in right else "---" for place in range(len(header))]
     lines = [ruler if row is None else [_cell(text) for text in row] for row in (header, None, *rows)]
@@ -46,5 +57,5 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: 
 
 
 def _cell(text: str) -> str:
-    """Escape what would end the cell, the line, or begin a tag."""
+    """Escape what would end the cell or the line, or begin an HTML tag."""
     return re.sub(r"([\\|])", r"\\\1", " ".join(text.split("\n"))).replace("<", "&lt;")

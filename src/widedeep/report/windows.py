@@ -1,4 +1,4 @@
-"""How far the data moved: a heat map of features by window of time."""
+"""The heat map that shows how far each feature moved in each window of time."""
 
 import math
 from typing import Any
@@ -11,17 +11,17 @@ from widedeep.report.results import Figure
 from widedeep.report.text import number
 
 PSI_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0)
-# Of reports/plots/drift.csv.
+# The columns of reports/plots/drift.csv that are read.
 WINDOW_COLUMNS = ("feature", "window", "start", "split", "n", "psi", "psi_by_chance", "js")
 
 
 def heat_map_figure(windows: pd.DataFrame) -> Figure:
-    """PSI of each feature and window, the features that moved most first.
+    """Draw the PSI of each feature and window. The features that moved most come first.
 
     Parameters
     ----------
     windows : `WINDOW_COLUMNS`, a row per feature and window. `start` is UTC. `split` is train for a window of training
-        rows. `psi` is empty where it is not defined.
+        rows. `psi` is empty if it is not defined.
     """
     known = windows.dropna(subset="psi")
     first = moved(windows)["feature"].tolist()
@@ -38,7 +38,7 @@ def heat_map_figure(windows: pd.DataFrame) -> Figure:
 
 
 def heat_map_finding(windows: pd.DataFrame) -> str:
-    """The feature and window after the training period whose PSI is furthest above what chance alone gives."""
+    """Name the feature and the window after training whose PSI is furthest above the PSI by chance."""
     features = moved(windows)
     if features.empty:
         return "No window lies after the training period"
@@ -46,18 +46,18 @@ def heat_map_finding(windows: pd.DataFrame) -> str:
     if most["psi"] <= most["psi_by_chance"]:
         return "No feature moved more than chance alone would move it"
     start, when = _month(most["start"]), str(most["window"])
-    if start and when[:4] != start[:4]:  # a window that is not named by its time
+    if start and when[:4] != start[:4]:  # the name of the window does not tell its time
         when = f"{when} (from {start})"
     return f"{most['feature']} moved most: PSI {number(most['psi'], 2)} in {when}"
 
 
 def moved(windows: pd.DataFrame) -> pd.DataFrame:
-    """Each feature at the window after training where its PSI is furthest above chance, the furthest first."""
+    """Select for each feature the window after training whose PSI is furthest above chance, the furthest first."""
     after = windows[windows["split"] != "train"].dropna(subset="psi")
     beyond = (after["psi"] - after["psi_by_chance"]).sort_values(ascending=False, kind="stable")
     return after.loc[beyond.index].drop_duplicates("feature")
 
 
 def _month(start: Any) -> str:
-    """The month of a moment. Empty where there are no timestamps."""
+    """Return the month of a moment, or "" without timestamps."""
     return "" if pd.isna(start) else str(start)[:7]

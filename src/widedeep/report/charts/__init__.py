@@ -1,7 +1,7 @@
-"""Charts as small SVG of our own: the same data give the same bytes, under any version of any library.
+"""Draw charts as small SVG pictures. The same data give the same bytes with any version of any library.
 
-matplotlib and Vega-Altair gave equal bytes in two environments as well (other locale, threads and fonts). They were not
-taken: they add 35 and 94 MB, and each new release would change every committed picture.
+matplotlib and Vega-Altair gave equal bytes too, in two environments with different locale, threads and fonts. They are
+not used: they add 35 and 94 MB, and each new release could change every committed picture.
 """
 
 from widedeep.report.charts.canvas import Axis, Point, Series

@@ -1,7 +1,7 @@
-"""What every chart is made of: colours, points with intervals, axes, and the strings of SVG that draw them.
+"""The parts of every chart: colours, points with intervals, axes, and functions that draw them as SVG text.
 
-A chart is 360 units wide, so a phone shows its text in its own size. The colours are those of Okabe and Ito ("Color
-universal design", 2008). Every series also has its own marker, for readers who do not tell colours apart.
+A chart is 360 units wide, so that its text is readable on a phone. The colours are those of Okabe and Ito ("Color
+universal design", 2008). Every series also has its own marker, for readers who cannot tell colours apart.
 """
 
 import math
@@ -11,8 +11,8 @@ from html import escape
 from typing import NamedTuple
 
 WIDTH = 360
-LETTER = 6.9  # about the width of a letter, in the wide fonts
-TOP = 18  # where the rows of a chart begin
+LETTER = 6.9  # rough width of a letter in a wide font
+TOP = 18  # upper end of the rows of a chart
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#e3e7ec", "#fff"
 BLUE, VERMILION, GREEN, GREY, PINK, ORANGE = "#0072B2", "#D55E00", "#009E73", "#6B7280", "#CC79A7", "#E69F00"
 CIRCLE, SQUARE, TRIANGLE, DIAMOND = "circle", "square", "triangle", "diamond"
@@ -24,7 +24,7 @@ _CORNERS: dict[str, tuple[tuple[float, float], ...]] = {
 
 
 class Series(NamedTuple):
-    """How a series looks, wherever it is drawn."""
+    """The look of a series in all charts."""
 
     label: str
     color: str
@@ -44,7 +44,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Axis:
-    """The name of an axis, and its ticks by position. Without ticks, round numbers are chosen."""
+    """The name of an axis, and its ticks as (position, text). Without ticks, a chart chooses round numbers."""
 
     label: str
     ticks: Sequence[tuple[float, str]] | None = None
@@ -52,7 +52,7 @@ class Axis:
 
 @dataclass
 class Scale:
-    """Linear map of [low, high] to [start, end]."""
+    """A linear map from values in [low, high] to positions in [start, end]."""
 
     low: float
     high: float
@@ -65,7 +65,7 @@ class Scale:
 
 
 def nice_ticks(low: float, high: float, about: int = 5) -> list[tuple[float, str]]:
-    """Round numbers that cover [low, high], at most about + 2 of them, each with its text."""
+    """Choose round numbers that cover [low, high], each with its text. There are at most `about` + 2 of them."""
     span = high - low
     power = 10.0 ** math.floor(math.log10(span / about))
     step = power * next(factor for factor in (1, 2, 5, 10) if factor * power * about >= span * (1 - 1e-9))
@@ -75,7 +75,7 @@ def nice_ticks(low: float, high: float, about: int = 5) -> list[tuple[float, str
 
 
 def fit_scale(values: Iterable[float], start: float, end: float) -> Scale:
-    """A scale with round ticks that reaches from the lowest to the highest value."""
+    """Make a scale with round ticks that reaches from the lowest to the highest value."""
     values = list(values)
     low, high = min(values), max(values)
     if high - low < 1e-6:
@@ -85,12 +85,15 @@ def fit_scale(values: Iterable[float], start: float, end: float) -> Scale:
 
 
 def margins(labels: Iterable[str], remarks: Iterable[str]) -> tuple[float, float]:
-    """Left and right end of the drawing between a column of labels and a column of remarks."""
+    """Compute the left and right end of the drawing between a column of labels and a column of remarks."""
     return 12 + LETTER * max(map(len, labels)), WIDTH - 14 - LETTER * max(map(len, remarks))
 
 
 def draw_frame(scale: Scale, bottom: float, axis: Axis, remarks: str) -> list[str]:
-    """Grid, ticks and names of a chart that has one row below the other, from `TOP` to `bottom`."""
+    """Draw grid, ticks and names of a chart with rows, from `TOP` to `bottom`.
+
+    `remarks` is the name of the column of remarks.
+    """
     parts = [draw_text(WIDTH - 2, 11, remarks, "end", MUTED)]
     parts += [draw_line(scale(at), TOP, scale(at), bottom, GRID) for at, _ in scale.ticks]
     parts += [draw_text(scale(at), bottom + 13, label, "middle", MUTED) for at, label in scale.ticks]
@@ -99,6 +102,7 @@ def draw_frame(scale: Scale, bottom: float, axis: Axis, remarks: str) -> list[st
 
 
 def draw_marker(x: float, y: float, series: Series, hollow: bool = False) -> str:
+    """Draw the marker of a series."""
     look = f'fill="{PAPER if hollow else series.color}" stroke="{series.color}" stroke-width="1.5"'
     corners = _CORNERS.get(series.marker)
     if corners is None:
@@ -117,20 +121,20 @@ def draw_text(x: float, y: float, text: str, anchor: str, color: str) -> str:
 
 
 def draw_curve(points: Iterable[tuple[float, float]], color: str) -> str:
-    """A line through points of the drawing."""
+    """Draw a line through points."""
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.8"/>'
 
 
 def draw_band(edge: Sequence[tuple[float, float]], other: Sequence[tuple[float, float]], color: str) -> str:
-    """The area between two edges, which run in the same direction."""
+    """Draw the area between two edges. Both edges run in the same direction."""
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (*edge, *reversed(other)))
     return f'<polygon points="{path}" fill="{color}" fill-opacity="0.12"/>'
 
 
 def svg(parts: Iterable[str], height: float, alt: str, width: float = WIDTH) -> str:
-    """The chart as one element. `alt` is the text for readers who do not see it."""
+    """Put the parts of a chart into one element. `alt` is the text for readers who do not see the chart."""
     box = f'viewBox="0 0 {width:.0f} {height:.0f}"'
-    if width > WIDTH:  # at the scale of the others, see .chart in the page
+    if width > WIDTH:  # keep the scale of the other charts (see .chart in the page)
         box += f' style="min-width:{width:.0f}px;max-width:{width * 4 / 3:.0f}px"'
     return f'<svg class="chart" {box} role="img" aria-label="{escape(alt)}">{"".join(parts)}</svg>'

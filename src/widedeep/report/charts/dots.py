@@ -1,4 +1,4 @@
-"""A dot chart: values with intervals, one row per group."""
+"""Draw a dot chart: values with intervals, and a row per group."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from widedeep.report.charts.canvas import (
     svg,
 )
 
-APART = 7  # from one point of a row to the next
+APART = 7  # distance between the points of a row
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a dot chart: its label, a remark at the right, and one point per series."""
+    """A row of a dot chart: its label, a remark at the right, and a point per series."""
 
     label: str
     remark: str
@@ -32,12 +32,12 @@ class Row:
 
 
 def dot_chart(rows: Sequence[Row], axis: Axis, remarks: str, alt: str, span: Sequence[float] = ()) -> str:
-    """Draw rows below each other, which leaves room for long labels.
+    """Draw rows below each other. This leaves room for long labels.
 
     Parameters
     ----------
     remarks : name of the column at the right
-    span : values that the axis must reach, so that two charts can share it
+    span : values that the axis must include, so that two charts can have the same axis
     """
     left, right = margins((row.label for row in rows), [remarks, *(row.remark for row in rows)])
     step = APART * max(len(row.points) for row in rows) + 12

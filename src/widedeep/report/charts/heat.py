@@ -1,4 +1,4 @@
-"""A heat map: a cell per row and column, the darker the larger its value."""
+"""Draw a heat map: a cell per row and column. A larger value has a darker cell."""
 
 import math
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from widedeep.report.charts.canvas import INK, LETTER, MUTED, WIDTH, Axis, draw_
 from widedeep.report.text import number
 
 HIGH = 22  # upper end of the cells
-STEP = 20  # from one row to the next
-CELL = 9  # the narrowest cell
-# From little to much by lightness alone, so that everybody sees the same order.
+STEP = 20  # distance between rows
+CELL = 9  # smallest width of a cell
+# The shades differ only in lightness, so that all readers see the same order.
 SHADES = ("#eff3f8", "#c6dbef", "#9ecae1", "#6baed6", "#2f7fbc", "#08468b")
-ON_LIGHT, ON_DARK = "black", "white"  # text in cells, whatever the colours of the page
+ON_LIGHT, ON_DARK = "black", "white"  # text in cells; a dark page does not replace these colours
 
 
 def heat_map(
@@ -24,15 +24,15 @@ def heat_map(
     alt: str,
     mark: tuple[int, str] | None = None,
 ) -> str:
-    """Draw one cell per row and column. Cells with room for it show their number. NaN leaves the cell empty.
+    """Draw a cell per row and column. A wide cell shows its number. For NaN the cell is empty.
 
     A chart with many columns is wider than other charts.
 
     Parameters
     ----------
     values : a row of values for each of `rows`
-    bounds : five increasing values. A cell is the darker the more of them its value reaches.
-    mark : number of a column and the name of a line before it
+    bounds : five increasing values. The shade of a cell is the number of bounds that its value reaches.
+    mark : position of a column, and the name of a line before this column
     """
     left = 12 + LETTER * max(map(len, rows))
     across = max(CELL, (WIDTH - 4 - left) / len(columns))
@@ -60,7 +60,7 @@ def heat_map(
 
 
 def shade(value: float, bounds: Sequence[float]) -> str:
-    """The colour of a cell."""
+    """Choose the colour of a cell."""
     return SHADES[sum(value >= bound for bound in bounds)]
 
 

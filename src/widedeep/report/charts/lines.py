@@ -1,4 +1,4 @@
-"""A line chart: curves over a common axis, with the bands or whiskers of their intervals."""
+"""Draw a line chart: curves over a common axis. Intervals are drawn as bands or whiskers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ from widedeep.report.charts.canvas import (
     svg,
 )
 
-MANY = 40  # points: a curve with more has no markers
+MANY = 40  # a curve with more points has no markers
 HIGH, LOW = 20, 200  # upper and lower end of the drawing
-DODGE = 3.2  # between the whiskers of two curves at one position
+DODGE = 3.2  # distance between the whiskers of two curves at the same position
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def line_chart(
     diagonal: bool = False,
     whiskers: bool = False,
 ) -> str:
-    """Draw curves with the intervals of their points, where these have a width.
+    """Draw curves with the intervals of their points. A point with low = high has no interval.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def line_chart(
         parts.append(draw_line(at, HIGH, at, LOW, MUTED, 1, "4 3"))
         late = at > (left + WIDTH) / 2
         parts.append(draw_text(at + (-5 if late else 5), HIGH + 10, mark[1], "end" if late else "start", INK))
-    # A few points get whiskers, side by side. Many would hide each other, and get a band.
+    # Whiskers of many points would hide each other, so a curve with many points has a band.
     dodged = whiskers and max(len(line.x) for line in lines) <= MANY
     for place, line in enumerate(lines):
         shift = DODGE * (place - (len(lines) - 1) / 2) if dodged else 0
@@ -82,8 +82,8 @@ def line_chart(
 
 
 def _scale_of_ticks(xs: Sequence[float], ticks: Sequence[tuple[float, str]], start: float) -> Scale:
-    """Map positions without room beyond the first and the last, but for half the label of the last."""
-    alone = 1 if min(xs) == max(xs) else 0  # a single point stands in the middle
+    """Make a scale from the first to the last position. At the right, leave room for half of the last label."""
+    alone = 1 if min(xs) == max(xs) else 0  # put a single point in the middle
     right = max([12, *(LETTER * len(label) / 2 for at, label in ticks if at == max(xs))])
     return Scale(min(xs) - alone, max(xs) + alone, start, WIDTH - right, list(ticks))
 

@@ -1,4 +1,4 @@
-"""A run chart: one quantity from one occasion to the next, downwards."""
+"""Draw a run chart: the values of one metric at successive occasions, from top to bottom."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,24 +22,24 @@ from widedeep.report.charts.canvas import (
     svg,
 )
 
-LINE = 14  # from one line of text to the next
-STEP = 20  # from one occasion to the next
+LINE = 14  # distance between lines of text
+STEP = 20  # distance between occasions
 
 
 @dataclass(frozen=True)
 class Occasion:
-    """A row of a run chart: its label, notes below the label, a remark at the right, and what was measured, if any."""
+    """A row of a run chart: its label, notes below the label, a remark at the right, and the measured point, if any."""
 
     label: str
     notes: Sequence[str]
     remark: str
     point: Point | None
     joined: bool = True
-    """The point may be compared with the one before."""
+    """Whether the point may be compared with the one before."""
 
 
 def run_chart(occasions: Sequence[Occasion], axis: Axis, remarks: str, alt: str) -> str:
-    """Draw a line with the band of its intervals. It is broken where an occasion has no point or is not joined.
+    """Draw a line with a band of intervals. The line is broken where an occasion has no point or is not joined.
 
     `remarks` is the name of the column at the right.
     """

@@ -1,4 +1,4 @@
-"""Several charts in one picture, and the keys of a legend."""
+"""Put several charts into one picture, and draw the keys of a legend."""
 
 from collections.abc import Sequence
 from html import escape
@@ -6,21 +6,21 @@ from textwrap import wrap
 
 from widedeep.report.charts.canvas import PAPER, WIDTH, Series, draw_line, draw_marker
 
-LINE = 15  # from one line of a title to the next
-TITLE = 56  # letters of a title in one line
-LETTER = 6  # about the width of a letter of the legend
+LINE = 15  # distance between the lines of a title
+TITLE = 56  # letters in a line of a title
+LETTER = 6  # rough width of a letter of the legend
 
 
 def key(series: Series) -> str:
-    """The marker of a series, for a legend."""
+    """Draw the marker of a series for a legend."""
     parts = [draw_line(0, 7, 20, 7, series.color, 1.6), draw_marker(10, 7, series)]
     return f'<svg width="20" height="14" viewBox="0 0 20 14" aria-hidden="true">{"".join(parts)}</svg>'
 
 
 def sheet(charts: Sequence[tuple[str, str]], legend: Sequence[Series] = ()) -> str:
-    """Put charts below each other under their titles, and the legend below all.
+    """Put charts below each other under their titles, and the legend below all charts.
 
-    The picture stands alone, as a file, at twice the size of its units.
+    The result is a picture file of its own. It is shown at twice the size of its units.
     """
     parts, y = [], 8
     for title, chart in charts:
@@ -49,5 +49,5 @@ def _legend(legend: Sequence[Series], y: int) -> list[str]:
 
 
 def _height(chart: str) -> int:
-    """The height of a chart, from the box that it draws in."""
+    """Read the height of a chart from its viewBox."""
     return int(chart.partition('viewBox="0 0 ')[2].partition('"')[0].split()[1])
