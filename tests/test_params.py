@@ -199,12 +199,6 @@ def test_positive_rating_may_be_null_or_any_number(load: Load, key: str, value: 
     assert dotted(load({key: value}).model_dump())[key] == (None if value is None else float(value))
 
 
-def test_bpr_needs_negatives(load: Load) -> None:
-    text = message(load, {"train.ranking.loss": "bpr", "train.ranking.negatives": 0})
-    assert text.endswith("in 'train.ranking': negatives must be at least 1 for loss: bpr. Got 0 instead.")
-    assert load({"train.ranking.loss": "bpr", "train.ranking.negatives": 1}).train.ranking.negatives == 1
-
-
 W = "models.wide_deep"
 NO_FACTORS = "must be 0 if factors is 0, because it acts on the factors. Got"
 
@@ -219,11 +213,6 @@ NO_FACTORS = "must be 0 if factors is 0, because it acts on the factors. Got"
             {"hidden": []},
             "dropout must be 0 if hidden is [], because it acts on hidden layers. Got 0.2",
             {"dropout": 0},
-        ),
-        (
-            {"hidden": [], "dropout": 0, "batch_norm": True},
-            "batch_norm must be false if hidden is [], because it acts on hidden layers. Got true",
-            {"batch_norm": False},
         ),
         ({"wide_l1": 0.5}, "wide_l1 must be 0 unless wide_optimizer is ftrl. Got 0.5", {"wide_optimizer": "ftrl"}),
     ],
@@ -312,12 +301,12 @@ def test_whole_number_reads_the_same_however_written(load: Load, value: Any) -> 
 @pytest.mark.parametrize(("value", "expected"), [("on", True), ("off", False), (True, True), (False, False)])
 def test_switch_reads_the_same_in_both_yaml_versions(load: Load, value: Any, expected: bool) -> None:
     # `on` is true for YAML 1.1 and the text "on" for YAML 1.2.
-    assert load({"models.dense.batch_norm": value}).models["dense"].model_dump()["batch_norm"] is expected
+    assert load({"models.wide_deep.time": value}).models["wide_deep"].model_dump()["time"] is expected
 
 
 def test_text_for_a_switch_is_refused(load: Load) -> None:
-    assert "'models.dense.batch_norm': must be true or false. Got 'maybe' instead." in message(
-        load, {"models.dense.batch_norm": "maybe"}
+    assert "'models.wide_deep.time': must be true or false. Got 'maybe' instead." in message(
+        load, {"models.wide_deep.time": "maybe"}
     )
 
 

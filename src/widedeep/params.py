@@ -157,18 +157,11 @@ class RatingParams(Section):
 
 
 class RankingParams(Section):
-    loss: Literal["softmax", "bpr"]
     negatives: Size
     positive_rating: Float | None
     user_batch_size: Count
     weight: Positive
     rating_weight: NonNegative
-
-    @model_validator(mode="after")
-    def _check(self) -> "RankingParams":
-        if self.loss == "bpr" and not self.negatives:
-            raise ValueError("negatives must be at least 1 for loss: bpr. Got 0 instead.")
-        return self
 
 
 class TrainParams(Section):

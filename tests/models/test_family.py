@@ -27,7 +27,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     **{name: {"model": name} for name in (*BASELINES, *NETWORKS)},
     "members": {"model": "dot", "members": 2},
     "linear": {"hidden": ()},
-    "bounded": {"bounded_output": True, "batch_norm": True},
+    "bounded": {"bounded_output": True},
     "factors": {"factors": 3},
     "user_items": {"factors": 3, "user_items": 1000, "time": True},
     "interactions": {"factors": 3, "user_items": 5, "item_users": 1000},

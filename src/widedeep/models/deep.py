@@ -71,7 +71,6 @@ class Mlp(nn.Module):
         layers: list[nn.Module] = []
         for place, width in enumerate(config.hidden):
             layers += [nn.Linear(config.hidden[place - 1], width)] if place else []
-            layers += [nn.BatchNorm1d(width)] if config.batch_norm else []
             layers += [ACTIVATIONS[config.activation](), nn.Dropout(config.dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(config.hidden[-1], heads))
 

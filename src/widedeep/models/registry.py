@@ -46,21 +46,13 @@ class LayersConfig(NetworkConfig):
     hidden: tuple[Count, ...] = (128, 64)
     activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
     dropout: Fraction = 0.2
-    batch_norm: bool = False
 
     @model_validator(mode="after")
     def _check_layers(self) -> "LayersConfig":
-        if self.hidden:
-            return self
-        if self.dropout:
+        if self.dropout and not self.hidden:
             raise ValueError(
                 f"dropout must be 0 if hidden is [], because it acts on hidden layers. Got {self.dropout} instead. "
                 "Set dropout to 0, or give hidden a layer."
-            )
-        if self.batch_norm:
-            raise ValueError(
-                "batch_norm must be false if hidden is [], because it acts on hidden layers. Got true instead. "
-                "Set batch_norm to false, or give hidden a layer."
             )
         return self
 

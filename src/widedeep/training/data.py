@@ -36,7 +36,7 @@ class Slices(Sampler[Tensor]):
     are used twice.
 
     rows : number of rows
-    batch_size : rows per batch; the last batch may have fewer, or one more
+    batch_size : rows per batch; the last batch may have fewer
     device : where the row numbers are needed
     seed : None: keep the order of the rows. Else the permutation depends only on seed and epoch.
     process : number of this process, from 0
@@ -62,7 +62,7 @@ class Slices(Sampler[Tensor]):
 
     def __len__(self) -> int:
         rows = math.ceil(self.rows / self.processes)
-        return max(1, math.ceil((rows - 1) / self.batch_size))
+        return max(1, math.ceil(rows / self.batch_size))
 
     def __iter__(self) -> Iterator[Tensor]:
         if self.seed is None:
@@ -73,9 +73,7 @@ class Slices(Sampler[Tensor]):
         if self.processes > 1:
             missing = -self.rows % self.processes
             order = torch.cat([order, order[:missing]])[self.process :: self.processes]
-        # A single remaining row joins the batch before it, because batch normalisation cannot train on one row.
-        sizes = [self.batch_size] * (len(self) - 1)
-        yield from torch.split(order.to(self.device), [*sizes, len(order) - sum(sizes)])
+        yield from torch.split(order.to(self.device), self.batch_size)
 
 
 class TrainingData(pl.LightningDataModule):

@@ -5,22 +5,8 @@ Shapes: B positive items, n negative items for each of them, U users, I items.
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from widedeep.features.ragged import Ragged
-
-
-def bpr(positive: Tensor, negative: Tensor) -> Tensor:
-    """Return the mean of -log sigmoid(positive - negative): Bayesian personalised ranking (Rendle et al. 2009).
-
-    arXiv 1205.2618. The result is a scalar >= 0, and log 2 if all scores are equal.
-
-    positive : (B,) float
-        Score of a positive item of a user.
-    negative : (B, n) float
-        Scores of negative items of the same user.
-    """
-    return -functional.logsigmoid(positive[:, None] - negative).mean()
 
 
 def sampled_softmax(positive: Tensor, negative: Tensor) -> Tensor:

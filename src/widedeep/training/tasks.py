@@ -20,7 +20,7 @@ from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
 from widedeep.params import TrainParams
 from widedeep.scoring import predict, rank
-from widedeep.training.losses import bpr, full_softmax, ndcg, sampled_softmax
+from widedeep.training.losses import full_softmax, ndcg, sampled_softmax
 from widedeep.training.negatives import Negatives
 
 TRAIN_RMSE = "train_rmse"
@@ -181,11 +181,10 @@ class RankingTask(nn.Module):
                 [batch.item[:, None], self.negatives.sample(batch.user, self.params.ranking.negatives)], 1
             )
             asked = ask(features, batch.user[:, None], items, batch.timestamp[:, None], with_history=False)
-            loss = bpr if self.params.ranking.loss == "bpr" else sampled_softmax
             inputs = listed(features, asked, reads)
             outputs = [member(inputs) for member in members]
             scores = [output.ranking.view(items.shape) for output in outputs]
-            losses = [loss(score[:, 0], score[:, 1:]) for score in scores]
+            losses = [sampled_softmax(score[:, 0], score[:, 1:]) for score in scores]
         else:
             liked = self.liked.lists(batch)
             first = liked.timestamp[liked.start[:-1]]
