@@ -181,7 +181,6 @@ def test_wrong_option_names_the_nearest(load: Load) -> None:
         ("train.model", "widedeep", "wide_deep"),
         ("train.model", "item-knn", "item_knn"),
         ("train.objective", "rank", "ranking"),
-        ("train.ranking.loss", "soft_max", "softmax"),
         ("train.optimizer", "adam", "adamw"),
         ("models.wide_deep.wide_optimizer", "frtl", "ftrl"),
     ],
