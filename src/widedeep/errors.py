@@ -30,7 +30,8 @@ def show(error: Exception, mistake: int = FAILED) -> int:
     if isinstance(error, UserError):
         message = str(error)
     elif isinstance(error, FileNotFoundError):
-        message = f"{error.filename} does not exist. `dvc repro` makes what a stage needs."
+        # Python names the file in `filename`, Arrow in the message.
+        message = f"{error.filename or error} does not exist. `dvc repro` makes what a stage needs."
     elif isinstance(error, OSError) and error.errno in (*FULL, *REFUSED):
         message = f"{error.strerror}: {error.filename or 'while writing an output'}. Earlier outputs are as they were."
         status = FAILED if error.errno in FULL else mistake

@@ -85,5 +85,7 @@ def test_a_new_model_is_one_file_and_one_entry(project: Project) -> None:
     assert "model@middle\n" in stages
     project.run("dvc", "repro", "--single-item", "studies/comparison/dvc.yaml:model@middle")
     assert (project.path / "studies/comparison/models/middle.csv").exists()
-    printed = project.run("python", "-m", "widedeep.cli", "tune", "--model", "middle", "--trials", "1")
+    printed = project.run(
+        "env", "PYTHONPATH=src", "python", "-m", "widedeep.cli", "tune", "--model", "middle", "--trials", "1"
+    )
     assert "-S 'train.model=\"middle\"' -S train.learning_rate=0.01" in printed

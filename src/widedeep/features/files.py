@@ -42,8 +42,9 @@ class FeatureTables:
     def load(cls, folder: str | Path) -> Self:
         """Read what `save` wrote."""
         folder = Path(folder)
+        spec = load_spec(folder)
         rows, users, items = (pq.read_table(folder / name) for name in (_ROWS, _USERS, _ITEMS))
-        return cls(rows, users, items, load_spec(folder))
+        return cls(rows, users, items, spec)
 
 
 def load_spec(folder: Path) -> Spec:
