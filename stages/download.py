@@ -1,4 +1,4 @@
-"""Stage download: bring the raw files of one data set into a folder."""
+"""Stage download: get the raw files of one data set."""
 
 import argparse
 from pathlib import Path

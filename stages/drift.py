@@ -1,4 +1,4 @@
-"""Drift: how far features and ratings of each window of time are from those of the training rows."""
+"""Stage drift: measure how features and ratings in each window of time differ from those of the training rows."""
 
 import argparse
 from contextlib import ExitStack
@@ -23,9 +23,9 @@ def main(arguments: list[str] | None = None) -> None:
         tables = FeatureTables.load(args.features)
         spec = tables.spec
         if tables.rows[TIMESTAMP].null_count:
-            print(f"{spec.dataset} has no timestamps: a window per split instead of drift.windows: {windows}")
+            print(f"{spec.dataset} has no timestamps: one window per split is used, not drift.windows: {windows}")
         if not spec.online:
-            print("histories are left out: only in a temporal split do rows outside training have their own")
+            print("histories are left out: rows outside training have their own only in a temporal split")
         drift = data_drift(tables, windows)
         print(describe(drift))
         with ExitStack() as outputs:  # renamed together, after all are written

@@ -1,4 +1,4 @@
-"""Evaluate: score the test rows by the trained model and the baselines, and judge the scores."""
+"""Stage evaluate: score the test rows by the trained model and the baselines, and compute the metrics."""
 
 import argparse
 from contextlib import ExitStack

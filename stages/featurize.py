@@ -1,4 +1,4 @@
-"""Featurize: canonical tables to indices, numbers and point-in-time history."""
+"""Stage featurize: turn the tables into indices, numbers and histories for a model."""
 
 import argparse
 from pathlib import Path
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
         features = build_features(Tables.load(args.tables), params.featurize, earlier)
         if left_out := features.spec.crosses_left_out:
             crosses = ", ".join(" x ".join(names) for names in left_out)
-            print(f"crosses left out, since {features.spec.dataset} lacks one of their fields: {crosses}")
+            print(f"crosses left out, because {features.spec.dataset} lacks one of their fields: {crosses}")
         with replacing(args.out) as out:
             out.mkdir()
             features.save(out)

@@ -1,4 +1,4 @@
-"""Preprocess: raw files to the canonical tables: ratings, items, users, and the ids behind their codes."""
+"""Stage preprocess: turn the raw files into tables of ratings, items, users, and the ids behind their codes."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Report: the page and the summary that a person reads, from metrics and tables."""
+"""Stage report: write the report page and the summary from metrics and tables."""
 
 import argparse
 from contextlib import ExitStack
@@ -49,7 +49,7 @@ def _tables(folder: Path, counts: Path) -> Tables:
 
 
 def _scores(folder: Path, model: str, knowledge: str) -> Scores:
-    """Of the score tables only the rows of the model. Its test rows are the same under every knowledge."""
+    """Read the model's rows of the score tables. One knowledge is enough: the test rows are the same under each."""
     own = [(MODEL, "==", model)]
     test = pd.read_parquet(
         folder / PREDICTIONS, columns=[USER_ID, ITEM_ID, RATING], filters=[*own, (KNOWLEDGE, "==", knowledge)]

@@ -1,4 +1,4 @@
-"""Train: features to the weights of a model and its learning curves."""
+"""Stage train: train a model on the features, and write it with its learning curves."""
 
 import argparse
 import shutil
@@ -38,13 +38,13 @@ def main() -> None:
             start, vocabulary, features = warm_start(folder, recipe, features)
             inputs.append(sha256(folder))
     checkpoints = args.checkpoints / fingerprint(recipe, *inputs)
-    if not is_first_process():  # with several devices Lightning runs this script once for each
+    if not is_first_process():  # Lightning runs this script once per device
         fit(features, recipe, checkpoints, start=start)
         return
     tracker = Tracker(recipe.flat(), args.features)
     trained = fit(features, recipe, checkpoints, tracker.log, start)
     with replacing(args.curves) as curves, replacing(args.out) as out:
-        # All columns, empty where the objective has none: `dvc plots` draws nothing at all where one is missing.
+        # Write all columns, empty if the objective lacks one: without a column `dvc plots` would draw nothing.
         pd.DataFrame(trained.curves, columns=["epoch", *CURVES]).to_csv(curves, index=False)
         out.mkdir()
         Bundle(
@@ -58,7 +58,7 @@ def main() -> None:
             validation=trained.validation,
         ).save(out)
     tracker.finish(args.out / WEIGHTS)
-    shutil.rmtree(checkpoints, ignore_errors=True)  # a model without epochs has none
+    shutil.rmtree(checkpoints, ignore_errors=True)  # a model without a training loop has no checkpoints
 
 
 if __name__ == "__main__":

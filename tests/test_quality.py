@@ -204,7 +204,7 @@ def test_dvc_takes_the_printed_preset(unrun_project: Project, tmp_path: Path) ->
         "featurize": {"crosses": [["user_id", "genres"], ["age", "item_id"]], "recent": []},
         "preprocess": {"validation_fraction": 0},
         "train": {"learning_rate": 1e-5, "rating": {"unseen_rate": 0}},
-        "models": {"wide_deep": {"hidden": [256, 64], "activation": "gelu", "batch_norm": True}},
+        "models": {"wide_deep": {"hidden": [256, 64], "activation": "gelu", "bounded_output": True}},
     }
     file = project.path / "studies/tuning/ml-100k.yaml"
     file.write_text(yaml.safe_dump({"random": {"rating": preset}}), encoding="utf-8")
@@ -221,7 +221,7 @@ def test_dvc_takes_the_printed_preset(unrun_project: Project, tmp_path: Path) ->
     assert (params.train.learning_rate, params.train.rating.unseen_rate) == (1e-5, 0)
     config = params.recipe.config
     assert isinstance(config, WideDeepConfig)
-    assert (config.hidden, config.activation, config.batch_norm) == ((256, 64), "gelu", True)
+    assert (config.hidden, config.activation, config.bounded_output) == ((256, 64), "gelu", True)
 
 
 def test_data_set_without_presets_is_an_error_that_says_so(

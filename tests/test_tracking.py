@@ -15,7 +15,8 @@ from stages import evaluate, train
 from tests.conftest import FAST
 from tests.small_data import coded, written
 from widedeep.features.files import FeatureTables
-from widedeep.files import sha256, write_json
+from widedeep.files import sha256
+from widedeep.params import load_params
 from widedeep.tracking import EXPERIMENT, FEATURES_HASH, MODEL_HASH, Tracker, log_metrics
 
 # A folder that cannot exist, a text that is no store, and a server that does not run (on port 9, "discard").
@@ -41,18 +42,15 @@ def run(
         (tmp_path / folder).mkdir()
     written(featurize(), tmp_path / "features")
     coded(ratings, items, users).save(tmp_path / "tables")
-    rows = {"read": 240, "bad_rows": {}, "duplicates": 0, "filtered": 0}
-    splits = {"kept": 240, "train": 144, "validation": 48, "test": 48}
-    entities = {"rated": 1, "listed": 1}
-    write_json(tmp_path / "data.json", {"rows": rows, "ratings": splits, "users": entities, "items": entities})
 
     def both(store: str) -> Path:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
         monkeypatch.chdir(tmp_path)
-        common = ["--params", "params.yaml", "--features", "features", "--curves", "curves.csv"]
-        monkeypatch.setattr(sys, "argv", ["train", *common, "--out", "models", "--checkpoints", "checkpoints"])
+        common = ["--params", "params.yaml", "--features", "features"]
+        own = ["--curves", "curves.csv", "--out", "models", "--checkpoints", "checkpoints"]
+        monkeypatch.setattr(sys, "argv", ["train", *common, *own])
         train.main()
-        own = ["--tables", "tables", "--data-report", "data.json", "--model", "models", "--out", "reports"]
+        own = ["--tables", "tables", "--model", "models", "--out", "reports"]
         monkeypatch.setattr(sys, "argv", ["evaluate", *common, *own])
         evaluate.main()
         return tmp_path
@@ -70,8 +68,7 @@ def test_store_has_parameters_curves_tags_and_final_metrics(run: Callable[[str],
     assert experiment is not None
     (found,) = client.search_runs([experiment.experiment_id])
 
-    params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))["train"]
-    assert found.data.params.keys() == params.keys()
+    assert found.data.params.keys() == load_params(folder / "params.yaml").recipe.flat().keys()
     assert found.data.params["epochs"] == "2"
     assert found.info.status == "FINISHED"
     assert found.data.tags[MODEL_HASH] == sha256(folder / "models" / "model.safetensors")
@@ -112,7 +109,7 @@ def test_broken_store_costs_a_line_and_no_output(
 ) -> None:
     folder = run(store)
     for output in ("models/model.safetensors", "models/model.json", "curves.csv", "reports/metrics.json",
-                   "reports/report.html", "reports/per_user.parquet"):  # fmt: skip
+                   "reports/predictions.parquet", "reports/per_user.parquet"):  # fmt: skip
         assert (folder / output).stat().st_size > 0
     said = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
     assert len(said) == 2  # one from train, one from evaluate

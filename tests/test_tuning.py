@@ -306,10 +306,10 @@ def test_store_of_something_else_is_left_alone(run: Run) -> None:
 
 def test_first_trial_that_cannot_train_ends_the_search(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def fit(*arguments: Any) -> Fit:
-        raise UserError("train.accelerator: gpu cannot be had")
+        raise UserError("train.accelerator: gpu is not available")
 
     monkeypatch.setattr(objective, "fit", fit)
-    assert "error: train.accelerator: gpu cannot be had" in run(status=2)
+    assert "error: train.accelerator: gpu is not available" in run(status=2)
     assert [trial.state.name for trial in trials()] == ["FAIL"]
 
 

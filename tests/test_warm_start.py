@@ -65,8 +65,8 @@ def test_mistakes_are_told(warm: Project, tmp_path: Path) -> None:
     (damaged / "model.safetensors").write_bytes(b"cut")
     for changes, told in (
         ({"train.warm_start_from": "nowhere"}, "There is no revision 'nowhere'"),
-        ({"train.warm_start_from": "models"}, "models is where the new model is written"),
-        ({"train.warm_start_from": "workspace"}, "workspace is where the new model is written"),
+        ({"train.warm_start_from": "models"}, "models is the folder of the new model"),
+        ({"train.warm_start_from": "workspace"}, "workspace is the folder of the new model"),
         ({"train.warm_start_from": "damaged"}, "the model of damaged cannot be read"),
         ({"train.warm_start_from": "reports"}, "train.warm_start_from: reports holds no model"),
         ({"train.warm_start_from": commit, EMBEDDING_SIZE: 9}, f"{EMBEDDING_SIZE} must be that of the"),

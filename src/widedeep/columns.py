@@ -1,13 +1,14 @@
-"""Column names and dtypes of the tables between stages, written once."""
+"""The column names and dtypes of the tables that stages exchange."""
 
 from typing import Final
 
 import pyarrow as pa
 
-# A user or an item is known by its code: its row in the tables of users and items, from 0.
+# Columns of codes. A code is the row of a user or an item in its table, counted from 0.
 USER: Final = "user"
 ITEM: Final = "item"
-# The id that its owner gave it stands in what people and other programs read, and names the field of a model.
+# Columns of ids, as the data set has them. Files for people and other programs hold ids. A model's fields have these
+# names as well.
 USER_ID: Final = "user_id"
 ITEM_ID: Final = "item_id"
 RATING: Final = "rating"
@@ -22,24 +23,24 @@ VALIDATION: Final = "validation"
 TEST: Final = "test"
 SPLITS: Final = (TRAIN, VALIDATION, TEST)
 
-# What a prediction may know of the past: all before its own moment, or all up to the training cut-off.
+# What a prediction may know. online: everything before its own second. frozen: everything up to the training cut-off.
 ONLINE: Final = "online"
 FROZEN: Final = "frozen"
 
-# Of the score tables, with some of the columns above (see evaluation/files.py).
+# Columns of the score tables, beside some of the above (see evaluation/files.py).
 MODEL: Final = "model"
 KNOWLEDGE: Final = "knowledge"
 PREDICTED: Final = "predicted"
 RANK: Final = "rank"
 SCORE: Final = "score"
 
-# Ordered by (timestamp, user, item); a data set without timestamps by (user, item).
+# The rows are sorted by (timestamp, user, item); without timestamps by (user, item).
 RATINGS_SCHEMA: Final = pa.schema(
     [
         pa.field(USER, pa.int64(), nullable=False),
         pa.field(ITEM, pa.int64(), nullable=False),
         pa.field(RATING, pa.float32(), nullable=False),
-        pa.field(TIMESTAMP, pa.int64()),  # seconds since 1970-01-01 UTC; null where the data set has none
+        pa.field(TIMESTAMP, pa.int64()),  # seconds since 1970-01-01 UTC; null if the data set has none
         pa.field(SPLIT, pa.string(), nullable=False),
     ]
 )

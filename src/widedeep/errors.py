@@ -1,4 +1,4 @@
-"""The exception that means "the user can mend this", how it is shown, and the exit statuses of all programs."""
+"""Errors that the user can fix, how they are shown, and the exit statuses of all programs."""
 
 import difflib
 import errno
@@ -6,24 +6,25 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-FAILED, MISTAKE = 1, 2  # exit statuses: a run that failed or a broken gate; a mistake in the call
+# Exit statuses. FAILED: a run failed, or a gate is broken. MISTAKE: the command was called wrongly.
+FAILED, MISTAKE = 1, 2
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REFUSED = (errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR)
 
 
 class UserError(Exception):
-    """Bad input. The message says what is wrong, where (file and row), the rule, the value found and what to do.
+    """Bad input. The message names the place (file and row), the rule, the value found and what to do.
 
-    The message is shown without a traceback. Any other exception is a bug of ours and keeps its traceback.
+    It is shown without a traceback. Any other exception is a bug in this program and keeps its traceback.
     """
 
 
 def show(error: Exception, mistake: int = FAILED) -> int:
-    """Print an error that the user can mend as one line on stderr, and return the exit status.
+    """Print an error that the user can fix on stderr, and return the exit status.
 
-    These are a `UserError`, a missing file, a path that is refused (status `mistake`) and a full disk (status
-    `FAILED`). Any other error is raised again.
+    A `UserError`, a missing file and a path without access give the status `mistake`. A full disk gives `FAILED`. Any
+    other error is raised again.
     """
     status = mistake
     if isinstance(error, UserError):
@@ -41,7 +42,7 @@ def show(error: Exception, mistake: int = FAILED) -> int:
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """End a script with status 1 and one line on stderr where the block raises an error that the user can mend."""
+    """Turn an error that the user can fix into a message on stderr and exit status 1."""
     try:
         yield
     except Exception as error:
@@ -49,12 +50,13 @@ def exit_on_user_error() -> Iterator[None]:
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str = "", most: int = 1, cutoff: float = 0.6) -> str:
-    """Hint at the known names that are most like a wrong one: "Did you mean 'epochs'?", or `otherwise`.
+    """Suggest the known names that resemble a wrong one, as "Did you mean 'epochs'?".
 
     Parameters
     ----------
-    most : names in the hint
-    cutoff : how like the name they must be, from 0 (not at all) to 1 (equal), as in `difflib`
+    otherwise : the text to return if no known name is similar enough
+    most : the largest number of names to suggest
+    cutoff : the least similarity, from 0 (any name) to 1 (equal), as in `difflib`
     """
     near = difflib.get_close_matches(name, known, n=most, cutoff=cutoff)
     return f"Did you mean {' or '.join(repr(one) for one in near)}?" if near else otherwise

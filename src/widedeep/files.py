@@ -1,4 +1,4 @@
-"""Write outputs whole or not at all (to a temporary name, then renamed), read JSON, and hash files and folders."""
+"""Write outputs completely or not at all, read and write JSON, and hash files and folders."""
 
 import hashlib
 import json
@@ -13,11 +13,11 @@ PARTIAL = ".partial"  # ignored by git and DVC
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` when the block ends without an exception.
+    """Yield a temporary path beside `path`, and rename it to `path` when the block succeeds.
 
-    The block may make a file or a folder there. On an exception the temporary path is removed and what stood at
-    `path` before is untouched. A leftover of a killed process is cleared at the next try. Several outputs that belong
-    together are entered in one `with` (or ExitStack): none is renamed before all are written.
+    The block may make a file or a folder there. If it raises, the temporary path is removed and `path` stays as it
+    was. A killed process may leave a temporary path behind; the next run removes it. Enter outputs that belong together
+    in one `with` (or ExitStack): then all are written before the first one is renamed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,7 +26,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         yield partial
         if path.is_dir():
-            # A folder cannot be replaced in one step: move the old one aside so that a failed rename can undo it.
+            # A folder cannot be replaced in one step. Keep the old one, to bring it back if the rename fails.
             old = path.with_name(path.name + ".old" + PARTIAL)
             remove(old)
             path.replace(old)
@@ -44,7 +44,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, whichever is there, if any."""
+    """Remove a file or a folder if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -52,16 +52,23 @@ def remove(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON in a stable form. NaN and infinity are refused (`ValueError`)."""
+    """Write `value` as indented JSON. The same value gives the same bytes.
+
+    Raises
+    ------
+    ValueError
+        `value` holds NaN or infinity.
+    """
     path.write_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: str | Path) -> Any:
+    """Read a JSON file in UTF-8."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file, or of the names and contents of the files in a folder."""
+    """Return the hex digest of the name and content of a file, or of all files directly in a folder."""
     digest = hashlib.sha256()
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         with file.open("rb") as opened:
@@ -70,7 +77,7 @@ def sha256(path: Path) -> str:
 
 
 def dvc_md5(folder: Path) -> str:
-    """The hash of a folder as in dvc.lock: the MD5 of the list of its files' names and MD5s, ending in `.dir`."""
+    """Hash a folder as DVC does in dvc.lock: the MD5 of a list of file names and their MD5s, followed by `.dir`."""
     entries = []
     for file in sorted(file for file in folder.rglob("*") if file.is_file()):
         with file.open("rb") as opened:

@@ -1,4 +1,4 @@
-"""params.yaml as typed, frozen models: one per section. Meaning, unit and range of each key stand in params.yaml."""
+"""params.yaml as typed, immutable classes, one per section. That file explains meaning, unit and range of each key."""
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
@@ -33,7 +33,7 @@ from widedeep.sections import (
     Share,
     Size,
     explain,
-    follows,
+    is_consequence,
     read_yaml,
 )
 
@@ -72,7 +72,7 @@ def _distinct(crosses: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ..
 
 def _increasing(ks: tuple[int, ...]) -> tuple[int, ...]:
     if list(ks) != sorted(set(ks)):
-        raise ValueError("must be increasing numbers, each once")
+        raise ValueError("must be increasing numbers without repeats")
     return ks
 
 
@@ -85,7 +85,7 @@ def _registered(name: str) -> str:
 
 
 def _configs(value: Any) -> dict[str, ModelConfig]:
-    """Section `models`: the knobs of each model of the registry, none of them missing."""
+    """Check section `models`: each registered model must have all of its knobs, and no other model may be there."""
     if isinstance(value, Mapping):
         value = {name: dict(knobs) if isinstance(knobs, ModelConfig) else knobs for name, knobs in value.items()}
     sections: Any = {name: (_complete(entry.config), ...) for name, entry in ENTRIES.items()}
@@ -94,7 +94,10 @@ def _configs(value: Any) -> dict[str, ModelConfig]:
 
 
 def _complete(config: type[ModelConfig]) -> type[ModelConfig]:
-    """The same knobs without their defaults, which are for models that were stored before a knob existed."""
+    """Make a class with the same knobs but without defaults.
+
+    The defaults are for stored models that are older than a knob. In params.yaml each knob must be given.
+    """
     knobs: Any = {
         name: (Annotated[knob.annotation, *knob.metadata] if knob.metadata else knob.annotation, ...)
         for name, knob in config.model_fields.items()
@@ -154,18 +157,11 @@ class RatingParams(Section):
 
 
 class RankingParams(Section):
-    loss: Literal["softmax", "bpr"]
     negatives: Size
     positive_rating: Float | None
     user_batch_size: Count
     weight: Positive
     rating_weight: NonNegative
-
-    @model_validator(mode="after")
-    def _check(self) -> "RankingParams":
-        if self.loss == "bpr" and not self.negatives:
-            raise ValueError("negatives must be at least 1 for loss: bpr. Got 0 instead.")
-        return self
 
 
 class TrainParams(Section):
@@ -206,13 +202,18 @@ class TrainParams(Section):
 
 
 class Recipe(Section):
-    """All that makes a trained model of given features: section train, and the knobs of the model that it names."""
+    """Everything that, with the features, determines a trained model.
+
+    train : section train
+    config : the knobs of the model named in it
+    """
 
     train: TrainParams
     config: SerializeAsAny[ModelConfig]
 
     @property
     def architecture(self) -> Architecture:
+        """The part of the recipe that an untrained model is built from."""
         ranking = self.train.ranking
         positive = self.config.positive_rating if isinstance(self.config, EaseConfig) else ranking.positive_rating
         return Architecture(
@@ -224,11 +225,11 @@ class Recipe(Section):
         )
 
     def with_train(self, **values: Any) -> "Recipe":
-        """The same with other values of section train, which are not checked."""
+        """Return a copy with other values in section train. The values are not checked."""
         return self.model_copy(update={"train": self.train.model_copy(update=values)})
 
     def flat(self) -> dict[str, Any]:
-        """Every value by the name of its key; keys of train.rating and train.ranking with that section's name."""
+        """Return every value by its key. Keys of train.rating and train.ranking have that section as a prefix."""
         train = self.train.model_dump()
         tasks = {f"{task}.{key}": value for task in ("rating", "ranking") for key, value in train.pop(task).items()}
         return train | tasks | self.config.model_dump()
@@ -280,10 +281,11 @@ class Params(Section):
 
     @property
     def recipe(self) -> Recipe:
+        """Section train and the knobs of the model that it names."""
         return Recipe(train=self.train, config=self.models[self.train.model])
 
 
-Sections = Mapping[str, Any]  # of params.yaml, whole or in part, as it is read
+Sections = Mapping[str, Any]  # params.yaml, or a part of it, as read from the file
 Checked = TypeVar("Checked", bound=BaseModel)
 
 
@@ -293,26 +295,25 @@ def load_params(path: str | Path) -> Params:
     Raises
     ------
     UserError
-        The file is not readable YAML; a section or key is unknown (the nearest valid name is given) or missing; a
-        value has the wrong type or is out of range; the model would ignore a value. All mistakes are listed, each with
-        its key, rule and value.
+        The file is not valid YAML. Or a section or key is unknown or missing, a value has the wrong type or is out of
+        range, or the model would ignore a value. The message lists all mistakes, each with its key, rule and value.
     """
     return checked(Params, read_yaml(Path(path)), str(path))
 
 
 def changed(params: Params, changes: Sections, where: str) -> Params:
-    """The parameters with the values of `changes` in place of their own.
+    """Return a copy of the parameters with the values of `changes`.
 
     Raises
     ------
     UserError
-        As `load_params`. `where` says where the changes come from.
+        As in `load_params`. The message starts with `where`, the source of the changes.
     """
     return checked(Params, merged(params.model_dump(), changes), where)
 
 
 def merged(params: Sections, changes: Sections) -> dict[str, Any]:
-    """A copy of `params` with the values of `changes` in place of its own, section by section."""
+    """Return a copy of `params` with the values of `changes`. Sections are merged, other values replaced."""
     result = dict(deepcopy(params))
     for name, value in changes.items():
         below = result.get(name)
@@ -324,7 +325,7 @@ def merged(params: Sections, changes: Sections) -> dict[str, Any]:
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by dotted name, such as `train.ranking.loss`, as sections."""
+    """Turn values by dotted name, such as `train.ranking.loss`, into sections."""
     result: dict[str, Any] = {}
     for name, value in values.items():
         section = result
@@ -336,7 +337,7 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def dotted(sections: Sections) -> dict[str, Any]:
-    """Sections as values by dotted name."""
+    """Turn sections into values by dotted name, such as `train.ranking.loss`."""
     result: dict[str, Any] = {}
     for name, value in sections.items():
         if isinstance(value, Mapping) and value:
@@ -347,29 +348,29 @@ def dotted(sections: Sections) -> dict[str, Any]:
 
 
 def checked(model: type[Checked], raw: Any, where: str) -> Checked:
-    """What `raw` says, typed.
+    """Convert `raw` to the class `model` and check its rules.
 
     Raises
     ------
     UserError
-        It breaks a rule of `model`. All mistakes are listed, each with `where`, its key, rule and value.
+        `raw` breaks a rule. The message lists all mistakes, each with `where`, its key, rule and value.
     """
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        problems = [problem for problem in error.errors() if not follows(problem)]
+        problems = [problem for problem in error.errors() if not is_consequence(problem)]
         lines = [explain(problem, _keys(model, problem["loc"][:-1])) for problem in problems]
         raise UserError("\n".join(f"{where}: {line}" for line in lines)) from None
 
 
 def _keys(model: Any, location: Iterable[str | int]) -> list[str]:
-    """The keys of the section at `location`."""
+    """Return the keys of the section at `location`."""
     for part in location:
         if isinstance(model, type) and issubclass(model, Params) and part == "models":
             model = {name: entry.config for name, entry in ENTRIES.items()}
         elif isinstance(model, dict):
             model = model[str(part)]
-        elif get_origin(model) is dict:  # names of the user's, as in compare.gates
+        elif get_origin(model) is dict:  # the user chooses the names, as in compare.gates
             model = get_args(model)[1]
         else:
             model = getattr(model, "model_fields", {}).get(str(part), None)

@@ -1,7 +1,7 @@
-"""States of the repository by name, and the results that each holds: metrics, parameters, data, outputs.
+"""Read the results of a git revision: metrics, parameters, data counts and outputs of the pipeline.
 
-What lies in git is read from git, the outputs of the pipeline from the cache or a remote of DVC; nothing is checked
-out. Paths are relative to the root of the repository.
+Files in git are read from git, and outputs of the pipeline from DVC's cache or a remote. Nothing is checked out. Paths
+are relative to the root of the repository.
 """
 
 import json
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from dvc.api import DVCFileSystem
 
-WORKSPACE = "workspace"  # the files as they are now, committed or not
-EXPERIMENT = r"exps/\w{2}/\w{38}"  # below refs/: where DVC keeps experiments, by the commit they began at
+WORKSPACE = "workspace"  # the name for the current files, committed or not
+EXPERIMENT = r"exps/\w{2}/\w{38}"  # DVC's refs of experiments, below refs/: the hash is of the commit they started from
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Where a revision keeps its results, as in dvc.yaml. All but `metrics` may be missing in it."""
+    """The paths of a revision's results, as in dvc.yaml. Only the file `metrics` must exist."""
 
     metrics: Path
     params: Path
@@ -43,12 +43,15 @@ class Paths:
 
 @dataclass(frozen=True)
 class Revision:
-    """The results of one state of the repository.
+    """The results of a git revision or of the workspace. A mapping is empty if the revision lacks its file.
 
-    name: as the user gave it. commit: full SHA-1, None for the workspace. metrics: nested, as in reports/metrics.json.
-    params: of params.yaml. made_with: those of them by which the results were made, of dvc.lock. data: of
-    reports/data.json. locks: MD5 of each output by path, of dvc.lock. All but metrics are {} where the revision lacks
-    the file.
+    name : the revision as the user named it
+    commit : full SHA-1; None for the workspace
+    metrics : nested content of reports/metrics.json; never empty
+    params : content of params.yaml
+    made_with : the parameters in dvc.lock, with which the results were made
+    data : content of reports/data.json
+    locks : MD5 in dvc.lock of each output, by path
     """
 
     name: str
@@ -62,26 +65,27 @@ class Revision:
 
     @cached_property
     def per_user(self) -> "pd.DataFrame | None":
-        """reports/per_user.parquet, a row per test user, or None where neither the cache nor a remote has it."""
+        """reports/per_user.parquet, one row per test user. None if neither the cache nor a remote has it."""
         with tempfile.TemporaryDirectory(prefix="widedeep-") as folder:
             try:
                 file = fetch(self.commit or WORKSPACE, self.paths.per_user, Path(folder) / "per_user.parquet")
             except UserError:
                 return None
-            import pandas as pd  # a name can be resolved, and completed, without it
+            import pandas as pd  # slow to import, and not needed to resolve or complete a name
 
             return pd.read_parquet(file)
 
 
 def resolve(name: str) -> str | None:
-    """The full SHA-1 of a git revision, tag, branch or DVC experiment; None for the workspace.
+    """Return the full SHA-1 of a git revision or DVC experiment; None for the workspace.
 
-    A name of git goes before one of DVC, `WORKSPACE` before both.
+    If several things have the name, `WORKSPACE` comes first, then git, then DVC.
 
     Raises
     ------
     UserError
-        There is no git, no repository or no such revision (the nearest names are given), or it is ambiguous.
+        git is not installed, there is no repository, or the name is unknown (similar names are suggested) or
+        ambiguous.
     """
     if name == WORKSPACE:
         return None
@@ -100,12 +104,12 @@ def resolve(name: str) -> str | None:
 
 
 def load(name: str, paths: Paths) -> Revision:
-    """The results of a revision, named as for `resolve`.
+    """Read the results of a revision. `name` is a name that `resolve` knows.
 
     Raises
     ------
     UserError
-        `resolve` does; the revision has no metrics; a file is not valid JSON or YAML, or does not hold an object.
+        `resolve` raises it, the revision has no metrics, or a file is not valid JSON or YAML or holds no mapping.
     """
     commit = resolve(name)
     metrics = _parsed(name, commit, paths.metrics)
@@ -124,14 +128,14 @@ def load(name: str, paths: Paths) -> Revision:
 
 
 def fetch(name: str, path: str | Path, into: Path) -> Path:
-    """Copy a file or folder of a revision, of git or of DVC's cache or remotes, to the path `into`, which it returns.
+    """Copy a file or folder of a revision to the path `into`, and return that path.
 
-    What stood at `into` is replaced, whole or not at all.
+    It comes from git, from DVC's cache or from a remote. An existing `into` is replaced, completely or not at all.
 
     Raises
     ------
     UserError
-        `resolve` does; the revision has no such path; it is an output that neither the cache nor a remote has.
+        `resolve` raises it, the revision has no such path, or neither the cache nor a remote has the output.
     """
     commit, path = resolve(name), Path(path)
     with replacing(into) as partial:
@@ -145,12 +149,12 @@ def fetch(name: str, path: str | Path, into: Path) -> Path:
 
 
 def git(*arguments: str) -> str:
-    """What git prints in the repository, stripped.
+    """Run git in the repository and return what it prints, without surrounding space.
 
     Raises
     ------
     UserError
-        git is not installed, there is no repository, or the command fails; the last with git's own words.
+        git is not installed, there is no repository, or the command fails. Then the message is that of git.
     """
     try:
         command = ["git", *arguments]
@@ -166,19 +170,19 @@ def git(*arguments: str) -> str:
 
 
 def _root() -> Path:
-    # `dvc exp run --temp` works in a copy without tags, branches and experiments; DVC names the original in DVC_ROOT.
+    # `dvc exp run --temp` works in a copy without tags, branches and experiments. DVC_ROOT names the original folder.
     return Path(os.environ.get("DVC_ROOT", "."))
 
 
 def names() -> list[str]:
-    """Every name that `resolve` knows, but for commits: branches, tags and DVC experiments."""
+    """Return every name that `resolve` knows, except hashes: the workspace, HEAD, branches, tags and experiments."""
     refs = git("for-each-ref", "--format=%(refname)").splitlines()
     found = (re.fullmatch(rf"refs/(?:heads|tags|remotes|{EXPERIMENT})/(.+)", ref) for ref in refs)
     return [WORKSPACE, "HEAD", *sorted({match[1] for match in found if match})]
 
 
 def _experiment(name: str) -> str | None:
-    """The commit of a DVC experiment; of several with one name that which began at HEAD."""
+    """Return the commit of a DVC experiment. If several have the name, take the one that started from HEAD."""
     refs = (line.split(" ", 1) for line in git("for-each-ref", "--format=%(objectname) %(refname)").splitlines())
     found = {ref: commit for commit, ref in refs if re.fullmatch(rf"refs/{EXPERIMENT}/{re.escape(name)}", ref)}
     if len(found) > 1:
@@ -202,7 +206,7 @@ def _hint(name: str) -> str:
 
 
 def _parsed(name: str, commit: str | None, path: Path) -> dict[str, Any]:
-    """What a JSON or YAML file of the revision holds, {} where it has no such file."""
+    """Read a JSON or YAML file of the revision; {} if the revision has no such file."""
     try:
         if commit is None:
             text = path.read_text(encoding="utf-8")
@@ -220,7 +224,7 @@ def _parsed(name: str, commit: str | None, path: Path) -> dict[str, Any]:
 
 @cache
 def _files(root: Path, commit: str) -> "DVCFileSystem":
-    """The files of a commit: those of git, and the outputs of DVC as far as its cache and remotes have them."""
+    """Open the files of a commit: those in git, and the outputs that DVC's cache or a remote has."""
     from dvc.api import DVCFileSystem  # takes a second to import
 
     return DVCFileSystem(str(root), rev=commit)
@@ -232,8 +236,8 @@ def _download(name: str, commit: str, path: Path, into: Path) -> None:
         raise UserError(f"{name} has no {path}, neither in git nor among the outputs of its dvc.lock.")
     try:
         files.get(path.as_posix(), str(into), recursive=True)
-    except Exception as error:  # a remote fails in as many ways as there are kinds of storage
+    except Exception as error:  # each kind of storage raises its own errors
         raise UserError(
-            f"{path} of {name} is neither in the DVC cache nor in a remote (DVC: {error}). Where it was made, run "
-            f"`dvc push --all-commits`; or make it again: check {commit[:7]} out and run `dvc repro`."
+            f"{path} of {name} is neither in the DVC cache nor in a remote (DVC: {error}). On the machine that made "
+            f"it, run `dvc push --all-commits`. Or make it again: check out {commit[:7]} and run `dvc repro`."
         ) from None

@@ -1,8 +1,8 @@
-"""The two places where a model meets many rows: it predicts the ratings of listed pairs, and it ranks a catalogue.
+"""Predict ratings of listed pairs, and rank a catalogue, by one or several models.
 
-Both go through their rows in parts, so that memory does not grow with them. Several models that read the same share one
-look at the features. `score_tables` makes of both what everything after it reads. Shapes: N rows, U users, I items of
-the catalogue, k places in a list.
+Both work on parts of their rows, so that memory does not grow with the number of rows. Models that read the same inputs
+share them. `score_tables` writes the results that evaluation and report read. Shapes: N rows, U users, I items of the
+catalogue, k places in a list.
 """
 
 from collections.abc import Mapping
@@ -41,16 +41,21 @@ from widedeep.models.registry import ENTRIES, Architecture
 from widedeep.params import EvaluateParams
 from widedeep.tables.files import external
 
-COMPARED = ("bias", "popularity", "global_mean")  # the baselines that every model is judged beside
-UNRANKED = ("global_mean",)  # every item has the same score, so a list would say nothing
-ROWS = 2**15  # rows scored at a time, each with all that its user rated before
-PAIRS = 2**18  # pairs of a grid scored at a time
-PAD = -1
+COMPARED = ("bias", "popularity", "global_mean")  # baselines, evaluated together with every model
+UNRANKED = ("global_mean",)  # gives all items the same score, so it has no meaningful list
+ROWS = 2**15  # rows scored at once, each with the interactions of its user
+PAIRS = 2**18  # pairs of a grid scored at once
+PAD = -1  # an empty place at the end of a list
 
 
 class Lists(NamedTuple):
-    """The best items of each user: `items` (U, k) int64 codes, best first, `PAD` at the end of a short list; `scores`
-    (U, k) float32, -inf there."""
+    """The best items of each user, best first. A list with fewer than k items is padded at its end.
+
+    items : (U, k) int64
+        Codes; `PAD` in an empty place.
+    scores : (U, k) float32
+        Scores of these items; -inf in an empty place.
+    """
 
     items: Tensor
     scores: Tensor
@@ -58,10 +63,19 @@ class Lists(NamedTuple):
 
 @torch.no_grad()
 def predict(models: Mapping[str, Model], context: Context, rows: Queries, clip: bool = True) -> dict[str, Tensor]:
-    """Predict the rating of each row by each model, clipped to the rating scale unless `clip` is false: name -> (N,)
-    float32.
+    """Predict the rating of each row by each model.
 
-    A model knows of a row what the row says: its history, and how many interactions it may see.
+    What a model may know is set by the row: its history, and how many interactions of its user and item are visible.
+
+    Parameters
+    ----------
+    models : by name
+    rows : N pairs of a user and an item
+    clip : whether to clip predictions to the rating scale
+
+    Returns
+    -------
+    by name of the model, (N,) float32 in rating points
     """
     predicted: dict[str, list[Tensor]] = {name: [rows.timestamp.new_zeros(0).float()] for name in models}
     for part in rows.parts(ROWS):
@@ -78,9 +92,19 @@ def predict(models: Mapping[str, Model], context: Context, rows: Queries, clip: 
 def rank(
     models: Mapping[str, Model], context: Context, user: Tensor, timestamp: Tensor, k: int, exclude_seen: bool = True
 ) -> dict[str, Lists]:
-    """List for each user (U,) the k best items of the whole catalogue, asked for at `timestamp` (U,), by each model.
+    """Rank the whole catalogue for each user by each model, and keep the k best items.
 
-    All is as the state of the context knows it. `exclude_seen`: leave out what the user has rated by then.
+    Models know what the state of the context knows.
+
+    Parameters
+    ----------
+    models : by name
+    user : (U,) int64
+        Codes.
+    timestamp : (U,) int64
+        When each user asks, in seconds since 1970.
+    k : length of the lists, >= 1
+    exclude_seen : whether to leave out items that the user has rated, as far as the state knows
 
     Raises
     ------
@@ -104,20 +128,21 @@ def rank(
 
 
 def seen_items(context: Context, user: Tensor) -> Ragged:
-    """What each user (U,) has rated as far as the state knows."""
+    """Return the items that each user (U,) has rated, as far as the state knows."""
     count = context.state.users.count[user]
     return context.state.by_user.pick(user, torch.zeros_like(count), count)
 
 
 def top_items(scores: Tensor, exclude: Ragged, k: int) -> Lists:
-    """The k best items of each user, without the excluded ones.
+    """Return the k best items of each user, without the excluded ones.
 
-    Equal scores are ordered by item code, lower first, so that the list does not depend on the device.
+    Items with equal scores are ordered by code, the lower one first. So the list is the same on every device.
 
     Parameters
     ----------
-    scores : (U, I) float, higher is better; an item with score -inf is no candidate
-    exclude : items that are no candidates, by user
+    scores : (U, I) float
+        Higher is better. An item with the score -inf is never listed.
+    exclude : items to leave out, by user
 
     Raises
     ------
@@ -129,7 +154,7 @@ def top_items(scores: Tensor, exclude: Ragged, k: int) -> Lists:
     n_items = scores.shape[1]
     kept = min(k, n_items)
     scores = scores.index_put((exclude.owner, exclude.other), scores.new_tensor(-torch.inf))
-    best, items = scores.topk(min(k + 1, n_items))  # one more than asked for shows a tie at the border; NaN sorts first
+    best, items = scores.topk(min(k + 1, n_items))  # one more than k, to see a tie at the border; NaN sorts first
     if best.isnan().any():
         raise ValueError("scores must not hold NaN.")
     if n_items > k:
@@ -144,7 +169,7 @@ def top_items(scores: Tensor, exclude: Ragged, k: int) -> Lists:
 
 
 def _resolve_border(scores: Tensor, border: Tensor, k: int) -> Tensor:
-    """The items above the border score and the first of those at it, k in all: (T, I), (T, 1) -> (T, k) int64."""
+    """Choose the items above the border score, then the lowest codes at it: (T, I), (T, 1) -> (T, k) int64."""
     n_items = scores.shape[1]
     first = torch.arange(n_items, 0, -1, dtype=torch.int32, device=scores.device)
     key = torch.where(scores > border, n_items + 1, torch.where(scores == border, first, 0))
@@ -154,19 +179,22 @@ def _resolve_border(scores: Tensor, border: Tensor, k: int) -> Tensor:
 def score_tables(
     features: FeatureSet, model: Model, about: Architecture, params: EvaluateParams
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Score the test rows and rank the catalogue, by a trained model and the baselines of `COMPARED`.
+    """Predict the test ratings and rank the catalogue, by a trained model and the baselines in `COMPARED`.
 
     Parameters
     ----------
     about : what the model was built from
-    params : `ranked_users`, `seed` (of the draw of these users) and `ks`, the largest being the length of the lists
+    params : section evaluate; read are `ks` (the largest is the length of the lists), `ranked_users`, and `seed` for
+        the draw of these users
 
     Returns
     -------
-    predictions : [model, knowledge, user_id, item_id, rating, timestamp, predicted], a row per model, knowledge and
-        test rating; the trained model first, `online` before `frozen`, test rows in their own order
-    recommendations : [model, knowledge, user_id, rank, item_id, score, predicted], a row per place in a list, best
-        first, all under `frozen`, asked for at the user's first test rating; baselines of `UNRANKED` have no lists
+    predictions : [model, knowledge, user_id, item_id, rating, timestamp, predicted]
+        One row per model, knowledge and test rating. The trained model comes first, and `online` before `frozen`. Test
+        ratings keep their order.
+    recommendations : [model, knowledge, user_id, rank, item_id, score, predicted]
+        One row per place of a list, best first, with the knowledge `frozen`. Each user asks at their first test
+        rating. Baselines in `UNRANKED` have no lists.
 
     Raises
     ------
@@ -200,7 +228,7 @@ def score_tables(
 
 
 def knowledges(context: Context) -> tuple[str, ...]:
-    """What the models may know of the past of the test rows, the fullest knowledge first."""
+    """Return the kinds of knowledge that this data set allows, the fullest first."""
     return (ONLINE, FROZEN) if context.spec.online else (FROZEN,)
 
 
@@ -235,14 +263,16 @@ def _ids(features: FeatureSet, user: Tensor, item: Tensor) -> dict[str, Any]:
 
 
 def _first_second(test: Rows, users: int) -> Tensor:
-    """When each user rated first in the test rows, in seconds; the largest int64 for users without any."""
+    """Return the second of each user's first test rating; the largest int64 for users without one."""
     never = torch.full((users,), torch.iinfo(torch.int64).max)
     return never.scatter_reduce(0, test.user, test.timestamp, "amin")
 
 
 def _drawn(users: Tensor, most: int, seed: int) -> Tensor:
-    """At most `most` of the users, drawn without replacement, in their order. To rank a catalogue of 80,000 items for
-    200,000 users would take days."""
+    """Draw at most `most` of the users without replacement, and keep their order.
+
+    Without a limit, ranking 80,000 items for 200,000 users would take days.
+    """
     if len(users) <= most:
         return users
     drawn = np.random.default_rng(seed).choice(len(users), most, replace=False)

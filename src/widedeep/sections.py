@@ -1,7 +1,7 @@
-"""What typed sections of a YAML file are made of: numbers with a range, and errors in the words of their reader.
+"""Building blocks of typed YAML sections: numbers with a range, and error messages that name key, rule and value.
 
-Values are coerced to the declared type, because the same text reads differently elsewhere. PyYAML (YAML 1.1) takes
-`1e-4` for a string where DVC (YAML 1.2) takes it for a number, and `dvc exp run -S` writes `1e-05`.
+Values are converted to the declared type, because YAML parsers disagree. PyYAML (YAML 1.1) reads `1e-4` as a string,
+DVC (YAML 1.2) as a number, and `dvc exp run -S` writes `1e-05`.
 """
 
 import math
@@ -25,7 +25,7 @@ from widedeep.errors import UserError, nearest
 
 
 class Section(BaseModel):
-    """A section of keys. It cannot be changed, and it refuses a key that it does not have."""
+    """A section of typed keys. It is immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -48,7 +48,7 @@ def _whole(value: Any) -> Any:
             number = float(value)
         except ValueError:
             return value
-        # PyYAML leaves `1e6` a string.
+        # PyYAML reads `1e6` as a string.
         return int(number) if number.is_integer() else value
     return value
 
@@ -74,7 +74,7 @@ Seed = Annotated[Int, Ge(0), Lt(2**32)]
 AutoOrCount = Annotated[Literal["auto"] | int, PlainValidator(_auto_or_count)]
 
 _COUNT: TypeAdapter[int] = TypeAdapter(Count)
-# Where the words of pydantic are not those of a reader of YAML.
+# Replacements for messages of pydantic, in the words of a person who edits YAML.
 _RULES = {
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
@@ -93,12 +93,12 @@ _RULES = {
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file that holds sections with keys.
+    """Read a YAML file of sections with keys.
 
     Raises
     ------
     UserError
-        The file does not exist, is not readable YAML, or holds something else.
+        The file does not exist, is not valid YAML, or does not hold a mapping.
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -111,29 +111,29 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return raw
 
 
-def follows(problem: Any) -> bool:
-    """Whether a list is called too short only because another mistake took an entry out of it."""
+def is_consequence(problem: Any) -> bool:
+    """Return whether pydantic calls a list too short only because it has dropped an invalid entry."""
     return bool(problem["type"] == "too_short" and len(problem["input"]) >= problem["ctx"]["min_length"])
 
 
 def explain(problem: Any, known: Sequence[str]) -> str:
-    """Say what is wrong: key, rule, value, and the nearest name that is right.
+    """Describe a mistake in one line: key, rule, value and, for a wrong name, the most similar valid name.
 
     Parameters
     ----------
     problem : one of `ValidationError.errors()`
-    known : the keys of the section in which an unknown one stands
+    known : the valid keys of the section, for an unknown key
     """
     location, kind = problem["loc"], problem["type"]
     key = ".".join(str(part) for part in location)
     if kind == "extra_forbidden":
-        otherwise = f"Known: {', '.join(known)}." if known else "It has no keys: remove this one."
+        otherwise = f"Known: {', '.join(known)}." if known else "This section has no keys: remove this one."
         return f"unknown key '{key}'. {nearest(str(location[-1]), known, otherwise)}"
     if kind == "missing" and isinstance(location[-1], int):
         key = ".".join(str(part) for part in location[:-1])
         return f"'{key}': must have at least {location[-1] + 1} entries. Got {problem['input']!r} instead."
     if kind == "missing":
-        return f"'{key}' is missing: add it (see the params.yaml of the repository for its meaning and range)."
+        return f"'{key}' is missing: add it (params.yaml of the repository explains its meaning and range)."
     rule = rule_of(problem)
     if problem.get("ctx", {}).get("error") is not None and isinstance(problem["input"], dict):
         return f"in '{key}': {rule}"
@@ -145,7 +145,7 @@ def explain(problem: Any, known: Sequence[str]) -> str:
 
 
 def rule_of(problem: Any) -> str:
-    """The rule that a value breaks, as "must be ..."."""
+    """Return the rule that a value breaks, as "must be ..."."""
     if problem["type"] in _RULES:
         return _RULES[problem["type"]].format(**problem.get("ctx", {}))
     rule: str = problem["msg"]

@@ -1,10 +1,10 @@
-"""The record of a run in MLflow: parameters, curves, final metrics, the commit, hashes of the data and the model.
+"""Record runs in MLflow: parameters, curves, final metrics, the commit, and hashes of features and model.
 
-Training comes before the commit of its results: the commit of a run is the one that was checked out, and `dirty` says
-whether files differed from it. What ties a run to the commit that holds its results is the model. The tag `model_md5`
-is what dvc.lock of that commit has for the folder of the model; `widedeep history --csv` and the drift page show it.
+A model is trained before its results are committed. So the commit of a run is the one that was checked out, and the tag
+`dirty` says whether files differed from it. To find the commit that holds the results, use the tag `model_md5`: it
+equals the hash of the model folder in dvc.lock of that commit. `widedeep history --csv` and the drift page show it.
 
-MLflow is a witness here, never a judge: whatever fails in it is reported in one line, and the pipeline goes on.
+A failure in MLflow is reported in one line, and the pipeline goes on.
 """
 
 import logging
@@ -30,7 +30,7 @@ FEATURES_HASH = "features_sha256"
 
 
 class Tracker:
-    """One training run. Without a working store every method does nothing, after one warning."""
+    """One training run. If the store of MLflow fails, there is one warning, and later calls do nothing."""
 
     def __init__(self, params: Mapping[str, object], features: Path) -> None:
         self.run_id: str | None = None
@@ -46,19 +46,21 @@ class Tracker:
             self.run_id = run_id
 
     def log(self, row: Mapping[str, float]) -> None:
-        """Log one epoch: its metrics at step row["epoch"]."""
+        """Log the metrics of one epoch at step row["epoch"]."""
         if self.run_id is None:
             return
         run_id = self.run_id
-        self.run_id = None  # a store that fails once is left alone
+        self.run_id = None  # stays None if the store fails, so that it is not tried again
         with _never_fatal():
             measured = {name: value for name, value in row.items() if name != "epoch"}
             self.client.log_batch(run_id, _metrics(measured, int(row["epoch"])))
             self.run_id = run_id
 
     def finish(self, model: Path) -> None:
-        """Close the run and tag it with the hash of its weights, the file `model`, by which `log_metrics` finds it, and
-        with the hash that DVC has of their folder."""
+        """Close the run and tag it with two hashes: of the file of weights `model`, and of its folder as DVC has it.
+
+        `log_metrics` finds the run by the first, people find the commit of the model by the second.
+        """
         if self.run_id is not None:
             with _never_fatal():
                 self.client.set_tag(self.run_id, MODEL_HASH, sha256(model))
@@ -67,7 +69,7 @@ class Tracker:
 
 
 def log_metrics(model: Path, metrics: Mapping[str, float]) -> None:
-    """Add final metrics to the newest run that made the weights in the file `model`, if there is one."""
+    """Add final metrics to the newest run that made the file of weights `model`. Without such a run, do nothing."""
     with _never_fatal():
         client = _client()
         experiment = client.get_experiment_by_name(EXPERIMENT)
@@ -88,12 +90,12 @@ def _metrics(values: Mapping[str, float], step: int = 0) -> "list[Metric]":
 def _client() -> "MlflowClient":
     from mlflow.tracking import MlflowClient  # takes a second to import
 
-    # A server that does not answer would hold up every call for minutes.
+    # Without these limits, a server that does not answer would block each call for minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is told in one line of ours
-    # `dvc exp run --temp` works in a copy that is thrown away; DVC names the original in DVC_ROOT.
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # `_never_fatal` prints one line about a failure
+    # `dvc exp run --temp` works in a copy that is deleted afterwards. DVC_ROOT names the original folder.
     local = f"sqlite:///{Path(os.environ.get('DVC_ROOT', '.')).resolve()}/mlflow.db"
     return MlflowClient(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or local)
 

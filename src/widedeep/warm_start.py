@@ -1,4 +1,4 @@
-"""The earlier model that a warm start goes on from: a folder, or an output of a git revision."""
+"""Find the earlier model for a warm start: a folder, or the model of a git revision."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,20 +15,25 @@ from widedeep.revisions import WORKSPACE, fetch
 
 @contextmanager
 def earlier_model(source: str, params: Path, model: Path) -> Iterator[Path]:
-    """The folder of the model that `source`, of train.warm_start_from in the file `params`, names: a folder relative to
-    that file, or a git revision, of which `model` is the output. The block reads it.
+    """Yield the folder of the earlier model, for the block to read.
+
+    Parameters
+    ----------
+    source : the value of train.warm_start_from: a folder, relative to the folder of params.yaml, or a git revision
+    params : the path of params.yaml
+    model : where the pipeline writes its model, also in a git revision
 
     Raises
     ------
     UserError
-        It is neither; the folder holds no model, or one that the block cannot read, or is `model` itself, which the
-        training replaces.
+        `source` is neither a folder nor a revision, it is the folder `model` itself (which training replaces), it
+        holds no model, or the block cannot read the model.
     """
     folder = params.parent / source
     with TemporaryDirectory(prefix="widedeep-") as temporary:
         if source == WORKSPACE or (folder.is_dir() and folder.resolve() == model.resolve()):
             raise UserError(
-                f"train.warm_start_from: {source} is where the new model is written, so nobody could repeat the run. "
+                f"train.warm_start_from: {source} is the folder of the new model, so the run could not be repeated. "
                 "Copy the model elsewhere, or name the commit that made it."
             )
         if not folder.is_dir():

@@ -80,7 +80,7 @@ def test_csv_fields_may_hold_commas_quotes_and_line_ends(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"a\.csv is empty: it must start with a header line that has id"),
+        (b"", r"a\.csv is empty: it must start with a header line that names id"),
         (b"id,name\n", r"a\.csv is empty: it must have at least one row"),
         (b"key,name\n1,a\n", r"line 1: the header must name the column id. Got 'key,name'"),
         (b"id,id\n1,2\n", r"line 1: column names must be unique and not empty. Got 'id'"),

@@ -81,7 +81,7 @@ def test_text_ids_come_through_both_stages(run: Run, tmp_path: Path) -> None:
 
 def test_cross_that_is_left_out_is_told(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run(crosses=[["country", "genres"]])
-    assert "crosses left out, since csv lacks one of their fields: country x genres" in capsys.readouterr().out
+    assert "crosses left out, because csv lacks one of their fields: country x genres" in capsys.readouterr().out
 
 
 def test_mistake_in_a_cross_is_one_line_and_keeps_the_earlier_output(

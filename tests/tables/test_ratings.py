@@ -54,8 +54,8 @@ def test_half_stars_are_kept(build: Build, csv: Csv) -> None:
         ("9,8,3,0,5", "wrong_field_count", "a line must have 4 fields between commas"),
         (",8,3,5", "user_id_empty", "the user id must not be empty"),
         ("9,,3,5", "item_id_empty", "the item id must not be empty"),
-        ('"9",8,3,5', "user_id_in_quotes", "the user id must stand without quotes"),
-        ('9,"8",3,5', "item_id_in_quotes", "the item id must stand without quotes"),
+        ('"9",8,3,5', "user_id_in_quotes", "the user id must not be in quotes"),
+        ('9,"8",3,5', "item_id_in_quotes", "the item id must not be in quotes"),
         (" 9,8,3,5", "user_id_with_space_around", f"the user id {TRIMMED}"),
         ("9,8 ,3,5", "item_id_with_space_around", f"the item id {TRIMMED}"),
         ("9,\t8,3,5", "item_id_with_space_around", f"the item id {TRIMMED}"),
@@ -81,7 +81,7 @@ def test_bad_row_is_named_or_dropped_and_counted(
     text = csv(*GOOD) + line + "\n9,7,3,500\n"
     assert failure(build, text) == (
         f"1 of 14 rating rows are bad:\n  {raw / 'ratings.csv'}, line 14: {rule}. Got {line!r} instead.\n"
-        "Mend the file, or set preprocess.on_bad_rows: drop in params.yaml to leave such rows out and count them."
+        "Correct the file, or set preprocess.on_bad_rows: drop in params.yaml to leave such rows out and count them."
     )
     tables = build(text, on_bad_rows="drop")
     assert tables.report["rows"]["bad_rows"] == {reason: 1}
@@ -138,7 +138,9 @@ def test_file_of_the_header_alone_is_empty(build: Build, csv: Csv) -> None:
 
 
 def test_nothing_but_bad_rows_is_an_error_even_when_dropping(build: Build, csv: Csv) -> None:
-    assert "has no good row: {'rating_out_of_scale': 1}" in failure(build, csv((1, 1, 9, 1)), on_bad_rows="drop")
+    assert "has only bad rows, by reason: {'rating_out_of_scale': 1}" in failure(
+        build, csv((1, 1, 9, 1)), on_bad_rows="drop"
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\n\n"])

@@ -134,11 +134,11 @@ def test_leave_last_out_without_validation_tests_one_per_user(build: Build, csv:
 
 def test_leave_last_out_names_a_user_with_one_rating(build: Build, csv: Csv) -> None:
     rows = [(1, item, 3, item) for item in range(5)] + [(7, 1, 3, 5), (8, 1, 3, 5)]
-    with pytest.raises(UserError, match=r"User 7 has 1; in all 2 users .* Set preprocess.min_ratings_per_user to 3."):
+    with pytest.raises(UserError, match=r"User 7 has 1; 2 users in all .* Set preprocess.min_ratings_per_user to 3."):
         build(csv(*rows), split="leave_last_out")
     assert build(csv(*rows), split="leave_last_out", min_ratings_per_user=3).report["users"]["rated"] == 1
     named = [(f"u{user}", *rest) for user, *rest in rows]
-    with pytest.raises(UserError, match="User u7 has 1; in all 2 users"):
+    with pytest.raises(UserError, match="User u7 has 1; 2 users in all"):
         build(csv(*named), split="leave_last_out")
 
 

@@ -30,8 +30,8 @@ def test_without_a_seed_rows_come_in_order() -> None:
     assert rows_of(Slices(5, 2, CPU, seed=None)) == [0, 1, 2, 3, 4]
 
 
-def test_a_single_row_left_over_joins_the_batch_before() -> None:
-    assert [len(batch) for batch in Slices(9, 4, CPU, seed=0)] == [4, 5]
+def test_the_last_batch_has_what_is_left() -> None:
+    assert [len(batch) for batch in Slices(9, 4, CPU, seed=0)] == [4, 4, 1]
     assert [len(batch) for batch in Slices(1, 4, CPU, seed=0)] == [1]
 
 

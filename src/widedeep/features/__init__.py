@@ -1,1 +1,1 @@
-"""Features of a rating: indices into vocabularies, numbers of the entities, and what was known before the rating."""
+"""Features of a rating: indices into vocabularies, numbers of user and item, and the history before the rating."""

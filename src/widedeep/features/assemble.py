@@ -1,4 +1,4 @@
-"""Inputs of a model, assembled from what is known: for listed pairs, or for the grid of some users with some items.
+"""Assemble the inputs of a model from a context: for listed pairs, or for a grid of some users with some items.
 
 Shapes: U users, I items, P pairs, H history columns.
 """
@@ -23,9 +23,15 @@ Q = TypeVar("Q", bound=Queries)
 
 
 def ask(context: Context, user: Tensor, item: Tensor, timestamp: Tensor, with_history: bool = True) -> Queries:
-    """Ask about pairs as far as the state of the context knows them.
+    """Make queries for pairs, with what the state of the context knows of them.
 
-    user, item, timestamp : int64, broadcast against each other and flattened to (P,)
+    Parameters
+    ----------
+    user, item : int64
+        Codes.
+    timestamp : int64
+        When the scores are asked for, in seconds since 1970. The three are broadcast together and flattened to (P,).
+    with_history : whether the queries have the history columns
     """
     user, item, timestamp = (part.flatten() for part in torch.broadcast_tensors(user, item, timestamp))
     found = history(context, user, item, timestamp) if with_history else None
@@ -33,14 +39,14 @@ def ask(context: Context, user: Tensor, item: Tensor, timestamp: Tensor, with_hi
 
 
 def as_of_state(context: Context, rows: Q) -> Q:
-    """The same pairs with what the state knows, in place of what was known at the event of each row."""
+    """Return the same pairs with what the state knows, in place of what was known at the time of each row."""
     found = history(context, rows.user, rows.item, rows.timestamp)
     count = context.state.users.count[rows.user], context.state.items.count[rows.item]
     return replace(rows, history=found, user_seen=count[0], item_seen=count[1])
 
 
 def by_new_users(spec: Spec, rows: Q, new: Tensor) -> Q:
-    """The rows, those marked in `new` (P,) bool without history and interactions of their user."""
+    """Hide the history and the interactions of the users in the rows marked by `new` (P,) bool."""
     assert rows.history is not None
     of_user = torch.tensor([field.entity == "user" for field in spec.of_kind("history")], device=new.device)
     known = rows.history.masked_fill(new[:, None] & of_user, 0)
@@ -54,7 +60,15 @@ def listed(
     hidden_user: Tensor | None = None,
     hidden_item: Tensor | None = None,
 ) -> Inputs:
-    """What a model sees of listed pairs (P,). `hidden_user`, `hidden_item` (P,) bool: show the id as unseen."""
+    """Assemble the inputs for listed pairs.
+
+    Parameters
+    ----------
+    queries : P pairs
+    reads : the inputs that the model reads
+    hidden_user, hidden_item : (P,) bool
+        Where true, the id is shown as unseen. None: no id is hidden.
+    """
     users, user = _once(queries.user, queries.user_seen if reads.user_items else None, hidden_user)
     items, item = _once(queries.item, queries.item_seen if reads.item_users else None, hidden_item)
     by_user, by_item = context.state.by_user, context.state.by_item
@@ -72,8 +86,19 @@ def listed(
 def grid(
     context: Context, user: Tensor, item: Tensor, timestamp: Tensor, reads: Reads, with_history: bool = False
 ) -> Inputs:
-    """What a model sees of every user (U,) with every item (I,), as far as the state knows them, asked for at
-    `timestamp` (U,)."""
+    """Assemble the inputs for every user with every item, with what the state knows.
+
+    Parameters
+    ----------
+    user : (U,) int64
+        Codes.
+    item : (I,) int64
+        Codes.
+    timestamp : (U,) int64
+        When each user asks, in seconds since 1970.
+    reads : the inputs that the model reads
+    with_history : whether the inputs have the history columns
+    """
     state = context.state
     user_seen, item_seen = state.users.count[user], state.items.count[item]
     known = None
@@ -96,9 +121,9 @@ def grid(
 def history(
     context: Context, user: Tensor, item: Tensor, timestamp: Tensor, known: Mapping[str, Tensor] | None = None
 ) -> Tensor:
-    """What the state knows of pairs (P,) at `timestamp` (P,): the history columns, (P, H) float32.
+    """Compute the history columns of P pairs at `timestamp` (P,) from the state: (P, H) float32.
 
-    `known`: columns (P,) to take instead.
+    known : columns, (P,) each, to use in place of computed ones
     """
     spec, state, damping = context.spec, context.state, context.spec.damping
     bag = context.items.bag[item]
@@ -123,10 +148,10 @@ def history(
 
 
 def history_numbers(spec: Spec, columns: Mapping[str, Tensor]) -> Tensor:
-    """The history columns (P,) as a model sees them, (P, H): means in rating points; log(1 + x) of counts and seconds,
-    0 where there is none.
+    """Convert history columns, (P,) each, to the form that a model sees: (P, H) float32.
 
-    Seconds are capped: a model deployed once meets longer and longer absences, of which it has seen few in training.
+    Means stay in rating points. Counts and seconds become log(1 + x), and 0 without ratings. Seconds are capped,
+    because a deployed model meets longer absences than training has shown it.
     """
     numbers = []
     for field in spec.of_kind("history"):
@@ -138,8 +163,13 @@ def history_numbers(spec: Spec, columns: Mapping[str, Tensor]) -> Tensor:
 
 
 def time(context: Context, user: Tensor, seen: Tensor, timestamp: Tensor) -> Tensor:
-    """Days since the first rating of all, and since the user's first (0 if none of theirs is `seen`): (B, 2)
-    float32."""
+    """Compute the days since the first rating of the data set, and since the user's first rating: (B, 2) float32.
+
+    The second number is 0 for a user without visible ratings.
+
+    user, seen, timestamp : (B,) int64
+        Code, number of visible interactions, and time of the question in seconds since 1970.
+    """
     log = context.state.by_user
     if not len(log.timestamp):
         return torch.zeros(len(user), 2, device=user.device)
@@ -151,7 +181,7 @@ def time(context: Context, user: Tensor, seen: Tensor, timestamp: Tensor) -> Ten
 def _once(
     code: Tensor, seen: Tensor | None, hidden: Tensor | None
 ) -> tuple[tuple[Tensor, Tensor, Tensor | None], Tensor]:
-    """Each (code, seen, hidden) of the rows once, and the place of each row's."""
+    """Find the distinct combinations of code, seen and hidden, and the position of each row among them."""
     key = code if hidden is None else code * 2 + hidden
     most = 1 if seen is None else int(seen.max()) + 1
     if seen is not None:
@@ -176,7 +206,7 @@ def _side(
 
 
 def _own(log: Ragged, owner: Tensor, other: Tensor, seen: Tensor, most: int) -> Tensor | None:
-    """1.0 where the pair's own rating is among the last `most` of the first `seen` interactions of its owner."""
+    """Return 1.0 if the pair's own rating is among the last `most` of the first `seen` interactions of its owner."""
     if not most:
         return None
     place = log.place(owner, other)

@@ -1,4 +1,4 @@
-"""The whole of featurizing: from the canonical tables to integer indices and the few numbers of each row."""
+"""The featurize stage: turn the canonical tables into indices, numbers and histories."""
 
 from dataclasses import replace
 from typing import Any
@@ -34,20 +34,28 @@ _RESERVED = (USER, ITEM, "user_index", "item_index")
 
 
 def build_features(tables: Tables, params: FeaturizeParams, earlier: Vocabulary | None = None) -> FeatureTables:
-    """Fit vocabularies on the training rows, encode entities, and compute each row's history.
+    """Fit vocabularies on the training rows, encode users and items, and compute the history of each row.
 
-    In a temporal split every row has its history as of its own second ("point_in_time"). In the others the rows
-    outside training only have that of the training cut-off, and training rows see the ratings before their own second
-    (leave_last_out) or those of the other folds ("out_of_fold": random and predefined splits, no timestamps). Out of
-    fold every row also has the mean of the training ratings near it in time.
+    What the history of a row contains depends on the split:
 
-    The `earlier` vocabulary grows: known ids and values keep their index, new ones are appended; bucket edges and the
-    mean rating are kept. So a model of that vocabulary sees what it knows as before.
+    - temporal: all ratings before its own second ("point_in_time").
+    - leave_last_out: for a training row, the ratings before its own second ("point_in_time").
+    - random, predefined, or any split without timestamps: for a training row, the training ratings of the other folds
+      ("out_of_fold").
+
+    In the last two cases a row outside training sees all training ratings. Out-of-fold histories of all rows also have
+    means of the training ratings near the row in time, if there are timestamps.
+
+    Parameters
+    ----------
+    earlier : the vocabulary of an earlier model, for a warm start. Known ids and values keep their index; new ones are
+        appended. Bucket edges and the mean rating are kept.
 
     Raises
     ------
     UserError
-        A cross names an unknown field, or more than one bag; the features of `earlier` were made otherwise.
+        A cross names an unknown field or two fields with several values, a column has the name of another feature, or
+        the features of `earlier` were made with other settings.
     """
     ratings, about = tables.ratings, tables.about
     training = ratings.filter(pc.equal(ratings[SPLIT], TRAIN))
@@ -115,14 +123,15 @@ def build_features(tables: Tables, params: FeaturizeParams, earlier: Vocabulary 
 
 
 def _continued(spec: Spec, earlier: Spec) -> Spec:
-    """`spec` with the mean of the earlier one, whose crosses also stay exact or hashed, whatever has grown."""
+    """Return `spec` with the mean of the earlier spec. Its crosses stay exact or hashed, even if they have grown."""
     same = ("dataset", "rating_scale", "history", "online", "damping", "recent", "recency_cap")
     for name in (*same, "fields", "crosses"):
         before, now = (_shape(getattr(one, name)) for one in (earlier, spec))
         if before != now:
             raise UserError(
                 f"train.warm_start_from: the features of the earlier model have {name} {before}, these have {now}. "
-                "They must be the same: set preprocess and featurize as they were, or train from scratch."
+                "They must be the same: set preprocess and featurize as they were, or set train.warm_start_from to "
+                "null."
             )
     sizes = {field.name: int(field.cardinality or 0) for field in spec.fields}
     crosses = tuple(
@@ -133,7 +142,7 @@ def _continued(spec: Spec, earlier: Spec) -> Spec:
 
 
 def _shape(part: Any) -> Any:
-    """What of a part of a spec must not change when vocabularies grow."""
+    """Return what must not change in a part of a spec when vocabularies grow."""
     if isinstance(part, tuple) and part and isinstance(part[0], Field):
         return [(field.name, field.kind) for field in part]
     if isinstance(part, tuple) and part and isinstance(part[0], Cross):
@@ -144,14 +153,14 @@ def _shape(part: Any) -> Any:
 def _user_table(
     encoded: pd.DataFrame, before: ibis.Table, item_genres: ibis.Table, fields: list[Field], recent: tuple[int, ...]
 ) -> pa.Table:
-    """Encoded users with what the training rows leave behind of each: overall, by genre, and of the last moments."""
+    """Return the encoded users and their state after training: overall, by genre, and in the latest seconds."""
     n = len(encoded)
     table = _entity_table(encoded, _by_code(history.user_state(before).to_pandas(), USER, n))
     n_genres = next(field.cardinality or 0 for field in fields if field.name == GENRES)
     by_genre = history.user_genre_state(before, item_genres).to_pandas()
     for value in ("count", "total"):
         table = table.append_column(f"history_genre_{value}", _wide(by_genre, "genre", value, n, n_genres))
-    places = max(recent, default=1)
+    places = max(recent, default=1)  # at least 1: Arrow has no lists of size 0
     moments = history.user_moments(before, places).to_pandas()
     for value in ("count", "total"):
         table = table.append_column(f"history_moment_{value}", _wide(moments, "place", value, n, places))
@@ -164,7 +173,7 @@ def _check_names(fields: list[Field]) -> None:
         if field.name in taken or field.name in _RESERVED or field.name.startswith("history_"):
             raise UserError(
                 f"{field.source}: the column name '{field.name}' must not be that of another feature. "
-                f"It is that of {taken.get(field.name, 'an internal column')}. Rename the column in its file."
+                f"It is the name of {taken.get(field.name, 'an internal column')}. Rename the column in its file."
             )
         taken[field.name] = field.source
 
@@ -186,7 +195,9 @@ def _crosses(fields: list[Field], params: FeaturizeParams) -> tuple[tuple[Cross,
             continue
         found = tuple(field for field in resolved if field is not None)
         if sum(field.kind == "bag" for field in found) > 1:
-            raise UserError(f"featurize.crosses: {list(names)} has two fields with several values; one is the most.")
+            raise UserError(
+                f"featurize.crosses: {list(names)} has two fields with several values; at most one is allowed."
+            )
         crosses.append(cross_of(found, params.hash_buckets))
     return tuple(crosses), tuple(left_out)
 
@@ -220,7 +231,7 @@ def _rows(ratings: pa.Table, before: ibis.Table, names: tuple[str, ...]) -> pa.T
 
 
 def _by_code(state: pd.DataFrame, key: str, n: int) -> pd.DataFrame:
-    """State in the order of the codes: an entity without training rows has count 0, total 0 and last -1."""
+    """Bring state into the order of the codes. A code without training rows gets count 0, total 0 and last -1."""
     whole = state.set_index(key).reindex(range(n))
     return whole.fillna({"last": -1}).fillna(0).astype(np.int64)
 
@@ -234,7 +245,7 @@ def _entity_table(encoded: pd.DataFrame, state: pd.DataFrame) -> pa.Table:
 
 
 def _wide(state: pd.DataFrame, slot: str, value: str, n: int, width: int) -> pa.FixedSizeListArray:
-    """A list of `width` values for each of n users, 0 where `state` has no row."""
+    """Return a list of `width` values for each of n users; a value without a row in `state` is 0."""
     dense = np.zeros((n, width), dtype=np.int64)
     dense[state[USER].to_numpy(), state[slot].to_numpy()] = state[value].to_numpy()
     return pa.FixedSizeListArray.from_arrays(pa.array(dense.ravel()), width)

@@ -1,4 +1,4 @@
-"""Users, items and what is known of them: all that answering needs besides a model."""
+"""What a recommender needs beside a model: users, items, and the state that ratings have left."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -13,9 +13,11 @@ from widedeep.features.state import Ratings, State, add, settled
 
 @dataclass(frozen=True)
 class Context:
-    """Users and items by code, and what ratings have left behind of them.
+    """Users and items by code, and their state. It has neither the rows nor the splits of the ratings.
 
-    It needs neither the rows of the ratings nor their splits.
+    spec : description of the features
+    users, items : as a model sees them
+    state : what is known from ratings
     """
 
     spec: Spec
@@ -27,7 +29,7 @@ class Context:
         return replace(self, **{name: getattr(self, name).to(device) for name in ("users", "items", "state")})
 
     def extended(self, users: Entities | None = None, items: Entities | None = None) -> Self:
-        """With further users and items, of whom there are no ratings. Their codes follow those that are there."""
+        """Return a copy with new users and items, which have no ratings. They get the next free codes."""
         return replace(
             self,
             users=self.users if users is None else self.users.extended(users),
@@ -36,15 +38,23 @@ class Context:
         )
 
     def add(self, user: Tensor, item: Tensor, rating: Tensor, at: Tensor) -> Self:
-        """With further ratings (B,), in any order, none of them older than what is known.
+        """Return a copy with B new ratings, in any order, none older than the latest known one.
 
-        `user`, `item` are int64 codes, `rating` is float32, `at` is int64 seconds. The ratings of the latest second
-        count from the next second on: what is tied in time is not visible to each other. `settled` makes them count.
+        The ratings of the latest second do not count yet, because ratings of the same second must not see each other.
+        They count when a later rating is added, or after `settled`.
+
+        Parameters
+        ----------
+        user, item : (B,) int64
+            Codes.
+        rating : (B,) float32
+        at : (B,) int64
+            Seconds since 1970.
 
         Raises
         ------
         ValueError
-            A rating is older than what is known.
+            A rating is older than the latest known one.
         """
         state = self.state
         for second in at.unique().unbind():
@@ -54,5 +64,5 @@ class Context:
         return replace(self, state=state)
 
     def settled(self) -> Self:
-        """As seen from any time after the latest second: all ratings count."""
+        """Return a copy in which all ratings count, as they do at any time after the latest second."""
         return replace(self, state=settled(self.state, self.items.bag, self.spec.mean, self.spec.damping))

@@ -1,5 +1,4 @@
-"""Vocabularies and encodings of items and users: fitted on the entities of the training rows,
-or grown from those of an earlier model."""
+"""Fit vocabularies of users and items on the training rows, or grow those of an earlier model, and encode with them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -16,20 +15,28 @@ from widedeep.features.spec import Field
 
 
 def grown(earlier: Sequence[Any], values: Iterable[Any]) -> list[Any]:
-    """Append the `values` that a vocabulary lacks, sorted. What it has keeps its index."""
+    """Append the values that a vocabulary lacks, in sorted order. Known values keep their index."""
     return [*earlier, *sorted(set(values) - set(earlier))]
 
 
 def index_codes(
     ids: pa.Array, trained: NDArray[np.int64], earlier: Sequence[str] = ()
 ) -> tuple[NDArray[np.int32], int]:
-    """Give each code its index in the embeddings: 0 if it is unseen, else 1 + its place among the codes that are
-    `trained` on, in their order.
+    """Give each code an index in the embeddings. An id without training ratings gets 0, the others 1, 2, ...
 
-    The ids of an `earlier` vocabulary keep their indices 1, 2, ..., whatever their codes are now; new ones come after
-    them. `ids` has the id behind each code, in the order of the codes.
+    The ids of an earlier vocabulary keep their indices, even if their codes have changed. New ids follow, in the order
+    of their codes.
 
-    Returns the indices, and how many ids have one (those that these data lack among them).
+    Parameters
+    ----------
+    ids : the id of each code
+    trained : codes that occur in the training rows, repeated or not
+    earlier : ids of the indices 1, 2, ... of the earlier vocabulary
+
+    Returns
+    -------
+    the index of each code, (n,) int32, and the number of ids with an index, including ids of the earlier vocabulary
+    that are not in these data
     """
     index = pc.fill_null(pc.index_in(ids, pa.array(earlier, pa.string())), -1).to_numpy().astype(np.int32) + 1
     new = np.unique(trained)
@@ -47,14 +54,24 @@ def encode_entities(
     buckets: int,
     earlier: Mapping[str, Field] | None = None,
 ) -> tuple[pd.DataFrame, list[Field]]:
-    """Encode an entity table: codes and text to indices, genres to lists of indices, numbers to float32.
+    """Encode a table of users or items: text becomes indices, genres lists of indices, numbers float32.
 
-    `index` and `trained` are those of `index_codes`. A number whose name is in `crossed` gets a second field with
-    suffix "_bucket": in which of `buckets` ranges it lies. The ranges are quantiles of the entities with an index. The
-    year is only bucketed.
+    A number whose name is in `crossed` also becomes a category, the field with the suffix "_bucket": the index of the
+    quantile range that holds it. The year becomes only this category.
 
-    The vocabularies of `earlier` fields, by name, grow; their ranges stay; no other fields are made.
-    Returns the encoded table, one row per entity in the order of the codes, and its fields.
+    Parameters
+    ----------
+    table : one row per code, in the order of the codes
+    key : user or item
+    index, trained : the results of `index_codes`
+    crossed : names of the fields in crosses
+    buckets : number of quantile ranges, fitted on the entities that have an index
+    earlier : fields of an earlier model, by name. Their vocabularies grow, their ranges stay, and no other field is
+        made.
+
+    Returns
+    -------
+    the encoded table, one row per code, and its fields
     """
     name: Literal["user", "item"] = "user" if key == USER else "item"
     encoded = pd.DataFrame({f"{name}_index": index})
@@ -82,7 +99,7 @@ def encode_entities(
                 encoded[column] = values.astype(np.float32)
                 fields.append(Field(column, name, "number", source))
             if column == YEAR or column in crossed:
-                # A year never enters as a number: a slope learned on the past runs off the scale on newer items.
+                # A year is never a number: a slope learnt on past years would give wild values for newer items.
                 numbers = values.astype("float64").to_numpy(na_value=np.nan)
                 edges = known[bucketed].edges if bucketed in known else _quantiles(numbers[seen], buckets)
                 assert edges is not None
@@ -102,6 +119,6 @@ def encode_entities(
 
 
 def _quantiles(numbers: NDArray[np.float64], buckets: int) -> tuple[float, ...]:
-    """The bounds between quantile ranges of about equal size, each once."""
+    """Return the bounds between quantile ranges with about equal numbers of values. Equal bounds are merged."""
     quantiles = np.nanquantile(numbers, np.linspace(0, 1, buckets + 1)[1:-1], method="higher")
     return tuple(np.unique(quantiles).tolist())

@@ -1,4 +1,4 @@
-"""Users and items as a model sees them: indices, numbers and genres, one row per code."""
+"""Users and items as a model sees them: indices, numbers and genres. "Entity" means a user or an item."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -10,13 +10,19 @@ from torch import Tensor
 
 from widedeep.features.spec import Field, Spec
 
-INDEX = 0  # the column of the id's own index among the categories
+INDEX = 0  # the column of categories that holds the index of the id
 
 
 @dataclass(frozen=True)
 class Entities:
-    """n users, or n items, by code: `categories` (n, F) int64, indices of which 0 is unseen or missing, the id's own
-    first; `numbers` (n, N) float32; `bag` (n, G) int64, indices of the genres, padded with 0."""
+    """n users, or n items, in the order of their codes.
+
+    categories : (n, F) int64
+        Index of each category; 0 is unseen or missing. The index of the id comes first.
+    numbers : (n, N) float32
+    bag : (n, G) int64
+        Indices of the genres, padded with 0.
+    """
 
     categories: Tensor
     numbers: Tensor
@@ -27,11 +33,11 @@ class Entities:
 
     @property
     def index(self) -> Tensor:
-        """The index of each id in its embedding, 0 for an id that training has not seen: (n,) int64."""
+        """The index of each id: its row in the embeddings, 0 for an id without training ratings. (n,) int64."""
         return self.categories[:, INDEX]
 
     def extended(self, new: Self) -> Self:
-        """These and the new ones behind them."""
+        """Return these entities followed by the new ones."""
         width = max(self.bag.shape[1], new.bag.shape[1])
         bags = [torch.nn.functional.pad(bag, (0, width - bag.shape[1])) for bag in (self.bag, new.bag)]
         return type(self)(
@@ -43,10 +49,12 @@ class Entities:
 
 
 def encode(spec: Spec, entity: Literal["user", "item"], values: Mapping[str, Any]) -> Entities:
-    """Encode one user or item that no table has, from its values by column as in the canonical table before scaling.
+    """Encode one new user or item. Its id is unseen.
 
-    The id is unseen. A column that is not given, or a value that training has not seen, is as if it were missing: index
-    0, or for a number the mean that missing numbers were filled with.
+    Parameters
+    ----------
+    values : by name of the column, as in the data set before scaling. A column that is not given is missing. A missing
+        or unknown category has index 0; a missing number becomes the mean.
 
     Raises
     ------
@@ -84,7 +92,7 @@ def _index(field: Field, value: Any) -> int:
 
 
 def _scaled(fitted: Mapping[str, Any], value: float | None) -> float:
-    """As `widedeep.tables.entities.impute_and_scale` scales a number."""
+    """Fill and scale a number as `widedeep.tables.entities.impute_and_scale` does."""
     if "mean" not in fitted:
         return 0.0
     filled = fitted["mean"] if value is None else float(value)

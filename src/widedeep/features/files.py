@@ -1,4 +1,7 @@
-"""Features as files: the one place that knows what lies in data/features, and of it beside a model."""
+"""Feature tables as files. Only this module knows the names of the files in data/features.
+
+A model folder has the same files, without splits and histories of rows.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +18,13 @@ _ROWS, _USERS, _ITEMS, _SPEC = "rows.parquet", "users.parquet", "items.parquet",
 
 @dataclass(frozen=True)
 class FeatureTables:
-    """What the featurize stage writes, and a model keeps without splits and row histories.
+    """The features of all ratings, users and items.
 
-    rows : user and item (int32 codes), rating, timestamp, split and `history_columns`, in the order of the ratings. A
-        history column is null where the row's history is that of the training cut-off.
-    users, items : a row per code: the id (string), the title of an item, the index (0 unseen), encoded columns and, as
-        history_*, what the training rows leave behind
+    rows : one row per rating, in the order of the ratings: user and item (int32 codes), rating, timestamp, split and
+        `history_columns`. A history column is null if the history of the row is that at the end of training.
+    users, items : one row per code: the id (string), the title (items only), the index (0 if unseen), the encoded
+        columns, and the state at the end of training in columns history_*
+    spec : description of the features
     """
 
     rows: pa.Table
@@ -43,5 +47,5 @@ class FeatureTables:
 
 
 def load_spec(folder: Path) -> Spec:
-    """Read the description of the features alone."""
+    """Read only the description of the features."""
     return Spec.of(read_json(folder / _SPEC))

@@ -1,18 +1,19 @@
-"""What was known of the user and the item before a rating: the row-scale work, written with Ibis.
+"""Compute the history of each rating: what was known of its user and item before. Written with Ibis.
 
-Every mean is of residuals, so that a user's mean is not that of the items the user happened to rate, and is damped
-towards 0, so that one rating does not count as much as a hundred (Koren 2010, "Factor in the Neighbors", sec. 2.1):
+Each mean is of residuals, so that a user who rates good items does not appear to be a generous user. Each mean is
+damped towards 0, so that the mean of one rating counts less than the mean of a hundred (Koren 2010, "Factor in the
+Neighbors", sec. 2.1):
 
     item_mean           b_i = sum(r - mu) / (n_i + item_damping)
     user_mean           b_u = sum(r - mu - b_i) / (n_u + user_damping)
-    user_recent_k_mean  b_u over the ratings of the last k seconds in which the user rated: taste and mood drift
+    user_recent_k_mean  b_u over the ratings of the last k seconds in which the user rated: taste changes
     user_nearby_k_mean  b_u over the k ratings of the user before the row and the k after it, without its own
     user_genre_mean     mean over the item's genres g of sum(r - mu - b_i - b_u) / (n_ug + genre_damping)
 
-where the sums run over the ratings that the row may see, each residual is the one at the time of its own rating, and
-mu is the mean of the training ratings. Out of fold, the b_u that another rating of the user saw holds the row's own
-label; there user_genre_mean takes the b_u of the row instead. Residuals are kept as integers (`UNIT` to a rating
-point), whose sums do not depend on the order of the rows or the number of threads.
+The sums run over the ratings that the row may see. In a sum, b_i and b_u are those at the time of each rating, and mu
+is the mean of the training ratings. There is one exception: out of fold, the b_u of another rating of the user was
+computed with the label of the row, so user_genre_mean uses the b_u of the row. Residuals are integers, in units of
+1 / `UNIT` rating points, so sums do not depend on the order of the rows or the number of threads.
 """
 
 import ibis
@@ -28,15 +29,23 @@ FOLD = "fold"
 def history(
     ratings: ir.Table, item_genres: ir.Table, mean: float, damping: Damping, kind: Kind, recent: tuple[int, ...]
 ) -> ir.Table:
-    """History of every row of `ratings`, which has the columns row, user, item, rating, timestamp (and fold).
+    """Compute the history of every row of `ratings`. Recency is seconds since the last visible rating, or -1.
 
-    `item_genres` has a row per (item, genre). With kind "point_in_time" a row sees the ratings strictly before its
-    own second; with "out_of_fold" the ratings of the other folds. Recency is seconds since the last visible rating, -1
-    where there is none.
+    Parameters
+    ----------
+    ratings : row, user, item, rating, timestamp, split and fold
+    item_genres : one row per item and genre
+    mean : mean of the training ratings
+    damping : damping of the means
+    kind : "point_in_time": a row sees the ratings strictly before its own second. "out_of_fold": a row sees the ratings
+        of the other folds.
+    recent : windows of the recent means, in seconds with ratings of the user
 
-    Returns a table with row, user, item, timestamp, split, `history_columns` but those of `nearby`, and the row's
-    own `item_residual` (r - mu), `user_residual` (r - mu - b_i) and `genre_residual` (r - mu - b_i - b_u), in units of
-    1 / `UNIT`.
+    Returns
+    -------
+    row, user, item, timestamp, split, the `history_columns` without the means of `nearby`, and the residuals of the
+    row itself in units of 1 / `UNIT`: item_residual (r - mu), user_residual (r - mu - b_i) and genre_residual
+    (r - mu - b_i - b_u)
     """
     table = ratings.mutate(item_residual=_integer((ratings[RATING].cast("float64") - mean) * UNIT))
     count, total = _visible(table, [ITEM], table.item_residual, kind)
@@ -69,15 +78,25 @@ def history(
 
 
 def nearby(ratings: ir.Table, before: ir.Table, recent: tuple[int, ...], damping: Damping) -> ir.Table:
-    """Row and user_nearby_k_mean of every row of `ratings`, over the training ratings, whose history is `before`.
+    """Compute the means user_nearby_k_mean of every row of `ratings`, over training ratings only.
 
-    Ratings of one second are in the order of item. Where the others lie in time says nothing of a row, so those
-    outside training neither count nor take a place.
+    Ratings of the same second are in the order of the item.
+
+    Parameters
+    ----------
+    ratings : row, user, item and timestamp of all splits
+    before : the result of `history` for the training rows
+    recent : numbers of ratings on each side of the row
+    damping : damping of the means
+
+    Returns
+    -------
+    row, and a column user_nearby_k_mean for each k in `recent`
     """
     table = ratings.left_join(before.select(ROW, "user_residual"), ROW)
     earlier = ibis.window(group_by=USER, order_by=[TIMESTAMP, ITEM], preceding=(None, 1))
     own = table.user_residual.notnull().cast("int64")
-    # Training ratings have the even places; others stand between the two that they fall between.
+    # Training ratings have even places. A rating outside training has the odd place between its two neighbours.
     table = table.mutate(own=own, place=2 * table.user_residual.count().over(earlier) - 1 + own)
     residual = table.user_residual.fill_null(0)
     means = {}
@@ -89,7 +108,7 @@ def nearby(ratings: ir.Table, before: ir.Table, recent: tuple[int, ...], damping
 
 
 def user_state(rows: ir.Table) -> ir.Table:
-    """What the training rows leave behind of each user: user, count, total of residuals, last timestamp."""
+    """Return the state of each user after training: user, count, total of residuals, last timestamp."""
     rows = rows.filter(rows[SPLIT] == TRAIN)
     return rows.group_by(USER).aggregate(
         count=rows.count(), total=rows.user_residual.sum().cast("int64"), last=rows[TIMESTAMP].max()
@@ -97,7 +116,7 @@ def user_state(rows: ir.Table) -> ir.Table:
 
 
 def item_state(rows: ir.Table) -> ir.Table:
-    """What the training rows leave behind of each item: item, count, total of residuals, last timestamp."""
+    """Return the state of each item after training: item, count, total of residuals, last timestamp."""
     rows = rows.filter(rows[SPLIT] == TRAIN)
     return rows.group_by(ITEM).aggregate(
         count=rows.count(), total=rows.item_residual.sum().cast("int64"), last=rows[TIMESTAMP].max()
@@ -105,14 +124,16 @@ def item_state(rows: ir.Table) -> ir.Table:
 
 
 def user_genre_state(rows: ir.Table, item_genres: ir.Table) -> ir.Table:
-    """What the training rows leave behind of each user and genre: user, genre, count, total of residuals."""
+    """Return the state of each user and genre after training: user, genre, count, total of residuals."""
     rows = rows.filter(rows[SPLIT] == TRAIN).select(USER, ITEM, "genre_residual").join(item_genres, ITEM)
     return rows.group_by([USER, "genre"]).aggregate(count=rows.count(), total=rows.genre_residual.sum().cast("int64"))
 
 
 def user_moments(rows: ir.Table, most: int) -> ir.Table:
-    """The last seconds in which each user rated in training, at most `most`: user, place (0 is the latest), count and
-    total of the residuals."""
+    """Return the last seconds, at most `most`, in which each user rated in training.
+
+    The columns are user, place (0 is the latest second), and count and total of the residuals.
+    """
     moments = _moments(rows.filter(rows[SPLIT] == TRAIN))
     place = ibis.row_number().over(group_by=USER, order_by=ibis.desc(TIMESTAMP))
     return moments.mutate(place=place).filter(lambda t: t.place < most).select(USER, "place", "count", "total")
@@ -121,7 +142,7 @@ def user_moments(rows: ir.Table, most: int) -> ir.Table:
 def _visible(
     table: ir.Table, keys: list[str], value: ir.IntegerColumn, kind: Kind
 ) -> tuple[ir.IntegerColumn, ir.IntegerColumn]:
-    """Count and sum of `value` over the rows with the same keys that the row may see."""
+    """Count and sum `value` over those rows with the same keys that the row may see."""
     if kind == "point_in_time":
         earlier = ibis.range_window(group_by=keys, order_by=TIMESTAMP, preceding=(None, 1))
         count, total = value.count().over(earlier), value.sum().over(earlier)
@@ -144,8 +165,7 @@ def _with_recent_means(table: ir.Table, recent: tuple[int, ...], damping: float)
 
 
 def _moments(table: ir.Table) -> ir.Table:
-    """The seconds in which each user rated, with count and total of the residuals: ratings of a second go together,
-    so that none is visible to another."""
+    """Group ratings of the same user and second, so that they do not see each other: count and total of residuals."""
     return table.group_by([USER, TIMESTAMP]).aggregate(
         count=table.count(), total=table.user_residual.sum().cast("int64")
     )

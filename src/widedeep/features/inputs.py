@@ -1,8 +1,9 @@
-"""What a model sees: users and items of a batch, each once, and the pairs of them to score. And what it answers.
+"""Inputs and output of a model. A batch holds each of its users and items once, and the pairs of them to score.
 
-Shapes: U users and I items of the batch, P pairs. Pairs are a list, of shape (P,), or the grid of every user with every
-item, of shape (U, I). Both broadcast: `Pairs.of_users` and `Pairs.of_items` bring what belongs to a user or an item to
-its pairs, and whatever is written with them works for a list of ratings as for the ranking of a whole catalogue.
+Shapes: U users and I items of the batch, P pairs. The pairs are either a list, of shape (P,), or a grid of every user
+with every item, of shape (U, I). `Pairs.of_users` and `Pairs.of_items` bring values of users and items to the shape of
+the pairs. A model that uses them needs no other code to predict ratings (a list) than to rank a catalogue (a grid).
+In other modules a shape (P,) means either form.
 """
 
 from typing import NamedTuple
@@ -13,30 +14,43 @@ from widedeep.features.ragged import Ragged
 
 
 class Pairs(NamedTuple):
-    """`user` (P,) and `item` (P,) int64: places in the batch's users and items. None: the grid."""
+    """The pairs to score.
+
+    user, item : (P,) int64, or None
+        Positions among the users and items of the batch. None: the grid of all users with all items.
+    """
 
     user: Tensor | None = None
     item: Tensor | None = None
 
     def of_users(self, values: Tensor) -> Tensor:
-        """(U, ...) to (P, ...), or to (U, 1, ...) for the grid."""
+        """Bring values of users to their pairs: (U, ...) to (P, ...), or to (U, 1, ...) for the grid."""
         return values[:, None] if self.user is None else values[self.user]
 
     def of_items(self, values: Tensor) -> Tensor:
-        """(I, ...) to (P, ...), or to (1, I, ...) for the grid."""
+        """Bring values of items to their pairs: (I, ...) to (P, ...), or to (1, I, ...) for the grid."""
         return values[None] if self.item is None else values[self.item]
 
     def dot(self, users: Tensor, items: Tensor) -> Tensor:
-        """Inner product of each pair's vectors: (U, K), (I, K) to (P,) or (U, I)."""
+        """Compute the inner product of the two vectors of each pair: (U, K), (I, K) to (P,) or (U, I)."""
         if self.user is None:
             return users @ items.T
         return (users[self.user] * items[self.item]).sum(-1)
 
 
 class Side(NamedTuple):
-    """n users or items: `categories` (n, F) int64 indices, 0 unseen; `bag` (n, G) int64 genre indices padded with 0;
-    `numbers` (n, N) float32; `id` (n,) int64, the index of the id even where `categories` hides it, for what belongs
-    to the interactions of the other side; `interactions`, of the other side, where the model reads them."""
+    """The n users, or the n items, of a batch.
+
+    categories : (n, F) int64
+        Index of each category; 0 is unseen or missing. The index of the id comes first.
+    bag : (n, G) int64
+        Indices of the genres, padded with 0.
+    numbers : (n, N) float32
+    id : (n,) int64
+        Index of the id, also if training hides it in `categories`. It identifies the entity in interactions.
+    interactions : lists of n
+        The interactions of each entity; `other` holds indices. None if the model does not read them.
+    """
 
     categories: Tensor
     bag: Tensor
@@ -46,12 +60,20 @@ class Side(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """All that a model sees of P pairs (or a grid).
+    """Everything that a model sees of P pairs, or of a grid.
 
-    history: (P, H) float32, as of the rating, else None: a model that ranks must not learn from it which of the items
-    was rated. time: (P, 2) float32, days since the first training rating of the data set, and of the user, else None.
-    user_own, item_own: float32 1 where the pair's own rating is one of the user's (the item's) interactions, which the
-    model must then leave out; None where the model reads none.
+    users, items : the users and items of the batch
+    pairs : which of them to score together
+    history : (P, H) float32, or None
+        The history columns of each pair. None for a ranking head, which could learn from it which item was rated.
+    time : (P, 2) float32, or None
+        Days since the first rating of the data set, and since the first rating of the user. None if the model does not
+        read it.
+    user_own : (P,) float32, or None
+        1 if the pair's own rating is among the interactions of its user, else 0. The model must leave that rating out.
+        None if the model does not read a user's interactions.
+    item_own : (P,) float32, or None
+        The same for the interactions of the item.
     """
 
     users: Side
@@ -64,8 +86,12 @@ class Inputs(NamedTuple):
 
 
 class Reads(NamedTuple):
-    """What a model wants among its inputs that costs time: the most interactions of a user and of an item, the latest,
-    0 for none; and the time of a pair."""
+    """The inputs that take time to assemble, and that not every model reads.
+
+    user_items : largest number of interactions per user, the latest ones; 0 for none
+    item_users : largest number of interactions per item, the latest ones; 0 for none
+    time : whether the model reads `Inputs.time`
+    """
 
     user_items: int = 0
     item_users: int = 0
@@ -73,11 +99,14 @@ class Reads(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a model says of P pairs, or of a grid.
+    """The output of a model for P pairs, or for a grid.
 
-    rating : (P,) in rating points, unbounded (`widedeep.scoring` clips every model to the scale)
-    ranking : (P,), higher is better
-    penalty : scalar, what the loss adds for large weights
+    rating : (P,) float
+        Predicted rating in rating points. It may lie outside the scale; `widedeep.scoring` clips it.
+    ranking : (P,) float
+        Score to rank by; higher is better.
+    penalty : () float
+        Regularization term that the loss adds.
     """
 
     rating: Tensor

@@ -1,4 +1,4 @@
-"""Lists of different lengths side by side: who rated what, compressed by row."""
+"""Lists of interactions with different lengths, such as the items that each user rated (a compressed sparse row)."""
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -10,11 +10,17 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Ragged:
-    """A list of interactions for each of n owners, the users (or the items), laid end to end in order of time.
+    """A list of interactions for each of n owners. If the owners are users, the interactions are with items.
 
-    The list of owner e is the entries `start[e]:start[e + 1]` of three columns: `other` (M,) int64, the item (or the
-    user) as a code or an index; `rating` (M,) float32; `timestamp` (M,) int64. `start` is (n + 1,) int64. Entries of
-    one second are in the order of `other`.
+    The lists lie end to end in three columns of M entries. The list of owner e has the entries
+    `start[e]:start[e + 1]`, in order of time. Entries of the same second are in the order of `other`.
+
+    start : (n + 1,) int64
+    other : (M,) int64
+        The item, if owners are users, or the user, if owners are items. A code or an index.
+    rating : (M,) float32
+    timestamp : (M,) int64
+        Seconds since 1970.
     """
 
     start: Tensor
@@ -32,11 +38,12 @@ class Ragged:
 
     @classmethod
     def empty(cls, n: int) -> Self:
+        """Return empty lists of n owners."""
         none = torch.zeros(0, dtype=torch.int64)
         return cls(torch.zeros(n + 1, dtype=torch.int64), none, torch.zeros(0), none)
 
     def __len__(self) -> int:
-        """The number of owners, n."""
+        """Return the number of owners, n."""
         return len(self.start) - 1
 
     @property
@@ -50,24 +57,24 @@ class Ragged:
         return torch.arange(len(self), device=self.start.device).repeat_interleave(self.count)
 
     def pick(self, owner: Tensor, first: Tensor, count: Tensor) -> Self:
-        """One list for each `owner` (B,): `count` (B,) of its entries, from place `first` (B,) on."""
+        """Return B new lists: of each `owner` (B,), `count` (B,) entries from position `first` (B,) on."""
         start = _starts(count)
         within = torch.arange(int(start[-1]), device=start.device) - start[:-1].repeat_interleave(count)
         entry = (self.start[owner] + first).repeat_interleave(count) + within
         return type(self)(start, self.other[entry], self.rating[entry], self.timestamp[entry])
 
     def lists(self, owner: Tensor) -> Self:
-        """The whole list of each `owner` (B,)."""
+        """Return the whole list of each `owner` (B,)."""
         count = self.count[owner]
         return self.pick(owner, torch.zeros_like(count), count)
 
     def latest(self, owner: Tensor, seen: Tensor, most: int) -> Self:
-        """The last `most` of the first `seen` (B,) entries of each `owner` (B,)."""
+        """Return, of each `owner` (B,), the last `most` of its first `seen` (B,) entries."""
         count = seen.clamp(max=most)
         return self.pick(owner, seen - count, count)
 
     def seen_before(self, owner: Tensor, timestamp: Tensor) -> Tensor:
-        """How many entries each owner (N,) had strictly before `timestamp` (N,): (N,) int64."""
+        """Count the entries of each `owner` (N,) strictly before `timestamp` (N,): (N,) int64."""
         if not len(self.timestamp):
             return torch.zeros_like(owner)
         first = torch.minimum(self.timestamp.min(), timestamp.min())
@@ -76,7 +83,10 @@ class Ragged:
         return torch.searchsorted(key, owner * span + timestamp - first) - self.start[owner]
 
     def place(self, owner: Tensor, other: Tensor) -> Tensor:
-        """The place of `other` in the list of `owner`, of one shape; -1 where it is not in it. int64."""
+        """Find the position of `other` in the list of `owner`, or -1 if it is not there.
+
+        owner, other : int64, of the same shape as the int64 result
+        """
         keys, place = self._by_pair
         if not len(keys):
             return torch.full_like(other, -1)
@@ -86,9 +96,10 @@ class Ragged:
         return torch.where((keys[at] == wanted) & inside, place[at], -1)
 
     def sum(self, table: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Sum over each list of the rows of `table` (I, K) that `other` points to, times `weight` (M,): (n, K).
+        """Sum the rows of `table` (I, K) that the entries of each list point to: (n, K).
 
-        A product with a sparse matrix: on long lists several times faster than an embedding bag and its gradient.
+        The row of an entry is multiplied by its `weight` (M,). The sum is a product with a sparse matrix. On long lists
+        this is several times faster than an embedding bag, with gradient.
         """
         values = torch.ones_like(self.rating) if weight is None else weight
         matrix = torch.sparse_coo_tensor(
@@ -99,21 +110,25 @@ class Ragged:
         return total
 
     def padded(self, owner: Tensor) -> tuple[Tensor, Tensor]:
-        """Numbers of the entries of each `owner` (B,), side by side: (B, longest) int64; and whether each is one of
-        the owner's and no padding: (B, longest) bool."""
+        """Return the entries of each `owner` (B,) as rows of a matrix, padded to the longest list.
+
+        Returns
+        -------
+        the number of each entry, 0 to M - 1, (B, longest) int64, and False for padding, (B, longest) bool
+        """
         count = self.count[owner]
         within = torch.arange(int(count.max()) if len(owner) else 0, device=owner.device)
         known = within < count[:, None]
         return torch.where(known, self.start[owner][:, None] + within, 0), known
 
     def appended(self, owner: Tensor, other: Tensor, rating: Tensor, timestamp: Tensor) -> Self:
-        """The lists with further interactions (B,), all later than those that the lists have. Copies everything."""
+        """Return the lists with B more interactions, which must be later than all others. Everything is copied."""
         old, new = (self.owner, self.other, self.rating, self.timestamp), (owner, other, rating, timestamp)
         owner, other, rating, timestamp = (torch.cat(pair) for pair in zip(old, new, strict=True))
         return type(self).of(owner, other, rating, timestamp, len(self))
 
     def extended(self, n: int) -> Self:
-        """With n more owners, whose lists are empty."""
+        """Return the lists and n empty lists behind them."""
         return replace(self, start=torch.cat([self.start, self.start[-1:].expand(n)]))
 
     def to(self, device: torch.device | str) -> Self:
@@ -125,7 +140,7 @@ class Ragged:
 
     @cached_property
     def _by_pair(self) -> tuple[Tensor, Tensor]:
-        """Sorted keys of (owner, other), and the place of each in its list."""
+        """Return the sorted keys of (owner, other), and the position of each in the list of its owner."""
         keys, order = (self.owner * self._width + self.other).sort()
         return keys, order - self.start[self.owner[order]]
 

@@ -1,4 +1,4 @@
-"""Pairs that a model is asked about, and ratings that it learns from or is judged on."""
+"""Pairs of user and item to score, and ratings to train on or to evaluate with."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -10,12 +10,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Queries:
-    """N pairs of a user and an item.
+    """N pairs of a user and an item to score, and what a model may know of each.
 
-    user, item : (N,) int64, codes
-    timestamp : (N,) int64, the second of the question; 0 where the data have no timestamps
-    user_seen, item_seen : (N,) int64, how many interactions of the user and of the item may be seen: the first ones
-    history : (N, H) float32, the history columns as of the question; None for a model that must not see them
+    user, item : (N,) int64
+        Codes.
+    timestamp : (N,) int64
+        When the score is asked for, in seconds since 1970; 0 if the data have no timestamps.
+    user_seen, item_seen : (N,) int64
+        Number of visible interactions of the user and of the item. They are the earliest ones.
+    history : (N, H) float32, or None
+        The history columns. None for a model that must not see them.
     """
 
     user: Tensor
@@ -32,7 +36,7 @@ class Queries:
         return self._each(lambda values: values[index])
 
     def parts(self, size: int) -> Iterator[Self]:
-        """The pairs in order, at most `size` at a time."""
+        """Yield the pairs in order, at most `size` at a time."""
         for start in range(0, len(self), size):
             yield self[start : start + size]
 
@@ -49,7 +53,10 @@ class Queries:
 
 @dataclass(frozen=True)
 class Rows(Queries):
-    """N ratings: queries whose answer, `rating` (N,) float32, is known."""
+    """N pairs whose rating is known.
+
+    rating : (N,) float32
+    """
 
     history: Tensor
     rating: Tensor

@@ -1,18 +1,23 @@
-"""The description of the features: what `features.json` holds, and all that a model must know to size its tables."""
+"""The description of the features, stored in `features.json`. A model takes the sizes of its tables from it."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-UNIT = 2**16  # of a residual kept as an integer: parts of a rating point
+UNIT = 2**16  # residuals are stored as integers, in units of 1 / UNIT rating points
 
 Kind = Literal["point_in_time", "out_of_fold"]
 
 
 @dataclass(frozen=True)
 class Damping:
-    """Ratings' worth of "no difference" that each mean is mixed with, >= 0."""
+    """Damping of means: this many ratings at the overall mean are added before averaging. Each is >= 0.
+
+    user : for a user's mean
+    item : for an item's mean
+    genre : for a user's mean in a genre
+    """
 
     user: float
     item: float
@@ -20,8 +25,11 @@ class Damping:
 
 
 def history_columns(kind: Kind, recent: tuple[int, ...]) -> tuple[str, ...]:
-    """The history of a row, in the order of the model's input; only a line of time has recency and recent means, and
-    only without one does a row see what came after it."""
+    """Return the names of the history columns, in the order of the model's input.
+
+    Point-in-time histories have recency and `recent` means. Out-of-fold histories have `nearby` means, which also use
+    later ratings.
+    """
     if kind == "out_of_fold":
         means = window_columns(kind, recent)
         return ("user_count", "user_mean", *means, "user_genre_count", "user_genre_mean", "item_count", "item_mean")
@@ -39,13 +47,13 @@ def history_columns(kind: Kind, recent: tuple[int, ...]) -> tuple[str, ...]:
 
 
 def window_columns(kind: Kind, recent: tuple[int, ...]) -> tuple[str, ...]:
-    """The means of the user's ratings near the row in time: before it, or on both sides."""
+    """Return the names of the means over the user's ratings near the row in time: before it, or on both sides."""
     side = "recent" if kind == "point_in_time" else "nearby"
     return tuple(f"user_{side}_{size}_mean" for size in recent)
 
 
-# Demographics and item columns that the shipped data sets have. A cross on one that this data set lacks is left out;
-# on any other unknown name it is a mistake.
+# Columns that some supported data sets have. A cross with one of these is left out if the data set lacks the column. A
+# cross with any other unknown name is an error.
 OPTIONAL_FIELDS = (
     "gender",
     "age",
@@ -65,10 +73,15 @@ OPTIONAL_FIELDS = (
 class Field:
     """One input of the model.
 
-    kind: "category" (one index per row, 0 for unseen or missing), "bag" (several indices per row, padded with 0),
-    "number" (of the user or item) or "history" (of the user or item before the rating). `cardinality` counts the
-    indices with 0; `values` are those of the indices 1, 2, ... of a small vocabulary, and `edges` the numbers between
-    them where a value is a range: index i > 0 is [edges[i - 2], edges[i - 1]), open at both ends.
+    name : name of the field
+    entity : whether the field describes users or items
+    kind : "category" (one index per row, 0 for unseen or missing), "bag" (several indices per row, padded with 0),
+        "number" (of the user or item) or "history" (of the user or item before the rating)
+    source : table and column that the field is made from
+    cardinality : number of indices, including 0; None for numbers and histories
+    values : the values of the indices 1, 2, ...; None for ids
+    edges : for ranges of numbers, the bounds between them: index i > 0 is the range [edges[i - 2], edges[i - 1]). The
+        first range has no lower bound, the last no upper bound.
     """
 
     name: str
@@ -82,10 +95,14 @@ class Field:
 
 @dataclass(frozen=True)
 class Cross:
-    """A wide feature that is on where all its fields have one combination of values (Cheng et al. 2016, eq. 1).
+    """A wide feature with an index for each combination of the values of its fields (Cheng et al. 2016, eq. 1).
 
-    Index 0 stands for every combination with an unseen value; the others are 1 + the combination's number where
-    `hashed` is False, else 1 + its hash modulo (cardinality - 1).
+    A combination with an unseen value has index 0.
+
+    fields : names of the fields
+    cardinality : number of indices, including 0
+    hashed : False: the index is 1 + the number of the combination. True: it is 1 + a hash of the combination modulo
+        (cardinality - 1), so several combinations may share an index.
     """
 
     fields: tuple[str, ...]
@@ -95,8 +112,21 @@ class Cross:
 
 @dataclass(frozen=True)
 class Spec:
-    """All of `features.json`. `mean` is that of the training ratings; `online`: rows outside training have history;
-    `scaling`: imputation and scaling of the numeric columns, by table and column."""
+    """The content of `features.json`.
+
+    dataset : the value of download.dataset
+    rating_scale : lowest and highest rating
+    mean : mean of the training ratings
+    history : the kind of the histories of training rows
+    online : whether rows outside training have a history of their own (only in a temporal split)
+    damping : damping of the means in the histories
+    recent : windows of the user's mean near the row in time
+    recency_cap : longest time since the last rating that counts, in seconds
+    fields : the inputs of the model
+    crosses : the crosses of the wide part
+    crosses_left_out : crosses whose fields this data set lacks
+    scaling : imputation and scaling of the numeric columns, by table and column
+    """
 
     dataset: str
     rating_scale: tuple[float, float]
@@ -112,18 +142,20 @@ class Spec:
     scaling: Mapping[str, Any]
 
     def of_kind(self, kind: str) -> tuple[Field, ...]:
+        """Return the fields of a kind, in the order of the model's input."""
         return tuple(field for field in self.fields if field.kind == kind)
 
     def cardinality(self, name: str) -> int:
-        """How many indices the field `name` has, 0 among them; 0 if it has none, or is not there."""
+        """Return the number of indices of the field `name`, including 0. The result is 0 if there are none."""
         return next((field.cardinality or 0 for field in self.fields if field.name == name), 0)
 
     def as_dict(self) -> dict[str, Any]:
+        """Convert the spec to plain values for JSON."""
         return asdict(self)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Spec":
-        """The spec that `as_dict` describes."""
+        """Make a spec from the result of `as_dict`, also after a round trip through JSON."""
         raw = dict(values)
         raw["rating_scale"] = tuple(raw["rating_scale"])
         raw["recent"] = tuple(raw["recent"])
@@ -138,12 +170,12 @@ class Spec:
 
 
 def cross_of(fields: tuple[Field, ...], hash_buckets: int) -> Cross:
-    """Index the combinations of `fields` exactly if they are at most `hash_buckets`, else hash them into as many."""
+    """Cross `fields`: exactly if there are at most `hash_buckets` combinations, else hashed into that many buckets."""
     cardinality = combinations([int(field.cardinality or 0) for field in fields])
     hashed = cardinality > 1 + hash_buckets
     return Cross(tuple(field.name for field in fields), 1 + hash_buckets if hashed else cardinality, hashed)
 
 
 def combinations(cardinalities: Sequence[int]) -> int:
-    """The cardinality of an exact cross of fields with these."""
+    """Return the number of indices, including 0, of an exact cross of fields with these cardinalities."""
     return 1 + math.prod(cardinalities)

@@ -1,7 +1,7 @@
-"""What ratings leave behind of each user and item, and how further ratings change it.
+"""The state of users and items: what is known from their ratings so far, and how new ratings change it.
 
-The sums are those of `widedeep.features.history`, which computes them for whole tables: integers in units of 1 / `UNIT`
-rating points, so that they do not depend on the order of additions.
+`widedeep.features.history` computes the same sums for whole tables. They are integers in units of 1 / `UNIT` rating
+points, so that the order of additions does not matter.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -14,28 +14,35 @@ from torch.nn import functional
 from widedeep.features.ragged import Ragged
 from widedeep.features.spec import UNIT, Damping
 
-# The parts of a `State` that have a row for each user and several columns.
+# The parts of a `State` that have one row per user and several columns.
 BY_USER = ("genre_count", "genre_total", "moment_count", "moment_total")
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Of n users (or items): `count` (n,) ratings, `total` (n,) of their residuals, and `last` (n,) the second of the
-    latest rating, -1 where there is none. int64."""
+    """Sums over the ratings of each of n users, or items.
+
+    count : (n,) int64
+        Number of ratings.
+    total : (n,) int64
+        Sum of the residuals, in units of 1 / `UNIT` rating points.
+    last : (n,) int64
+        Second of the latest rating; -1 without ratings.
+    """
 
     count: Tensor
     total: Tensor
     last: Tensor
 
     def extended(self, n: int) -> Self:
-        """Room for n more, of whom nothing is known."""
+        """Return a copy with n more users (or items) without ratings."""
         none = self.count.new_zeros(n)
         return type(self)(
             *(torch.cat(part) for part in ((self.count, none), (self.total, none), (self.last, none - 1)))
         )
 
     def added(self, owner: Tensor, residual: Tensor, at: Tensor) -> Self:
-        """With the residuals (B,) of ratings of one second."""
+        """Return a copy with B more ratings of the same second `at`: their owners and residuals, both (B,) int64."""
         count = self.count.index_add(0, owner, torch.ones_like(owner))
         return type(self)(count, self.total.index_add(0, owner, residual), self.last.index_fill(0, owner, int(at)))
 
@@ -44,7 +51,14 @@ class Sums:
 
 
 class Ratings(NamedTuple):
-    """B ratings of one second: `user`, `item` (B,) int64 codes, `rating` (B,) float32, `at` () int64 second."""
+    """B ratings of the same second.
+
+    user, item : (B,) int64
+        Codes.
+    rating : (B,) float32
+    at : () int64
+        Seconds since 1970.
+    """
 
     user: Tensor
     item: Tensor
@@ -54,13 +68,15 @@ class Ratings(NamedTuple):
 
 @dataclass(frozen=True)
 class State:
-    """What is known at a moment of U users and I items.
+    """What is known of U users and I items at one moment.
 
-    users, items : sums of the ratings so far
-    genre_count, genre_total : (U, G) int64, the same by user and genre
-    moment_count, moment_total : (U, R) int64, the same of the last R seconds in which each user rated, the latest first
-    by_user, by_item : the ratings themselves; the other side is a code
-    pending : ratings of the latest second, which count for what comes after that second
+    users, items : sums over all ratings so far
+    genre_count, genre_total : (U, G) int64
+        Count and total by user and genre.
+    moment_count, moment_total : (U, R) int64
+        Count and total in each of the last R seconds in which the user rated, the latest first.
+    by_user, by_item : the ratings themselves; `other` holds codes
+    pending : ratings of the latest second, which do not count yet; None if there are none
     """
 
     users: Sums
@@ -74,7 +90,7 @@ class State:
     pending: Ratings | None = None
 
     def extended(self, users: int, items: int) -> Self:
-        """Room for so many more users and items, of whom nothing is known."""
+        """Return a copy with more users and items, given by their numbers, without ratings."""
         rows = {name: functional.pad(getattr(self, name), (0, 0, 0, users)) for name in BY_USER}
         return type(self)(
             users=self.users.extended(users),
@@ -92,25 +108,27 @@ class State:
 
 
 def add(state: State, bag: Tensor, mean: float, damping: Damping, ratings: Ratings) -> State:
-    """The state after ratings of one second, which may not lie before those that it has.
+    """Return the state after new ratings, all of the same second.
 
-    What is tied in time is not visible to each other: the ratings of a second wait in `pending` until a later one comes
-    or `settled` is asked for.
+    Ratings of the same second must not see each other. So they wait in `pending` until a later rating is added, or
+    `settled` is called.
 
     Parameters
     ----------
-    bag : (I, G) int64, the genres of every item
-    mean : of the training ratings
-    damping : of the means
+    bag : (I, G) int64
+        Indices of the genres of every item, padded with 0.
+    mean : mean of the training ratings
+    damping : damping of the means
+    ratings : not older than the latest rating in the state
 
     Raises
     ------
     ValueError
-        The ratings are older than what the state knows.
+        The ratings are older than the latest rating in the state.
     """
     at, now = int(ratings.at), latest(state)
     if at < now:
-        raise ValueError(f"Ratings must come in order of time. Got second {at} after second {now}.")
+        raise ValueError(f"Ratings must be added in order of time. Got second {at} after second {now}.")
     waiting = state.pending
     if waiting is None or at != int(waiting.at):
         return replace(settled(state, bag, mean, damping), pending=ratings)
@@ -119,14 +137,14 @@ def add(state: State, bag: Tensor, mean: float, damping: Damping, ratings: Ratin
 
 
 def latest(state: State) -> int:
-    """The second of the latest rating; -1 if there is none."""
+    """Return the second of the latest rating; -1 if there is none."""
     if state.pending is not None:
         return int(state.pending.at)
     return int(state.users.last.max()) if len(state.users.last) else -1
 
 
 def settled(state: State, bag: Tensor, mean: float, damping: Damping) -> State:
-    """The state in which pending ratings count, as it is seen from any later second."""
+    """Return the state in which pending ratings count, as they do at any later second. For parameters see `add`."""
     if state.pending is None:
         return state
     user, item, rating, at = state.pending
@@ -160,14 +178,14 @@ def settled(state: State, bag: Tensor, mean: float, damping: Damping) -> State:
 
 
 def damped(total: Tensor, count: Tensor, damping: float) -> Tensor:
-    """Mean of residuals in rating points, with `damping` ratings of 0 added; 0 where there are none.
+    """Return the mean of residuals in rating points, with `damping` residuals of 0 added; 0 without ratings.
 
-    `total` and `count` are floats of any one precision, which is that of the result.
+    total, count : floats of the same shape and precision, which the result has as well
     """
     return torch.where(count > 0, total / UNIT / (count + damping), 0)
 
 
 def _mean(sums: Sums, owner: Tensor, damping: float) -> Tensor:
-    """The damped mean of each owner (B,) in units of a residual, int64."""
+    """Return the damped mean of each owner (B,): (B,) int64 in units of 1 / `UNIT` rating points."""
     mean = damped(sums.total[owner].double(), sums.count[owner].double(), damping)
     return (mean * UNIT).round().long()

@@ -1,4 +1,4 @@
-"""Feature tables as tensors, for training and answering, and back."""
+"""Convert feature tables to tensors, for training and scoring, and back."""
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -25,8 +25,11 @@ SUMS = tuple(field.name for field in fields(Sums))
 
 
 class Names(NamedTuple):
-    """What people call users and items, by code: `user_ids` and `item_ids` as their owner wrote them, and `titles`,
-    null where an item has none. Arrow arrays of strings."""
+    """Ids and titles in the order of the codes, as Arrow arrays of strings.
+
+    user_ids, item_ids : ids as the data set has them
+    titles : titles of items; null without a title
+    """
 
     user_ids: pa.Array
     item_ids: pa.Array
@@ -35,18 +38,22 @@ class Names(NamedTuple):
 
 @dataclass(frozen=True)
 class FeatureSet(Context):
-    """A context with the rows that a model learns from and is judged on.
+    """A context with the ratings to train on and to evaluate with.
 
-    splits : rows by split. The state is that of the training cut-off, but for the interactions: in a temporal split
-        those of all loaded rows are there, of which each row may see the first ones.
+    The state is that at the end of training, with one exception: in a temporal split, `by_user` and `by_item` hold the
+    interactions of all loaded rows. Each row says how many of them it may see.
+
+    names : ids and titles
+    splits : rows by split
+    whole_train : all training rows, if a warm start trains on a part of them; else None
     """
 
     names: Names
     splits: dict[str, Rows]
-    whole_train: Rows | None = None  # where a warm start trains on a part of the training rows: all of them
+    whole_train: Rows | None = None
 
     def known(self) -> Rows:
-        """All training rows, also those that a warm start does not train on again."""
+        """Return all training rows, also those that a warm start does not train on again."""
         return self.splits[TRAIN] if self.whole_train is None else self.whole_train
 
     def to(self, device: torch.device | str) -> "FeatureSet":
@@ -55,19 +62,24 @@ class FeatureSet(Context):
         return replace(moved, splits={name: rows.to(device) for name, rows in self.splits.items()}, whole_train=whole)
 
     def frozen(self, rows: Rows) -> Rows:
-        """Rows outside training with the history as of the training cut-off; only a temporal split has another."""
+        """Return rows outside training with the knowledge at the end of training.
+
+        Only in a temporal split do they have another one.
+        """
         return as_of_state(self, rows) if self.spec.online else rows
 
     def vocabulary(self, earlier: Vocabulary | None = None) -> Vocabulary:
-        """What a model that is trained on these features knows by index. `earlier`: the vocabulary that they have grown
-        from, with ids that these data may lack."""
+        """Return the vocabulary of a model trained on these features.
+
+        earlier : the vocabulary that they have grown from; its ids keep their indices, even if these data lack them
+        """
         until = int(self.known().timestamp.max()) if self.spec.online else None
         users = _by_index(self.users.index, self.names.user_ids, [] if earlier is None else earlier.user_ids)
         items = _by_index(self.items.index, self.names.item_ids, [] if earlier is None else earlier.item_ids)
         return Vocabulary(self.spec, users, items, until)
 
     def context(self) -> Context:
-        """What is left of training alone: a model that is deployed once knows no more."""
+        """Return the context as a deployed model knows it: with the interactions of the training rows only."""
         rows = self.known()
         columns = rows.rating, rows.timestamp
         state = replace(
@@ -79,7 +91,7 @@ class FeatureSet(Context):
 
 
 def _by_index(index: Tensor, ids: pa.Array, earlier: list[str]) -> list[str]:
-    """The ids behind the indices 1, 2, ...; those of `earlier` may be of no entity any more."""
+    """Return the ids of the indices 1, 2, ..., also of ids in `earlier` that are not in these data."""
     known = [*earlier, *[""] * (int(index.max()) - len(earlier))]
     for code in (index > 0).nonzero()[:, 0].tolist():
         known[int(index[code]) - 1] = ids[code].as_py()
@@ -87,7 +99,7 @@ def _by_index(index: Tensor, ids: pa.Array, earlier: list[str]) -> list[str]:
 
 
 def feature_set(tables: FeatureTables, *splits: str) -> FeatureSet:
-    """The entities, the state and the rows of the named splits, the training rows among them."""
+    """Convert tables to users, items, state and the rows of the named splits. These must include the training rows."""
     spec = tables.spec
     rows = {split: tables.rows.filter(pc.field(SPLIT) == split) for split in splits}
     visible = pa.concat_tables([table for split, table in rows.items() if split == TRAIN or spec.online])
@@ -97,17 +109,17 @@ def feature_set(tables: FeatureTables, *splits: str) -> FeatureSet:
 
 
 def load_features(folder: str | Path, *splits: str) -> FeatureSet:
-    """Read the `feature_set` of a folder that the featurize stage wrote."""
+    """Read the folder that the featurize stage wrote, and convert it by `feature_set`."""
     return feature_set(FeatureTables.load(folder), *splits)
 
 
 def context_of(tables: FeatureTables) -> tuple[Context, Names]:
-    """What `tables_of` made of a context: all its rows are known."""
+    """Convert tables that `tables_of` made back to a context. All their rows are interactions in its state."""
     return _context(tables, tables.rows)
 
 
 def tables_of(context: Context, names: Names) -> FeatureTables:
-    """Users, items and all that is known of them; the rows are the interactions. Pending ratings are settled first."""
+    """Convert a context to tables. The rows are its interactions. Pending ratings count from then on."""
     context = context.settled()
     spec, state, log = context.spec, context.state, context.state.by_user
     rows = {USER: log.owner, ITEM: log.other, RATING: log.rating, TIMESTAMP: log.timestamp}
@@ -154,7 +166,7 @@ def _rows(context: Context, table: pa.Table, split: str) -> Rows:
 
 
 def _fields(spec: Spec, entity: str, kind: str) -> list[str]:
-    """The columns of the fields of a kind; the index of the id has a column of its own name."""
+    """Return the columns that hold the fields of a kind. The index of the id is in user_index or item_index."""
     fields = (field.name for field in spec.of_kind(kind) if field.entity == entity)
     return [f"{entity}_index" if name == f"{entity}_id" else name for name in fields]
 

@@ -1,4 +1,4 @@
-"""What a model knows by index: it lies beside the weights, so that a model can be used and grown without its data."""
+"""The vocabulary of a model: which value each index stands for. Stored with the weights, for use without the data."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,11 @@ _UNTIL = "trained_until"
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The description of the features, and the ids behind the indices 1, 2, ... of users and items.
+    """The meaning of a model's indices. It holds ids and not codes, because codes change when the data change.
 
-    Ids are as their owner writes them: codes change from one version of the data to the next, ids do not.
-
-    trained_until : second of the last training rating; None but in a temporal split, where training ends at a moment
+    spec : description of the features
+    user_ids, item_ids : ids of the indices 1, 2, ...
+    trained_until : second of the last training rating in a temporal split; None in other splits
     """
 
     spec: Spec
@@ -28,11 +28,11 @@ class Vocabulary:
     trained_until: int | None
 
     def save(self, folder: Path) -> None:
-        """Write the ids into an existing folder, where the spec lies already."""
+        """Write the ids and `trained_until` into an existing folder. The spec is not written."""
         write_json(folder / _IDS, {USER_ID: self.user_ids, ITEM_ID: self.item_ids, _UNTIL: self.trained_until})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read the spec and what `save` wrote."""
+        """Read what `save` wrote, and the spec in the same folder."""
         stored = read_json(folder / _IDS)
         return cls(load_spec(folder), stored[USER_ID], stored[ITEM_ID], stored[_UNTIL])

@@ -1,1 +1,1 @@
-"""Models: features of a row in, a predicted rating out."""
+"""Models: from the features of pairs of user and item to predicted ratings and scores to rank by."""

@@ -1,4 +1,4 @@
-"""User and item biases, kept up to date by counting."""
+"""User and item biases, which stay up to date as ratings arrive."""
 
 from torch import Tensor
 
@@ -9,8 +9,10 @@ from widedeep.models.registry import ModelConfig
 
 
 class Bias(Model):
-    """mu + b_u + b_i with damped means (Koren 2010, "Factor in the Neighbors", eq. 1 and section 2.1), as far as the
-    pair's history knows them."""
+    """Rating = mu + b_u + b_i: damped means of user and item (Koren 2010, "Factor in the Neighbors", eq. 1, sec. 2.1).
+
+    b_u and b_i come from the history of the pair.
+    """
 
     def __init__(self, spec: Spec, config: ModelConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Matrix factorization with biases, in the rating scale."""
+"""Matrix factorization with biases, squeezed into the rating scale."""
 
 from widedeep.features.inputs import Inputs, Output
 from widedeep.features.spec import Spec
@@ -8,8 +8,10 @@ from widedeep.models.registry import BiasDotConfig
 
 
 class BiasDot(Model):
-    """low + (high - low) * sigmoid(s + b_u + b_i + p_u . q_i), starting at the mean rating (Koren et al. 2009, "Matrix
-    factorization techniques for recommender systems", eq. 4, into the scale)."""
+    """Rating = low + (high - low) * sigmoid(s + b_u + b_i + p_u . q_i), where s gives the mean rating.
+
+    Koren et al. 2009, "Matrix factorization techniques for recommender systems", eq. 4, inside a sigmoid.
+    """
 
     def __init__(self, spec: Spec, config: BiasDotConfig) -> None:
         super().__init__()

@@ -1,6 +1,7 @@
-"""A trained model with all that answering needs and nothing else: it is read without data, DVC or MLflow.
+"""The bundle: a folder with a trained model and everything that it needs to make recommendations.
 
-Weights are safetensors, tables are Parquet, everything else is readable JSON. No pickle, no time, no path.
+It can be used without data, DVC and MLflow. Weights are stored as safetensors, tables as Parquet, everything else as
+JSON. There is no pickle (unpickling can run code), and no time or path, so that the same model gives the same bytes.
 """
 
 from collections.abc import Mapping
@@ -23,14 +24,16 @@ from widedeep.models.registry import Architecture
 
 @dataclass(frozen=True)
 class Bundle:
-    """What the train stage writes.
+    """The output of the train stage.
 
-    model, architecture : the model, on the CPU and ready to answer, and what it was built from
-    context, names : users and items by code, what the training rows left behind of them (their ratings among it: what
-        each user has seen), their ids and titles
-    vocabulary : the ids behind the indices of the embeddings
-    data_sha256 : hash of the features that it was trained on
-    best_epoch, validation : the epoch whose weights were kept, and what validation measured there
+    model : the trained model, on the CPU and in evaluation mode
+    architecture : what the model was built from
+    context : users and items, and their state after training, including their ratings
+    names : ids and titles of users and items
+    vocabulary : ids of the indices of the embeddings
+    data_sha256 : hash of the features that the model was trained on
+    best_epoch : the epoch whose weights were kept, from 0
+    validation : metrics of the validation rows in this epoch
     """
 
     model: Model
@@ -43,9 +46,9 @@ class Bundle:
     validation: Mapping[str, float]
 
     def save(self, folder: Path) -> None:
-        """Write all of it into an existing folder."""
+        """Write the bundle into an existing folder."""
         weights = {name: value.contiguous() for name, value in self.model.state_dict().items()}
-        # Through Python's own write, whose errors (a full disk) are told apart; safetensors has one error for all.
+        # Python's write raises a distinct error if the disk is full. safetensors raises the same error for everything.
         (folder / WEIGHTS).write_bytes(save(weights))
         about = {
             "format": FORMAT,
@@ -64,12 +67,12 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Read what `save` wrote. A knob that is younger than the files gets its default.
+        """Read what `save` wrote. A knob that is newer than the files gets its default.
 
         Raises
         ------
         UserError
-            There is no model, or it is of another format.
+            There is no model, or it has another format.
         """
         folder = Path(folder)
         about = read_about(folder)

@@ -12,14 +12,14 @@ from widedeep.models.ids import IdEmbeddings
 from widedeep.models.model import Model
 from widedeep.models.registry import CnnConfig
 
-CHUNK = 2**14  # pairs at a time: each is an image
+CHUNK = 2**14  # pairs per step; each pair is an image
 
 
 class Cnn(Model):
-    """mu + b_u + b_i + w . conv(p_u q_i^T), as ConvNCF (He et al. 2018, arXiv 1808.03912).
+    """Rating = mu + b_u + b_i + w . conv(p_u q_i^T), as in ConvNCF (He et al. 2018, arXiv 1808.03912).
 
-    Convolutions of 2 x 2 with stride 2 and `channels` maps halve the (E, E) image until it is 1 x 1; an embedding size
-    that is not a power of 2 loses its border.
+    Convolutions of 2 x 2 with stride 2 and `channels` maps halve the (E, E) image until it is 1 x 1. If the embedding
+    size E is not a power of 2, the border of the image is lost.
     """
 
     def __init__(self, spec: Spec, config: CnnConfig) -> None:
@@ -42,7 +42,7 @@ class Cnn(Model):
         users, items = torch.broadcast_tensors(pairs.of_users(user), pairs.of_items(item))
         shape = users.shape[:-1]
         chunks = [*zip(users.flatten(0, -2).split(CHUNK), items.flatten(0, -2).split(CHUNK), strict=True)]
-        # Activations of many chunks would fill tens of gigabytes: they are computed anew for the gradient.
+        # Activations of many chunks would fill tens of gigabytes, so compute them again for the gradient.
         convolve = partial(checkpoint, self._convolve, use_reentrant=False) if len(chunks) > 1 else self._convolve
         score: Tensor = torch.cat([convolve(*chunk) for chunk in chunks]).view(shape)
         score = self.mean + score + pairs.of_users(user_bias[:, 0]) + pairs.of_items(item_bias[:, 0])

@@ -1,4 +1,4 @@
-"""The deep part: embeddings of all fields, concatenated with the numbers, into an MLP (Cheng et al. 2016, eq. 2)."""
+"""The deep part: an MLP on the embeddings of all fields and the numbers (Cheng et al. 2016, eq. 2)."""
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,11 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class Embeddings(nn.Module):
-    """A vector of `size` per value of the fields of users or items, all in one table: a single look-up is faster than
-    one per field. Unseen and missing values start at 0, "nothing known". Genres have their mean vector."""
+    """Embeddings of size `size` for the categories and genres of users, or of items.
+
+    The categories share one table, because a single look-up is faster than one per field. Unseen and missing values
+    start at 0. The genres of an item have the mean of their vectors.
+    """
 
     def __init__(self, spec: Spec, entity: str, size: int, deviation: float, uncertain: bool = False) -> None:
         super().__init__()
@@ -52,7 +55,7 @@ class Embeddings(nn.Module):
 
 
 def vectors(spec: Spec, name: str, size: int, deviation: float, uncertain: bool = False) -> Table:
-    """A vector for each index of the field `name`; that of index 0 is 0 and stays so."""
+    """Make a table with a vector of `size` for each index of the field `name`. The vector of index 0 stays 0."""
     table = Table(spec.cardinality(name), size, padding_idx=0, uncertain=uncertain, parts=[(name, 0)])
     nn.init.normal_(table.weight, std=deviation)
     with torch.no_grad():
@@ -61,14 +64,13 @@ def vectors(spec: Spec, name: str, size: int, deviation: float, uncertain: bool 
 
 
 class Mlp(nn.Module):
-    """Hidden layers and a linear output of width `heads` on top of a first layer that its owner has applied."""
+    """Hidden layers and a linear output of size `heads`. The caller applies the first linear layer itself."""
 
     def __init__(self, config: LayersConfig, heads: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for place, width in enumerate(config.hidden):
             layers += [nn.Linear(config.hidden[place - 1], width)] if place else []
-            layers += [nn.BatchNorm1d(width)] if config.batch_norm else []
             layers += [ACTIVATIONS[config.activation](), nn.Dropout(config.dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(config.hidden[-1], heads))
 
@@ -78,8 +80,11 @@ class Mlp(nn.Module):
 
 
 class Deep(nn.Module):
-    """The first layer is taken apart: W [user, item, numbers] = W_u user + W_i item + W_n numbers, so that for many
-    pairs of few users and items most of it is computed once for each of these."""
+    """The deep part.
+
+    The first layer is a sum: W [user, item, numbers] = W_u user + W_i item + W_n numbers. So W_u user is computed once
+    for each user and W_i item once for each item, and not for each pair.
+    """
 
     def __init__(self, spec: Spec, config: WideDeepConfig, numbers: Numbers, heads: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Embeddings of user and item, concatenated, into dense layers."""
+"""Dense layers on the concatenated embeddings of user and item."""
 
 from torch import Tensor, nn
 
@@ -11,9 +11,9 @@ from widedeep.models.registry import DenseConfig
 
 
 class Dense(Model):
-    """mu + MLP([p_u, q_i]), the "MLP" of He et al. 2017, "Neural collaborative filtering" (arXiv 1708.05031)."""
+    """Rating = mu + MLP([p_u, q_i]) (He et al. 2017, "Neural collaborative filtering", arXiv 1708.05031)."""
 
-    extra = 0  # embeddings beside those of the ids
+    extra = 0  # number of embeddings beside those of the ids
 
     def __init__(self, spec: Spec, config: DenseConfig) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Dense(Model):
         self.mean = spec.mean
 
     def of_item(self, inputs: Inputs, item: Tensor) -> Tensor:
-        """What stands for the items, (I, ...)."""
+        """Return the vectors of the items, from the embeddings `item` (I, size) of their ids: (I, ...)."""
         return item
 
     def forward(self, inputs: Inputs) -> Output:

@@ -1,4 +1,4 @@
-"""Matrix factorization without biases: the inner product of an embedding of the user and one of the item."""
+"""Matrix factorization without biases: the inner product of the embeddings of user and item."""
 
 from torch import Tensor
 
@@ -10,7 +10,7 @@ from widedeep.models.registry import DotConfig
 
 
 class Dot(Model):
-    """mu + p_u . q_i (Salakhutdinov and Mnih 2007, "Probabilistic matrix factorization")."""
+    """Rating = mu + p_u . q_i (Salakhutdinov and Mnih 2007, "Probabilistic matrix factorization")."""
 
     def __init__(self, spec: Spec, config: DotConfig) -> None:
         super().__init__()

@@ -1,13 +1,13 @@
-"""EASE (Steck 2019, "Embarrassingly shallow autoencoders for sparse data", arXiv 1905.03375): items from items.
+"""EASE (Steck 2019, "Embarrassingly shallow autoencoders for sparse data", arXiv 1905.03375): weights between items.
 
-The scores of a user are X_u B, the sum of the rows of B of the user's items, where B minimises
+X is the (U, I) matrix with 1 for each positive training pair, else 0. The scores of user u are X_u B, the sum of the
+rows of B for the user's items. B minimizes
 
-    ||X - X B||^2 + l2 ||B||^2   subject to diag(B) = 0,
+    ||X - X B||^2 + l2 ||B||^2   subject to diag(B) = 0.
 
-which has the closed form B_ij = -P_ij / P_jj off the diagonal, with P = (X^T X + l2)^-1. X is the (U, I) matrix of
-zeros and ones of the training pairs.
+The solution is B_ij = -P_ij / P_jj off the diagonal, with P = (X^T X + l2)^-1.
 
-A user of whom X_u B knows nothing, since nothing of theirs goes with another item, gets the popular items first.
+If none of a user's items has a weight to another item, X_u B is 0. Such a user gets the popular items first.
 """
 
 import torch
@@ -24,23 +24,30 @@ from widedeep.models.model import Model
 from widedeep.models.registry import EaseConfig
 
 MAX_ITEMS = 30_000
-BLOCK = 256  # items counted at once with all others
-BATCH = 1024  # pairs scored at once, where they are no grid
-ALL = 2**31
+BLOCK = 256  # items per step of the comparison with all others
+BATCH = 1024  # listed pairs scored per step
+ALL = 2**31  # more interactions than any user has: read all of them
 
 
 class Ease(Model):
-    """Ranks by X_u B, with X the training pairs rated at least `positive_rating`, or for a user where it is 0 for every
-    item by the number of training ratings of an item; predicts ratings by the least-squares line of X_u B on the
-    training rows, whose own item the diagonal of 0 leaves out.
+    """Ranks by X_u B, where training pairs rated at least `positive_rating` are positive.
 
-    Holds B, `weights` (I, I) float32: 4 bytes for each pair of items, and 16 while it is fitted (in float64). Time
-    grows with I^3. Of each item: `linked` (I,) float32, 1 if it has a weight, and `popularity` (I,) float32.
+    If that is 0 for all items, it ranks by the number of training ratings. Ratings are predicted by a line of X_u B,
+    fitted by least squares on the training rows. There the rated item itself does not count, because diag(B) = 0.
+
+    Memory: B takes 4 bytes for each pair of items, and 16 while it is computed (in float64). Time grows with I^3.
+
+    weights : (I, I) float32
+        The matrix B.
+    linked : (I,) float32
+        1 if the item has a weight to another one, else 0.
+    popularity : (I,) float32
+        Number of training ratings.
 
     Raises
     ------
     UserError
-        The catalogue has more than `MAX_ITEMS` items, or no training row is a positive.
+        The catalogue has more than `MAX_ITEMS` items, or no training row is positive.
     """
 
     reads = Reads(user_items=ALL)
@@ -88,11 +95,11 @@ class Ease(Model):
         return Output(self.line[0] + self.line[1] * score, ranking, score.new_zeros(()))
 
     def _chosen(self, rated: Ragged) -> Tensor:
-        """1 for what counts in X, else 0: (M,) float32."""
+        """Return 1 for each positive interaction, else 0: (M,) float32."""
         return torch.ones_like(rated.rating) if self.positive is None else (rated.rating >= self.positive).float()
 
     def _score(self, inputs: Inputs) -> Tensor:
-        """X_u B of each pair: (P,), or (U, I) for the grid."""
+        """Compute X_u B of each pair: (P,), or (U, I) for the grid."""
         rated, pairs = inputs.users.interactions, inputs.pairs
         assert rated is not None
         chosen, item = self._chosen(rated), inputs.items.categories[:, 0]
@@ -107,13 +114,14 @@ class Ease(Model):
 
 
 def ease_weights(user: Tensor, item: Tensor, n_users: int, n_items: int, l2: float) -> Tensor:
-    """B, (n_items, n_items) float32 with a diagonal of 0.
+    """Compute B: (n_items, n_items) float32 with a diagonal of 0.
 
     Parameters
     ----------
-    user, item : (N,) int64, training pairs in [0, n_users) and [0, n_items); repeated ones count once
-    n_users, n_items : number of users and of items, those without a training pair included
-    l2 : > 0; the more, the smaller the weights
+    user, item : (N,) int64
+        Training pairs, in [0, n_users) and [0, n_items). Repeated pairs count once.
+    n_users, n_items : numbers of users and items, including those without a training pair
+    l2 : > 0; a larger value makes the weights smaller
     """
     pairs = torch.unique(user * n_items + item)
     gram = _common_users(pairs // n_items, pairs % n_items, n_users, n_items)
@@ -124,17 +132,23 @@ def ease_weights(user: Tensor, item: Tensor, n_users: int, n_items: int, l2: flo
 
 
 def check_catalogue(items: int, model: str) -> None:
-    """Refuse a catalogue whose pairs of items would not fit into memory."""
+    """Check that a weight for each pair of items would fit into memory.
+
+    Raises
+    ------
+    UserError
+        The catalogue has more than `MAX_ITEMS` items.
+    """
     if items > MAX_ITEMS:
         raise UserError(
-            f"{model} keeps a weight for each pair of items: {items:,} items would take "
-            f"{16 * items**2 / 1e9:,.0f} GB of memory, and more than {MAX_ITEMS:,} items are refused. Choose the "
+            f"{model} keeps a weight for each pair of items, and allows at most {MAX_ITEMS:,} items: "
+            f"{items:,} items would take {16 * items**2 / 1e9:,.0f} GB of memory. Choose the "
             "model wide_deep, or leave out rare items with preprocess.min_ratings_per_item."
         )
 
 
 def _common_users(user: Tensor, item: Tensor, n_users: int, n_items: int) -> Tensor:
-    """X^T X of distinct pairs: the number of users of each two items, (I, I) float64."""
+    """Compute X^T X of distinct pairs: the number of users that any two items share, (I, I) float64."""
     order = item.argsort(stable=True)
     user, item = user[order], item[order]
     count = torch.bincount(item, minlength=n_items)

@@ -1,4 +1,4 @@
-"""The inner product that an MLP does not learn (Rendle et al. 2020, arXiv 2005.09683): factors of users and items."""
+"""Factors of users and items: an inner product, which an MLP hardly learns (Rendle et al. 2020, arXiv 2005.09683)."""
 
 import torch
 from torch import Tensor, nn
@@ -11,25 +11,25 @@ from widedeep.models.deep import Embeddings, vectors
 from widedeep.models.registry import WideDeepConfig
 from widedeep.models.table import Table
 
-# A softmax over a catalogue needs larger scores than the residual of a rating: without it the ranking head is
-# still learning when the rating head already overfits.
+# A softmax over a catalogue needs larger scores than a rating does. Without this factor the ranking head would still
+# be learning when the rating head overfits.
 RANKING_SCALE = 2.0
 
 
 class Factors(nn.Module):
-    """Inner product of a user's and an item's vector of size `factors`, for each head.
+    """The inner product of a user's and an item's vector of size `factors`, for each head.
 
-    Each vector is the sum of those of its fields, id, demographics and genres alike, as in a factorization machine
-    (Rendle 2010). Where the model reads interactions, a user's vector also has
+    The vector of a user or an item is the sum of the vectors of its fields (id, demographics, genres), as in a
+    factorization machine (Rendle 2010). If the model reads a user's interactions, it adds the implicit feedback of
+    SVD++ (Koren 2008, eq. 15) to the user's vector:
 
-        |N(u)|^-1/2 sum_{j in N(u)} y_j,  N(u): the user's other training items,
+        |N(u)|^-1/2 sum_{j in N(u)} y_j,  N(u): the user's other training items
 
-    the implicit feedback of SVD++ (Koren 2008, eq. 15), and an item's vector likewise that of its other users ("SVD++
-    flipped", Rendle et al. 2019, arXiv 1905.01395). The item of the pair itself is left out: it would be there in
-    training, and never in a test.
+    An item's vector gets the same from its other users ("SVD++ flipped", Rendle et al. 2019, arXiv 1905.01395). The
+    pair itself is left out of both sums, because in a test it would not be known.
 
-    With two heads, a rating and a ranking, each weighs the factors in its own way, sum_k w_k p_k q_k: at the start one
-    has the first half and the other the second, and they learn what to share.
+    With two heads, rating and ranking, each has its own weights w of the factors: sum_k w_k p_k q_k. At the start the
+    rating uses the first half of the factors and the ranking the second half. They learn what to share.
     """
 
     def __init__(self, spec: Spec, config: WideDeepConfig, heads: int) -> None:
@@ -43,7 +43,7 @@ class Factors(nn.Module):
         self.heads = nn.Parameter(start) if heads > 1 else None
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """Scores (P, heads), and the mean over pairs of the sum of squares of both vectors."""
+        """Return the scores, (P, heads), and the mean over pairs of the sum of squares of both vectors."""
         pairs = inputs.pairs
         user, item = self.user(inputs.users).sum(1), self.item(inputs.items).sum(1)  # (U, K), (I, K)
         rated, y = _interactions(self.rated, inputs.users.interactions, inputs.items.id)
@@ -65,8 +65,10 @@ class Factors(nn.Module):
         z: Tensor | None,
         weight: Tensor | None,
     ) -> Tensor:
-        """(user + (rated - own y) / sqrt(n)) . (item + (raters - own z) / sqrt(m)), multiplied out: so the vector of a
-        pair is never written down, and a grid stays a product of matrices."""
+        """Compute (user + (rated - own y) / sqrt(n)) . (item + (raters - own z) / sqrt(m)) of each pair: (P,).
+
+        The product is multiplied out. So no vector per pair is needed, and a grid remains a product of matrices.
+        """
         pairs = inputs.pairs
 
         def dot(of_user: Tensor, of_item: Tensor) -> Tensor:
@@ -91,7 +93,7 @@ class Factors(nn.Module):
 def _interactions(
     table: Table | None, interactions: Ragged | None, other: Tensor
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Of each user (item) the sum over its interactions, and of each of the `other` ones what it adds to such a sum."""
+    """Return, for each user (or item), the sum of the vectors of its interactions, and the vectors of `other`."""
     if table is None or interactions is None:
         return None, None
     weights = table.draw()

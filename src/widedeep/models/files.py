@@ -1,4 +1,4 @@
-"""The files of a trained model, and how old they may be. Imports no torch, for those who only ask what a model is."""
+"""The names and the format of the files of a model. Imports no torch, so that reading about a model is fast."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -9,19 +9,19 @@ from widedeep.files import read_json
 WEIGHTS: Final = "model.safetensors"
 ABOUT: Final = "model.json"
 
-# Raised when an older reader would misread the files. Keys that are merely new have a default and leave it as it is.
+# Increase this number when older code would misread the files. A new key with a default does not need it.
 FORMAT: Final = 1
 _LAST_WITHOUT_FORMAT = "32c3131"
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """Read model.json: format, model, architecture, dataset, data_sha256, best_epoch, what validation measured, the
-    number of parameters and the shapes of the weights.
+    """Read model.json: format, model, architecture, dataset, data_sha256, best_epoch, validation metrics, number of
+    parameters, and shapes of the weights.
 
     Raises
     ------
     UserError
-        There is no model, or it is of another format.
+        There is no model, or it has another format.
     """
     if not (folder / ABOUT).exists():
         raise UserError(f"{folder} holds no model: {ABOUT} is missing. `dvc repro train` makes one.")

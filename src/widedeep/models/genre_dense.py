@@ -1,4 +1,4 @@
-"""Embeddings of user, item and genres, concatenated, into dense layers."""
+"""Dense layers on the concatenated embeddings of user, item and genres."""
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from widedeep.models.registry import DenseConfig
 
 
 class GenreDense(Dense):
-    """mu + MLP([p_u, q_i, mean of the vectors of the item's genres])."""
+    """Rating = mu + MLP([p_u, q_i, mean of the embeddings of the item's genres])."""
 
     extra = 1
 

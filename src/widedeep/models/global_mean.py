@@ -10,6 +10,8 @@ from widedeep.models.registry import ModelConfig
 
 
 class GlobalMean(Model):
+    """Rating = mu, the mean of the training ratings."""
+
     def __init__(self, spec: Spec, config: ModelConfig) -> None:
         super().__init__()
         self.mean: Tensor

@@ -1,4 +1,4 @@
-"""Embeddings of the two ids, which the smaller models are made of."""
+"""Embeddings of user and item ids, for the smaller models."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from widedeep.models.table import Table
 
 
 class IdEmbeddings(nn.Module):
-    """A vector per user and item of training; that of the unseen id starts at 0."""
+    """A vector of `size` for each id with training ratings, and one for unseen ids, which starts at 0."""
 
     def __init__(self, spec: Spec, size: int, deviation: float) -> None:
         super().__init__()
@@ -25,6 +25,6 @@ class IdEmbeddings(nn.Module):
 
     @staticmethod
     def penalty(inputs: Inputs, user: Tensor, item: Tensor) -> Tensor:
-        """Mean over pairs of the sum of squares of both vectors."""
+        """Return the mean over pairs of the sum of squares of both vectors: (U, size), (I, size) to ()."""
         squares: Tensor = inputs.pairs.of_users(user.square().sum(1)).mean()
         return squares + inputs.pairs.of_items(item.square().sum(1)).mean()

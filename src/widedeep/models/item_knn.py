@@ -1,4 +1,4 @@
-"""The item-based neighbourhood model: what a user's ratings of similar items add to the biases.
+"""The item-based neighbourhood model: it corrects the biases by the user's ratings of similar items.
 
 Sarwar et al. 2001, "Item-based collaborative filtering recommendation algorithms" (WWW), on residuals of the biases and
 with shrunk similarities as in Koren 2010, "Factor in the neighbors" (ACM TKDD 4(1)), section 2.2:
@@ -6,8 +6,8 @@ with shrunk similarities as in Koren 2010, "Factor in the neighbors" (ACM TKDD 4
     predicted residual of (u, i) = sum_j s_ij e_uj / sum_j s_ij
     s_ij = n_ij / (n_ij + shrinkage) * sum_u e_ui e_uj / sqrt(sum_u e_ui^2 * sum_u e_uj^2)
 
-where e_ui = r_ui - mu - b_u - b_i is a training residual, the sums in s_ij run over the n_ij users who rated both
-items, and j runs over the k items most similar to i among those that u rated, without i and items with s_ij <= 0.
+Here e_ui = r_ui - mu - b_u - b_i is a training residual. The sums in s_ij run over the n_ij users who rated both items.
+j runs over the k items most similar to i among those that u rated, without i itself and without items with s_ij <= 0.
 """
 
 import torch
@@ -24,15 +24,15 @@ from widedeep.models.ease import ALL, check_catalogue
 from widedeep.models.model import Model
 from widedeep.models.registry import ItemKnnConfig
 
-BLOCK = 256  # items compared at once with all others
-BATCH = 1024  # pairs predicted at once
+BLOCK = 256  # items per step of the comparison with all others
+BATCH = 1024  # pairs predicted per step
 
 
 class ItemKnn(Model):
-    """mu + b_u + b_i, as far as the pair's history knows them, plus the residual of the k = `neighbours` most similar
-    items that the user rated, 0 where none is similar.
+    """Rating = mu + b_u + b_i + the predicted residual, with k = `neighbours`.
 
-    Holds the similarities, (I, I) float32: 4 bytes of memory for each pair of items.
+    b_u and b_i come from the history of the pair. The predicted residual is 0 if the user rated no similar item. The
+    buffer `similarity` (I, I) float32 takes 4 bytes for each pair of items.
 
     Raises
     ------
@@ -85,7 +85,7 @@ class ItemKnn(Model):
         return self.same(score)
 
     def _residual(self, rated: Ragged, residual: Tensor, user: Tensor, item: Tensor) -> Tensor:
-        """Weighted mean of the `residual` (M,) of what `user` (B,) rated most similar to `item` (B,): (B,)."""
+        """Predict the residuals of pairs `user`, `item` (B,) from those of the interactions, `residual` (M,): (B,)."""
         place, known = rated.padded(user)
         similarity = self.similarity[item[:, None], rated.other[place]] * known
         weight, neighbour = similarity.topk(min(self.k, similarity.shape[1]))  # (B, k)
@@ -96,8 +96,14 @@ class ItemKnn(Model):
 def item_similarity(
     user: Tensor, item: Tensor, residual: Tensor, n_users: int, n_items: int, shrinkage: float
 ) -> Tensor:  # (I, I)
-    """s_ij with 0 for its negative values and its diagonal, from training pairs (N,), each once, and their residuals in
-    rating points."""
+    """Compute s_ij, with 0 for negative values and on the diagonal.
+
+    user, item : (N,) int64
+        Training pairs without repeats.
+    residual : (N,) float32
+        Their residuals in rating points.
+    shrinkage : >= 0
+    """
     order = item.argsort(stable=True)
     user, item, residual = user[order], item[order], residual[order]
     count = torch.bincount(item, minlength=n_items)
@@ -105,7 +111,7 @@ def item_similarity(
     ones = torch.ones_like(residual)
 
     def over_users(weight: Tensor, block: Tensor) -> Tensor:
-        """sum_u weight_ui block_uj: (N,) and (U, block) -> (I, block)."""
+        """Compute sum_u weight_ui block_uj: (N,) and (U, block) to (I, block)."""
         return functional.embedding_bag(user, block, start, mode="sum", per_sample_weights=weight)
 
     similarity = torch.empty(n_items, n_items, device=user.device)

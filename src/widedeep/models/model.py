@@ -1,4 +1,4 @@
-"""What every model of the family is: inputs to a predicted rating and a score to rank by, for each pair."""
+"""The base class of all models, and parts that several models share."""
 
 import torch
 from torch import Tensor, nn
@@ -10,16 +10,16 @@ from widedeep.models.registry import Architecture
 
 
 class Model(nn.Module):
-    """One way to score users with items; inputs in, `Output` out.
+    """A model: it turns `Inputs` into a predicted rating and a score to rank by, for each pair.
 
-    A model learns in `fit`, in closed form or by counting, or its parameters are trained by gradient, or both: `fit`
-    comes first and sees all training rows.
+    A model learns in `fit`, which counts or solves in closed form on all training rows. If it has parameters, these are
+    then trained by gradient.
 
-    reads : the interactions that it wants among its inputs
-    ranks_with_history : whether `ranking` may use the history of a pair
-    ranks_only : whether it learns an order and no ratings. Such a model predicts the rating `line[0] + line[1] * score`
-        with a buffer `line` (2,). It starts as (0, 1), so that the rating is the score; the training then sets it by
-        least squares on the training rows.
+    reads : the inputs that the model reads and that take time to assemble
+    ranks_with_history : whether the ranking score may use the history of a pair
+    ranks_only : whether the model learns an order but no ratings. Then its rating is `line[0] + line[1] * score`, with
+        a buffer `line` (2,). It starts as (0, 1), so that the rating is the score. After training it is set by least
+        squares on the training rows.
     """
 
     reads = Reads()
@@ -27,25 +27,28 @@ class Model(nn.Module):
     ranks_only = False
 
     def fit(self, features: FeatureSet) -> None:
-        """Take from the training rows what needs no gradient."""
+        """Learn from the training rows what needs no gradient."""
 
     def forward(self, inputs: Inputs) -> Output:
+        """Score pairs."""
         raise NotImplementedError
 
     def wide_parameters(self) -> list[nn.Parameter]:
-        """Those of the linear part, which has an optimizer of its own."""
+        """Return the parameters of the linear part, which has an optimizer of its own."""
         return []
 
     @staticmethod
     def same(score: Tensor) -> Output:
-        """A score that is at once the predicted rating and what to rank by."""
+        """Return a score (P,) both as the predicted rating and as the score to rank by."""
         return Output(score, score, score.new_zeros(()))
 
 
 class Ensemble(Model):
-    """The mean of several models that differ in their random start, each trained as if it were alone (Lakshminarayanan
-    et al. 2017, arXiv 1612.01474). A model whose only objective is a ranking predicts ratings by the line
-    `intercept + slope * ranking`, least squares on the training rows."""
+    """The mean of several models with different random starts (Lakshminarayanan et al. 2017, arXiv 1612.01474).
+
+    Each member is trained as if it were alone. With the objective `ranking`, the rating is a line of the mean ranking
+    score (see `Model.ranks_only`).
+    """
 
     def __init__(self, members: list[Model], about: Architecture) -> None:
         super().__init__()
@@ -62,11 +65,12 @@ class Ensemble(Model):
             member.fit(features)
 
     def each(self) -> list[Model]:
+        """Return the members."""
         return [member for member in self.members if isinstance(member, Model)]
 
     def forward(self, inputs: Inputs) -> Output:
         if self.ranks_only:
-            inputs = inputs._replace(history=None)  # on which nothing was learnt
+            inputs = inputs._replace(history=None)  # training did not see it either
         outputs = [member(inputs) for member in self.members]
         rating, ranking, penalty = (torch.stack(parts).mean(0) for parts in zip(*outputs, strict=True))
         if self.ranks_only:
@@ -80,7 +84,7 @@ class Ensemble(Model):
 
 
 class Standardize(nn.Module):
-    """(x - mean) / deviation of each number by the training rows; a constant number becomes 0."""
+    """Standardize numbers: (x - mean) / deviation, both of the training rows. A constant number becomes 0."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -90,7 +94,7 @@ class Standardize(nn.Module):
         self.register_buffer("scale", torch.ones(size))
 
     def fit(self, numbers: Tensor) -> None:
-        """Take mean and deviation from numbers (rows, N)."""
+        """Compute mean and deviation of numbers (rows, N)."""
         if not numbers.shape[1]:
             return  # torch would warn
         deviation, mean = torch.std_mean(numbers.double(), dim=0, correction=0)
@@ -103,7 +107,7 @@ class Standardize(nn.Module):
 
 
 def start_of(spec: Spec, bounded: bool) -> Tensor:
-    """Where a score starts: at the mean rating, or at what a sigmoid into the scale takes there."""
+    """Return the score of an untrained model, (): the mean rating, or the value that `into_scale` maps close to it."""
     if not bounded:
         return torch.tensor(spec.mean, dtype=torch.float32)
     low, high = spec.rating_scale
@@ -111,6 +115,6 @@ def start_of(spec: Spec, bounded: bool) -> Tensor:
 
 
 def into_scale(score: Tensor, spec: Spec) -> Tensor:
-    """Squeeze scores into the rating scale by a sigmoid."""
+    """Squeeze scores into the rating scale by a sigmoid. The shape stays."""
     low, high = spec.rating_scale
     return low + (high - low) * torch.sigmoid(score)

@@ -1,4 +1,4 @@
-"""Numbers of users, items and pairs, on one scale."""
+"""The numbers of users, items and pairs, standardized, and a linear layer on them."""
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,10 @@ from widedeep.models.model import Standardize
 
 
 class Numbers(nn.Module):
-    """Standardized numbers of users (U, N), of items (I, N) and of pairs (P, H), the last their history and their time,
-    date and age in the system, each if it is wanted."""
+    """Standardized numbers of users, of items and of pairs.
+
+    The numbers of a pair are its history, if `history`, and its time, if `time` (see `Inputs`).
+    """
 
     def __init__(self, spec: Spec, history: bool, time: bool) -> None:
         super().__init__()
@@ -42,7 +44,10 @@ class Numbers(nn.Module):
             self.pair.fit(torch.cat(parts, 1))
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor | None]:
-        """A pair without history has that of an average pair, 0."""
+        """Return the numbers of users (U, N), of items (I, M), and of pairs (P, H), or None if pairs have no numbers.
+
+        If only the time of pairs is given, their history counts as average, which is 0.
+        """
         history = inputs.history if self.history else None
         if self.time and inputs.time is not None:
             if history is None:
@@ -52,16 +57,17 @@ class Numbers(nn.Module):
         return self.user(inputs.users.numbers), self.item(inputs.items.numbers), of_pairs
 
     def linear(self, width: int) -> "Linear":
+        """Make a linear layer of output size `width` for these numbers."""
         return Linear(self.sizes, width)
 
 
 class Linear(nn.Module):
-    """A linear layer without bias over the numbers of user, item and pair: (P, width)."""
+    """A linear layer without bias on the numbers of user, item and pair, with the output (P, width)."""
 
     def __init__(self, sizes: list[int], width: int) -> None:
         super().__init__()
         self.sizes = sizes
-        size = sum(sizes)  # of 0 torch would warn
+        size = sum(sizes)  # torch would warn about a size of 0
         self.weight = nn.Linear(size, width, bias=False).weight if size else nn.Parameter(torch.zeros(width, 0))
 
     def forward(self, inputs: Inputs, numbers: tuple[Tensor, Tensor, Tensor | None]) -> Tensor:

@@ -1,4 +1,4 @@
-"""How often an item was rated."""
+"""The popularity of items: their number of ratings."""
 
 import torch
 from torch import Tensor
@@ -12,8 +12,10 @@ from widedeep.models.registry import ModelConfig
 
 
 class Popularity(Model):
-    """a + b log(1 + n_i) of the item's number of ratings so far, least squares on the training rows; ranks by n_i,
-    whatever the sign of b."""
+    """Rating = a + b log(1 + n_i), where n_i is the number of ratings of the item so far. Ranks by n_i.
+
+    a and b are fitted by least squares on the training rows. A negative b does not change the ranking.
+    """
 
     def __init__(self, spec: Spec, config: ModelConfig) -> None:
         super().__init__()
@@ -32,7 +34,7 @@ class Popularity(Model):
 
 
 def least_squares(x: Tensor, y: Tensor) -> Tensor:
-    """Intercept and slope of y on x, (N,) each; slope 0 where x is constant: (2,) float32."""
+    """Fit y, (N,), by a line of x, (N,): return intercept and slope, (2,) float32. If x is constant, the slope is 0."""
     x, y = x.double(), y.double()
     variance = x.var(correction=0)
     covariance = ((x - x.mean()) * (y - y.mean())).mean()

@@ -1,7 +1,7 @@
-"""The models of `train.model`: for each its class, its knobs, its label, what it needs and where a search looks.
+"""The registry of models: for each its class, knobs, label, needs and search space.
 
-A new model is a file with its class and an entry here, beside its section of knobs in params.yaml. This module imports
-no torch, so whoever reads params.yaml or writes a label starts fast.
+To add a model, write a file with its class, add an entry here, and add its knobs to params.yaml. This module imports no
+torch, so that programs that only read params.yaml or need a label start fast.
 """
 
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ ALL_TASKS: tuple[Task, ...] = ("rating", "ranking", "joint")
 
 
 class ModelConfig(Section):
-    """The knobs of one model, `models.<name>` in params.yaml, where each is explained.
+    """The knobs of one model, in section `models.<name>` of params.yaml, which explains them.
 
-    The defaults are the values of params.yaml. The config of a model that was stored before a knob existed gets them.
+    The defaults are those of params.yaml. They are used for stored models that are older than a knob.
     """
 
 
@@ -46,21 +46,13 @@ class LayersConfig(NetworkConfig):
     hidden: tuple[Count, ...] = (128, 64)
     activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
     dropout: Fraction = 0.2
-    batch_norm: bool = False
 
     @model_validator(mode="after")
     def _check_layers(self) -> "LayersConfig":
-        if self.hidden:
-            return self
-        if self.dropout:
+        if self.dropout and not self.hidden:
             raise ValueError(
-                f"dropout must be 0 where hidden is [], for it acts on hidden layers. Got {self.dropout} instead. "
+                f"dropout must be 0 if hidden is [], because it acts on hidden layers. Got {self.dropout} instead. "
                 "Set dropout to 0, or give hidden a layer."
-            )
-        if self.batch_norm:
-            raise ValueError(
-                "batch_norm must be false where hidden is [], for it acts on hidden layers. Got true instead. "
-                "Set batch_norm to false, or give hidden a layer."
             )
         return self
 
@@ -95,7 +87,7 @@ class WideDeepConfig(LayersConfig):
         for name in ("user_items", "item_users", "factors_l2"):
             if getattr(self, name) and not self.factors:
                 raise ValueError(
-                    f"{name} must be 0 where factors is 0, for it acts on the factors. Got {getattr(self, name)} "
+                    f"{name} must be 0 if factors is 0, because it acts on the factors. Got {getattr(self, name)} "
                     f"instead. Set {name} to 0, or factors to at least 1."
                 )
         if self.wide_l1 and self.wide_optimizer != "ftrl":
@@ -118,20 +110,19 @@ class EaseConfig(ModelConfig):
 
 @dataclass(frozen=True)
 class Entry:
-    """A model of the family.
+    """A registered model.
 
     Attributes
     ----------
-    label : its name in reports, as in the middle of a sentence
+    label : its name in reports, written as inside a sentence
     about : one line for docs/model.md
-    target : "module:class". The module is imported when the model is built.
-    config : its knobs
-    tasks : the values of train.objective that it can be trained for; all for a model that is not trained, where the
-        objective only says what the validation measures
-    trained : whether by gradient, in the loop of section train; else by counting or in closed form
+    target : "module:class"; the module is imported when the model is built
+    config : the class of its knobs
+    tasks : the values of train.objective that it allows. A model without a training loop allows all; for it the
+        objective only says what the validation measures.
+    trained : True: trained by gradient, in the loop of section train. False: by counting or in closed form.
     needs : the fields that the data must have
-    search : the values among which `widedeep tune` looks, by the name of the parameter (see
-        `studies.tuning.space`)
+    search : the values that `widedeep tune` tries, by the name of the parameter (see `studies.tuning.space`)
     """
 
     label: str
@@ -164,7 +155,7 @@ def _dense(name: str) -> dict[str, Mapping[str, Any]]:
     }
 
 
-# The default model comes last: results are drawn over those of the others.
+# The default model comes last, so that charts draw its results over those of the others.
 ENTRIES: dict[str, Entry] = {
     "global_mean": Entry(
         label="global mean",
@@ -285,15 +276,18 @@ ENTRIES: dict[str, Entry] = {
 
 
 def label(name: str) -> str:
-    """The label of a registered model."""
+    """Return the label of a registered model."""
     return ENTRIES[name].label
 
 
 class Architecture(Section):
-    """All that makes an untrained model of given features, and how its output is to be read.
+    """Everything that, with the features, determines an untrained model.
 
-    positive_rating: an item was a positive from this rating on (None: all that was rated). rating_weight: how much
-    the predicted rating counts in the order of a model that learnt both tasks; 0 for others.
+    model : its name in the registry
+    objective : the task that it is trained for
+    config : its knobs
+    positive_rating : an item is positive for a user who rated it at least this; None: every rated item is positive
+    rating_weight : weight of the predicted rating in the ranking score, for the objective `joint`; else 0
     """
 
     model: str
@@ -304,9 +298,10 @@ class Architecture(Section):
 
     @classmethod
     def load(cls, stored: Mapping[str, Any]) -> "Architecture":
-        """Read what `model_dump` gave. A knob that it lacks gets its default."""
+        """Make an architecture from the result of `model_dump`. A missing knob gets its default."""
         return cls(**{**stored, "config": ENTRIES[stored["model"]].config(**stored["config"])})
 
     @property
     def entry(self) -> Entry:
+        """The registered model."""
         return ENTRIES[self.model]

@@ -1,4 +1,4 @@
-"""Weights by index, as points or as normal distributions."""
+"""A table of weights by index. Each weight is a number or a normal distribution."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -6,21 +6,26 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-Part = str | tuple[str, ...]  # a field, or the fields of a cross
-START_DEVIATION = 0.1
-TINY = 1e-12  # a variance that float32 can still tell from 0
+Part = str | tuple[str, ...]  # the name of a field, or the names of the fields of a cross
+START_DEVIATION = 0.1  # initial deviation of a weight that is a distribution
+TINY = 1e-12  # keeps the prior variance above 0
 
 
 class Table(nn.Embedding):
-    """Rows of weights of one or more fields, or crosses of fields, that lie one behind the other.
+    """Rows of weights for the indices of one or more fields or crosses, one after the other.
 
-    `parts` names each by its field, or by the fields of its cross, with its first row: so a table can grow with its
-    vocabularies. Row `padding_idx` is 0 and stays so.
+    With `uncertain`, each weight is a normal distribution, its posterior, whose mean and deviation are learnt
+    (variational Bayes: Blundell et al. 2015, arXiv 1505.05424). In training each look-up draws from it, independently
+    for each user and item of a batch (local reparameterization: Kingma et al. 2015, arXiv 1506.02557). After training a
+    look-up gives the mean. The loss adds `divergence`, which shrinks weights with few ratings most.
 
-    With `uncertain`, each weight has a normal distribution, its posterior, of which mean and deviation are learnt
-    (variational Bayes: Blundell et al. 2015, arXiv 1505.05424). In training a look-up draws from it, apart for every
-    user and item of a batch (the local reparameterization of Kingma et al. 2015, arXiv 1506.02557); afterwards it gives
-    the mean. `divergence` is what the loss adds: it shrinks a weight the more, the fewer ratings speak for it.
+    Parameters
+    ----------
+    rows : number of rows
+    size : weights per row
+    padding_idx : a row that is and stays 0; None: no such row
+    uncertain : whether each weight is a distribution
+    parts : each field or cross with its first row; needed to grow the table when vocabularies grow
     """
 
     def __init__(
@@ -43,17 +48,17 @@ class Table(nn.Embedding):
         return mean + (noise if self.padding_idx is None else noise * (index != self.padding_idx)[..., None])
 
     def draw(self) -> Tensor:
-        """The whole table (rows, size), in training one draw of it."""
+        """Return the whole table, (rows, size). In training, distributions are drawn from once."""
         if self.log_deviation is None:
             return self.weight
         whole: Tensor = self(torch.arange(len(self.weight), device=self.weight.device))
         return whole
 
     def divergence(self) -> Tensor:
-        """Kullback-Leibler divergence of the posterior from a prior N(0, v), in nats; 0 for points.
+        """Return the Kullback-Leibler divergence of the posterior from a prior N(0, v), in nats; 0 without `uncertain`.
 
-        v is the one of least divergence, the mean of w^2 under the posterior, for each field and column (empirical
-        Bayes): so no strength of the shrinkage is to be chosen, and columns that the ratings do not need vanish.
+        For each part and column, v minimizes the divergence: it is the mean of w^2 under the posterior (empirical
+        Bayes). So there is no strength of shrinkage to choose, and columns that the ratings do not need vanish.
         """
         total = self.weight.new_zeros(())
         if self.log_deviation is None:

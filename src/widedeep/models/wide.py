@@ -10,11 +10,11 @@ from widedeep.models.table import Part, Table
 
 
 class Wide(nn.Module):
-    """A weight per value of every category, genre and cross, and per number, for each of `heads` outputs.
+    """A linear model: a weight for each value of a category, genre or cross, and for each number, for each head.
 
-    An embedding of size 1 is the one-hot vector times the weights, without the vector. All weights lie in one table;
-    row 0 is the absent value and stays 0. The genres of an item share a weight of 1, so that an item with many genres
-    does not count more.
+    A look-up in a table of weights gives the same as a one-hot vector times the weights, but is faster. All weights
+    are in one table; its row 0 stands for an absent value and stays 0. The weights of an item's genres are averaged, so
+    that an item with many genres does not count more.
     """
 
     def __init__(self, spec: Spec, numbers: Numbers, heads: int, uncertain: bool = False) -> None:
@@ -44,7 +44,7 @@ class Wide(nn.Module):
         self.bias = nn.Parameter(torch.zeros(heads))
 
     def forward(self, inputs: Inputs, numbers: tuple[Tensor, Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
-        """Scores (P, heads), and the mean over pairs of the sum of squares of the weights that are on."""
+        """Return the scores, (P, heads), and the mean over pairs of the sum of squares of the active weights."""
         pairs = inputs.pairs
         user = self.table(inputs.users.categories + self._starts("user", inputs))  # (U, F, heads)
         item = self.table(inputs.items.categories + self._starts("item", inputs))  # (I, F, heads)
@@ -71,19 +71,24 @@ class Wide(nn.Module):
         return torch.tensor(starts, device=inputs.users.categories.device)
 
     def _of_bag(self, index: Tensor, start: int, share: Tensor) -> tuple[Tensor, Tensor]:
-        """Shared weights (..., heads) and their squares (...) of several values (..., G)."""
+        """Look up the weights of several values, `index` (..., G), each multiplied by its `share` (..., G).
+
+        Returns
+        -------
+        their sum, (..., heads), and the sum of their squares, (...)
+        """
         weight = self.table(torch.where(index > 0, index + start, 0)) * share[..., None]
         return weight.sum(-2), weight.square().sum((-2, -1))
 
     def _cross(self, cross: Cross, inputs: Inputs) -> Tensor:
-        """Index of each pair's combination: (P,), or (P, G) if the genres are one of the fields; 0 unseen."""
+        """Return the index of each pair's combination: (P,), or (P, G) if genres are among the fields. 0 is unseen."""
         parts = [self._values(name, inputs) for name in cross.fields]
         axes = max(part.ndim for part in parts)
         index = torch.zeros((), dtype=torch.int64, device=inputs.users.categories.device)
         seen = torch.ones((), dtype=torch.bool, device=index.device)
         for name, part in zip(cross.fields, parts, strict=True):
             part = part[..., None] if part.ndim < axes else part
-            # A hash must not depend on how large vocabularies are: they grow.
+            # A hash must not depend on the sizes of the vocabularies, because they grow.
             index = stable_hash(index) + part if cross.hashed else index * self.cardinality[name] + part
             seen = seen & (part > 0)
         if cross.hashed:
@@ -100,13 +105,13 @@ class Wide(nn.Module):
 
 
 def _share(bag: Tensor) -> Tensor:
-    """1 / number of genres for each genre of an item, 0 for padding: (I, G)."""
+    """Return 1 / (number of the item's genres) for each genre of an item, and 0 for padding: (I, G)."""
     slots = bag > 0
     return slots / slots.sum(1, keepdim=True).clamp(min=1)
 
 
 def stable_hash(keys: Tensor) -> Tensor:
-    """SplitMix64 (Steele et al. 2014) of int64 keys, the same on every device and in every process."""
+    """Hash int64 keys by SplitMix64 (Steele et al. 2014). The result is the same on every device, in every process."""
     keys = keys + _signed(0x9E3779B97F4A7C15)
     keys = (keys ^ _shift(keys, 30)) * _signed(0xBF58476D1CE4E5B9)
     keys = (keys ^ _shift(keys, 27)) * _signed(0x94D049BB133111EB)
@@ -114,7 +119,7 @@ def stable_hash(keys: Tensor) -> Tensor:
 
 
 def _shift(keys: Tensor, bits: int) -> Tensor:
-    """Logical right shift; torch's is arithmetic."""
+    """Shift right and fill with zeros. The shift of torch would copy the sign bit."""
     return (keys >> bits) & ((1 << (64 - bits)) - 1)
 
 

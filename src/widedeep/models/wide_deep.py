@@ -1,5 +1,5 @@
-"""Wide & Deep (Cheng et al. 2016, arXiv 1606.07792): a linear model and a neural network that share one output, and
-what the network lacks, an inner product of users and items."""
+"""Wide & Deep (Cheng et al. 2016, arXiv 1606.07792): a linear model plus a neural network. An inner product of users
+and items can be added."""
 
 import torch
 from torch import Tensor
@@ -16,10 +16,10 @@ from widedeep.models.wide import Wide
 
 
 class WideDeep(Model):
-    """Rating of each pair: mean training rating + wide + deep + factors, in rating points.
+    """Rating = mu + wide + deep + factors, in rating points, where mu is the mean of the training ratings.
 
-    `hidden: []` leaves out the network, `factors: 0` the inner product; what remains with neither is linear. The
-    objective `joint` has two heads, a rating and a ranking, on the same embeddings.
+    `hidden: []` leaves out the deep part, `factors: 0` the inner product. Without both the model is linear. The
+    objective `joint` has two heads, rating and ranking, on the same embeddings.
     """
 
     def __init__(self, spec: Spec, config: WideDeepConfig, objective: Task) -> None:

@@ -1,6 +1,6 @@
-"""Data sets: one module for each publisher, which says where the files come from and how they are laid out.
+"""The supported data sets. One module per publisher says where the files come from and what their layout is.
 
-To add one, write a module with a `Source` and list it in `SOURCES`.
+To add a data set, write a module with a `Source` and list it in `SOURCES`.
 """
 
 from widedeep.sources.movielens import RELEASES

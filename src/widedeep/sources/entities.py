@@ -1,4 +1,4 @@
-"""Reading the files that describe items and users: every field checked, every mistake named with its line."""
+"""Read the files that describe items and users. Each field is checked, and an error names the line."""
 
 import csv
 import math
@@ -18,7 +18,7 @@ from widedeep.sources.source import Entities
 T = TypeVar("T")
 Columns = Mapping[str, Sequence[T]]  # by name, one value per row
 
-# A range as in "Lost (2004–2010)" counts by its first year; "(V)" is IMDb's mark of a video.
+# Of a range, as in "Lost (2004–2010)", the first year is taken. "(V)" is IMDb's mark of a video.
 _YEAR_AT_END = re.compile(
     r"(?P<title>.*\S)\s*\((?P<year>(?:18|19|20)\d\d)(?:[-–](?:\d{4})?)?\s*\)(?:\s*\(V\))?", re.DOTALL
 )
@@ -28,19 +28,24 @@ _NO_GENRE = {"", "(no genres listed)", "unknown"}
 
 @dataclass(frozen=True)
 class TextTable:
-    """The fields of one text file, still text, by column; `lines` has the line (from 1) on which each row starts."""
+    """The fields of one text file, not yet converted.
+
+    lines : the line on which each row starts, counted from 1
+    columns : text of each row, by name of the column
+    """
 
     path: Path
     lines: list[int]
     columns: dict[str, list[str]]
 
     def parse(self, column: str, convert: Callable[[str], T], rule: str) -> list[T]:
-        """Each field of a column through `convert`.
+        """Convert each field of a column by `convert`.
 
         Raises
         ------
         UserError
-            `convert` raised ValueError or KeyError: the file, line, `rule` (as in "must be an integer") and value.
+            `convert` raised ValueError or KeyError. The message names the file, the line, the value and `rule`, which
+            completes "must be ...".
         """
         values = []
         for line, text in zip(self.lines, self.columns[column], strict=True):
@@ -53,12 +58,23 @@ class TextTable:
         return values
 
     def integer_ids(self, column: str) -> list[str]:
-        """Read a column of ids that are integers. `UserError`: one is not, or stands there twice."""
+        """Read a column of integer ids.
+
+        Raises
+        ------
+        UserError
+            An id is not an integer, or occurs twice.
+        """
         return self._unique(column, self.parse(column, lambda text: str(integer(text)), "an integer"))
 
     def ids(self, column: str) -> list[str]:
-        """Read a column of ids that may be any text. `UserError`: one is empty, has a space or a control character at
-        its start or end, or stands there twice."""
+        """Read a column of ids that may be any text.
+
+        Raises
+        ------
+        UserError
+            An id is empty, starts or ends with a space or a control character, or occurs twice.
+        """
         return self._unique(column, self.parse(column, any_id, f"an id: {ID_RULE}"))
 
     def _unique(self, column: str, ids: list[str]) -> list[str]:
@@ -73,18 +89,18 @@ class TextTable:
 
 
 def read_csv(path: Path, required: Sequence[str]) -> TextTable:
-    """Read comma-separated UTF-8 text with a header line; quoted fields may hold commas and line ends.
+    """Read comma-separated UTF-8 text with a header line. Quoted fields may hold commas and line ends.
 
     Raises
     ------
     UserError
-        The file is missing, empty, not UTF-8 or broken CSV; a column of `required` is missing, a name stands twice in
-        the header, or a row has more or fewer fields than the header.
+        The file is missing, empty, not UTF-8 or not valid CSV; the header lacks a column of `required` or repeats a
+        name; or a row has more or fewer fields than the header.
     """
     rows = _csv_rows(path)
     _, header = next(rows, (1, []))
     if not header:
-        raise UserError(f"{path} is empty: it must start with a header line that has {', '.join(required)}.")
+        raise UserError(f"{path} is empty: it must start with a header line that names {', '.join(required)}.")
     missing = [name for name in required if name not in header]
     if missing:
         raise UserError(
@@ -97,7 +113,7 @@ def read_csv(path: Path, required: Sequence[str]) -> TextTable:
 
 
 def read_plain(path: Path, separator: str, columns: Sequence[str], encoding: str) -> TextTable:
-    """Read text without header or quotes, one row per line; blank lines are skipped.
+    """Read text without header and without quotes, one row per line. Blank lines are skipped.
 
     Raises
     ------
@@ -158,21 +174,21 @@ def _collect(path: Path, rows: Iterable[tuple[int, list[str]]], columns: Sequenc
 
 
 def integer(text: str) -> int:
-    """Stricter than `int`, which also takes "1_000" and " 7", and within int64."""
+    """Convert text to an integer that fits into int64. Unlike `int`, refuse "1_000" and " 7" (ValueError)."""
     if not re.fullmatch(r"-?[0-9]{1,18}", text):
         raise ValueError(text)
     return int(text)
 
 
 def any_id(text: str) -> str:
-    """The text itself. ValueError: it breaks `ID_RULE`."""
+    """Return the text if it follows `ID_RULE`, else raise ValueError."""
     if not text or any(character.isspace() or category(character) == "Cc" for character in (text[0], text[-1])):
         raise ValueError(text)
     return text
 
 
 def number(text: str, missing: Iterable[str] = ("",)) -> float:
-    """A finite number; NaN for "nan" and for what stands for a missing one."""
+    """Convert text to a finite number, or to NaN if it is "nan" or one of `missing`. Else raise ValueError."""
     value = math.nan if text in missing else float(text)
     if math.isinf(value) or "_" in text:
         raise ValueError(text)
@@ -180,7 +196,7 @@ def number(text: str, missing: Iterable[str] = ("",)) -> float:
 
 
 def split_title(text: str) -> tuple[str | None, int | None]:
-    """Title and year: "Toy Story (1995) " gives ("Toy Story", 1995), "Babylon 5" gives ("Babylon 5", None)."""
+    """Split a text into title and year: "Toy Story (1995) " gives ("Toy Story", 1995), "Babylon 5" has no year."""
     match = _YEAR_AT_END.fullmatch(text.strip())
     if match:
         return match["title"], int(match["year"])
@@ -188,7 +204,7 @@ def split_title(text: str) -> tuple[str | None, int | None]:
 
 
 def split_genres(text: str, separator: str = "|") -> list[str]:
-    """Genre names in the file's order, each once; empty for "(no genres listed)" and "unknown"."""
+    """Return the names of genres in the order of the text, each once. "(no genres listed)" and "unknown" are none."""
     names = [name.strip() for name in text.split(separator)]
     return [name for name in dict.fromkeys(names) if name not in _NO_GENRE]
 
@@ -202,7 +218,7 @@ def item_entities(
     categorical: Columns[str | None] | None = None,
     imputed_from: Mapping[str, str] | None = None,
 ) -> Entities:
-    """Items as `Entities`, from one value per item in each argument."""
+    """Build the table of items. Each argument has one value per item."""
     columns = {
         ITEM_ID: pd.Series(ids, dtype=object),
         TITLE: pd.Series(titles, dtype=object),
@@ -213,7 +229,7 @@ def item_entities(
 
 
 def user_entities(ids: Sequence[str], numeric: Columns[float], categorical: Columns[str | None]) -> Entities:
-    """Users as `Entities`, from one value per user in each argument."""
+    """Build the table of users. Each argument has one value per user."""
     return _entities({USER_ID: pd.Series(ids, dtype=object)}, numeric, categorical, {})
 
 

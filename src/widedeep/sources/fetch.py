@@ -1,4 +1,4 @@
-"""Bringing the raw files of a data set into a folder: from its publisher, a URL, a zip or a folder."""
+"""Get the raw files of a data set: from its publisher, a URL, a zip or a folder."""
 
 import hashlib
 import shutil
@@ -17,23 +17,27 @@ from widedeep.errors import UserError
 from widedeep.files import write_json
 from widedeep.sources.source import GIVEN_FILES, Source
 
-CACHE = pooch.os_cache("widedeep")  # archives stay here, outside DVC's outputs, which DVC deletes before each run
-RETRIES = 3
+CACHE = pooch.os_cache("widedeep")  # keeps archives outside DVC's outputs, which DVC deletes before each run
+RETRIES = 3  # more attempts after a failed download
 
 
 def fetch(source: Source, location: str, folder: Path) -> None:
-    """Bring the files of `source`, and only these, into the existing, empty `folder`.
+    """Put the files of `source`, and no others, into an empty folder. Also write dataset.json.
 
-    `location` is "auto" (the publisher's place), a URL of a zip, a zip file or a folder; paths are relative to the
-    working directory. A URL of your own has no known checksum, so what it serves is taken as it is. Adds
-    dataset.json, the name of the data set and the SHA-256 of each file: no path and no time, so the same files give
-    the same bytes.
+    dataset.json holds the name of the data set and the SHA-256 of each file. It has no path and no time, so the same
+    files give the same bytes.
+
+    Parameters
+    ----------
+    location : "auto" (download from the publisher), the URL of a zip, a zip file or a folder. Paths are relative to the
+        working directory. The content of a URL is not checked, because its checksum is unknown.
+    folder : an existing, empty folder
 
     Raises
     ------
     UserError
-        The place does not exist or does not answer, an archive is broken, unsafe or fails its checksum, or a needed
-        file is missing, empty or there twice. `folder` may then hold some of the files.
+        The location does not exist or does not answer; the archive is broken, unsafe or has the wrong checksum; or a
+        needed file is missing, empty or there twice. `folder` may then hold some of the files.
     """
     path = Path(location).expanduser()
     if location == "auto":
@@ -58,34 +62,39 @@ def _describe(source: Source, folder: Path) -> None:
     digests = {}
     for path in sorted(folder.iterdir()):
         if path.stat().st_size == 0:
-            raise UserError(f"{path.name} of {source.name} is empty. Get it again, or set download.source elsewhere.")
+            raise UserError(f"{path.name} of {source.name} is empty. Get it again, or change download.source.")
         with path.open("rb") as file:
             digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     write_json(folder / "dataset.json", {"dataset": source.name, "files": digests})
 
 
 def download(url: str, checksum: str | None) -> Path:
-    """Path of the downloaded file in the user's cache. `checksum` is as pooch writes it: "md5:..." or "sha256:...".
+    """Download a file into the user's cache, and return its path there.
 
-    A file with a checksum is downloaded once; without one, again each time, because it may have changed.
+    A file with a checksum is downloaded once. Without a checksum it is downloaded each time, because it may have
+    changed.
+
+    Parameters
+    ----------
+    checksum : "md5:..." or "sha256:..." (as in pooch), or None
 
     Raises
     ------
     UserError
-        No network, an HTTP error, or another checksum than the one given, each after `RETRIES` more tries.
+        There is no network, the server answers with an error, or the checksum is wrong, also after `RETRIES` retries.
     """
     name = unique_file_name(url)
     if checksum is None:
         (Path(CACHE) / name).unlink(missing_ok=True)
     store = pooch.create(CACHE, base_url="", registry={name: checksum}, urls={name: url}, retry_if_failed=RETRIES)
-    # Pooch's default of 1 KiB, flushed each time, is slow for hundreds of megabytes.
+    # The default of pooch, 1 KiB at a time, is slow for hundreds of megabytes.
     downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=1 << 20)
     try:
         return Path(store.fetch(name, downloader=downloader))
     except requests.RequestException as error:
         raise UserError(
-            f"cannot download {url}: {error}. To work without it, get the data set another way and set download.source "
-            "in params.yaml to the zip, or to a folder with its files."
+            f"cannot download {url}: {error}. If you can get the data set another way, set download.source in "
+            "params.yaml to the zip, or to a folder with its files."
         ) from None
     except ValueError as error:
         raise UserError(
@@ -95,13 +104,13 @@ def download(url: str, checksum: str | None) -> Path:
 
 
 def unpack(archive: Path, source: Source, folder: Path) -> None:
-    """Write the files of `source` from a zip into `folder`, wherever in the zip they lie together.
+    """Unpack the files of `source` from a zip into `folder`. They may lie in any one folder of the zip.
 
     Raises
     ------
     UserError
-        The zip is truncated or no zip, encrypted, has a member that points outside the folder (then nothing is
-        written), lacks a file, or has the files in more than one place.
+        The file is no zip, or is truncated or encrypted; a member points outside the folder (then nothing is written);
+        a file of `source` is missing; or these files lie in more than one folder.
     """
     try:
         with zipfile.ZipFile(archive) as zipped:
@@ -127,7 +136,7 @@ def _refuse_unsafe(member: zipfile.ZipInfo, archive: Path) -> None:
 
 
 def _choose(members: Iterable[str], source: Source, place: str) -> dict[str, str]:
-    """The wanted files by name, each with its path within `place`; all must lie in one folder there."""
+    """Find the files of `source` among the paths `members` of `place`: name -> path. All must lie in one folder."""
     paths = [PurePosixPath(member) for member in members]
     wanted = [path for path in paths if path.name in source.files + source.optional_files + GIVEN_FILES]
     homes = sorted({str(path.parent) for path in wanted})

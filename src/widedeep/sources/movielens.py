@@ -1,7 +1,7 @@
 """MovieLens by GroupLens (https://grouplens.org/datasets/movielens/), in its three file layouts.
 
-Downloads are checked against the publisher's md5, which lies beside each zip as `<zip>.md5`. For the fixed releases
-it is written here as well; `ml-latest` and `ml-latest-small` change, so theirs is read at download time.
+Each download is checked against an md5. The fixed releases have theirs in this file. `ml-latest` and `ml-latest-small`
+change, so their md5 is read from the publisher's `<zip>.md5`.
 
 Reference: F. M. Harper and J. A. Konstan, The MovieLens Datasets: History and Context, ACM TiiS 5(4), 2015.
 """
@@ -45,7 +45,7 @@ _OCCUPATIONS = (
 
 @dataclass(frozen=True, kw_only=True)
 class MovieLens(Source):
-    """A release of MovieLens. `md5` is None where the publisher changes the zip."""
+    """A release of MovieLens. `md5` is None if the publisher changes the zip from time to time."""
 
     md5: str | None = None
     items_complete: bool = True
@@ -56,7 +56,13 @@ class MovieLens(Source):
 
 
 def published_md5(url: str) -> str:
-    """The md5 that the publisher gives for a zip, in `<url>.md5`. Raises `UserError` where there is none."""
+    """Read the md5 of a zip from `<url>.md5`.
+
+    Raises
+    ------
+    UserError
+        That file cannot be downloaded or holds no md5.
+    """
     text = download(f"{url}.md5", None).read_text(encoding="ascii", errors="replace")
     match = re.search(r"\b[0-9a-fA-F]{32}\b", text)
     if match is None:
@@ -65,7 +71,7 @@ def published_md5(url: str) -> str:
 
 
 class MovieLens100K(MovieLens):
-    """u.data, u.item, u.user and u.genre, with the publisher's folds u1..u5, ua and ub."""
+    """The layout of ml-100k: u.data, u.item, u.user and u.genre, and the publisher's folds u1..u5, ua and ub."""
 
     def ratings(self, raw: Path) -> RatingsFile:
         return _tab_separated("u.data")
@@ -80,7 +86,7 @@ class MovieLens100K(MovieLens):
         flags = zip(
             *(table.parse(genre, {"0": False, "1": True}.__getitem__, "0 or 1") for genre in genres), strict=True
         )
-        # Movie 267 is named "unknown" for want of a title.
+        # Movie 267 has no title; the file calls it "unknown".
         titles = ["" if title == "unknown" else title for title in table.columns["title"]]
         names = [[g for g, flag in zip(genres, row, strict=True) if flag and g != "unknown"] for row in flags]
         return _items(table, ITEM_ID, titles, names)
@@ -94,7 +100,7 @@ class MovieLens100K(MovieLens):
 
 @dataclass(frozen=True, kw_only=True)
 class MovieLensDat(MovieLens):
-    """ratings.dat and movies.dat with `::` between fields; ml-1m has users.dat too."""
+    """The layout of ml-1m and ml-10m: ratings.dat and movies.dat with `::` between fields. ml-1m also has users.dat."""
 
     encoding: str
 
@@ -118,7 +124,7 @@ class MovieLensDat(MovieLens):
 
 
 class MovieLensCsv(MovieLens):
-    """ratings.csv and movies.csv with header lines, as in all releases since ml-20m."""
+    """The layout of all releases since ml-20m: ratings.csv and movies.csv with header lines."""
 
     def ratings(self, raw: Path) -> RatingsFile:
         return RatingsFile("ratings.csv", ",", 4, _FIELDS, header="userId,movieId,rating,timestamp")

@@ -1,7 +1,7 @@
 """MyAnimeList 2023: the Kaggle data set dbdmobile/myanimelist-dataset, 24 million ratings of anime from 1 to 10.
 
-The publisher's score, rank, popularity and counts of an anime are totals over all of MyAnimeList up to 2023, so they
-know something of ratings that a test set holds.
+Warning: score, rank, popularity and counts of an anime are totals over all of MyAnimeList up to 2023. So they contain
+information about the ratings in a test set.
 """
 
 import math
@@ -32,7 +32,7 @@ class MyAnimeList(Source):
         unpack(_from_kaggle(self), self, folder)
 
     def ratings(self, raw: Path) -> RatingsFile:
-        # The fourth field, the title, may hold commas.
+        # The title, which is the fourth field, may hold commas.
         return RatingsFile(
             "users-score-2023.csv",
             ",",
@@ -58,7 +58,6 @@ class MyAnimeList(Source):
             [split_genres("" if value in _MISSING else value, ", ") for value in text["Genres"]],
             numeric,
             categorical,
-            # Popularity ranks anime by members, rank by score: -0.98 correlated with it.
             imputed_from={"rank": "popularity"},
         )
 
@@ -67,7 +66,7 @@ class MyAnimeList(Source):
         if not path.exists():
             return None
         table = read_csv(path, ("Mal ID", "Gender", "Birthday", "Location", "Joined"))
-        # Mean Score and the counts of watched anime are left out: they contain the ratings that a test set holds.
+        # Mean Score and the counts of watched anime are left out: they are computed from test ratings, too.
         numeric = {
             "birth_year": [_year_or_nan(value) for value in table.columns["Birthday"]],
             "joined_year": [_year_or_nan(value) for value in table.columns["Joined"]],
@@ -80,13 +79,13 @@ class MyAnimeList(Source):
 
 
 def first_year(text: str) -> int | None:
-    """The first number of four digits: 1998 for "spring 1998" and for "Apr 3, 1998 to Apr 24, 1999"."""
+    """Find the first number of four digits: 1998 in "spring 1998" and in "Apr 3, 1998 to Apr 24, 1999"."""
     match = re.search(r"\b[0-9]{4}\b", text)
     return integer(match[0]) if match else None
 
 
 def minutes(text: str) -> float:
-    """Length in minutes: 115 for "1 hr 55 min", 24 for "24 min per ep", NaN where it is not known."""
+    """Convert a length to minutes: "1 hr 55 min" is 115, "24 min per ep" is 24, an unknown length is NaN."""
     match = _DURATION.fullmatch(text.strip())
     if match is None or not any(match.groups()):
         return math.nan
@@ -108,25 +107,26 @@ def _snake(name: str) -> str:
 
 
 def _from_kaggle(source: Source) -> Path:
-    """The data set's zip, brought by Kaggle's own client into the user's cache."""
+    """Download the zip with Kaggle's client into the user's cache, and return its path."""
     what_to_do = (
         "Make a token at https://www.kaggle.com/settings/api and set KAGGLE_API_TOKEN, or KAGGLE_USERNAME and "
         f"KAGGLE_KEY, or keep kaggle.json in ~/.kaggle. Or download https://www.kaggle.com/datasets/{SLUG} by hand, "
-        f"put {', '.join(source.files)} (and, if you like, {', '.join(source.optional_files)}) in a folder and set "
+        f"put {', '.join(source.files)} (and optionally {', '.join(source.optional_files)}) in a folder and set "
         "download.source in params.yaml to that folder."
     )
     try:
         from kaggle.api.kaggle_api_extended import KaggleApi
     except ImportError:
         raise UserError(
-            f"{source.name} lies on Kaggle, whose client is not installed: pip install 'widedeep[kaggle]'. {what_to_do}"
+            f"{source.name} is on Kaggle, and Kaggle's client is not installed: pip install 'widedeep[kaggle]'. "
+            f"{what_to_do}"
         ) from None
     client = KaggleApi()
     try:
         client.authenticate()
         client.dataset_download_files(SLUG, path=str(CACHE))
-    except SystemExit:  # the client's way to say that it found no token
-        raise UserError(f"{source.name} lies on Kaggle, which asks for a token. {what_to_do}") from None
+    except SystemExit:  # the client exits if it finds no token
+        raise UserError(f"{source.name} is on Kaggle, which asks for a token. {what_to_do}") from None
     except (requests.RequestException, ValueError) as error:
         raise UserError(f"cannot download {SLUG} from Kaggle: {error}. {what_to_do}") from None
     return Path(CACHE) / f"{SLUG.partition('/')[2]}.zip"
@@ -137,5 +137,5 @@ MYANIMELIST_2023 = MyAnimeList(
     files=("users-score-2023.csv", "anime-dataset-2023.csv"),
     optional_files=("users-details-2023.csv",),
     rating_scale=(1.0, 10.0),
-    items_complete=False,  # the ratings name anime that MyAnimeList has removed since
+    items_complete=False,  # some rated anime have been removed from MyAnimeList
 )

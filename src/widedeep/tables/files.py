@@ -1,4 +1,4 @@
-"""The canonical tables as files: the one place that knows what lies in data/interim and how."""
+"""The canonical tables as files. Only this module knows the names and formats of the files in data/interim."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,16 +24,18 @@ _ITEM_IDS = "item_ids.parquet"
 _USER_IDS = "user_ids.parquet"
 _ABOUT = "tables.json"
 
-# An integer in its only form: without a plus sign, leading zeros or "-0". Those that int64 cannot hold stay text.
+# A plainly written integer: no plus sign, no leading zero, not "-0". So text and number can be converted both ways.
 _INTEGER = "^(0|-?[1-9][0-9]{0,18})$"
 
 
 @dataclass(frozen=True)
 class About:
-    """What the tables were made from and how.
+    """How the tables were made.
 
-    rating_scale: lowest and highest rating. split: how the ratings were split. fitted: imputation and scaling of the
-    numeric columns, by table and column.
+    dataset : the value of download.dataset
+    rating_scale : lowest and highest rating
+    split : how the ratings were split; one of the values of preprocess.split, but never "auto"
+    fitted : imputation and scaling of the numeric columns, by table and column
     """
 
     dataset: str
@@ -44,12 +46,13 @@ class About:
 
 @dataclass(frozen=True)
 class Tables:
-    """The canonical tables of a data set. Users and items have codes 0, 1, 2, ..., and a row each in this order.
+    """The canonical tables of a data set. Each user and item has one row; its code 0, 1, 2, ... is the row number.
 
-    ratings: `RATINGS_SCHEMA`, ordered by (timestamp, user, item).
-    items: item (the code), title, year (Int64), genres (list of str), numeric columns (float64 in [0, 1]) and
-    categorical ones (str or None). users: user (the code) and such columns.
-    user_ids, item_ids: the id behind each code, as its owner wrote it (string).
+    ratings : columns of `RATINGS_SCHEMA`, sorted by (timestamp, user, item)
+    items : item (the code), title, year (Int64), genres (list of str), numeric columns (float64 in [0, 1]) and
+        categorical columns (str or None)
+    users : user (the code), numeric and categorical columns
+    item_ids, user_ids : the id of each code, as the data set has it (string)
     """
 
     ratings: pa.Table
@@ -70,7 +73,7 @@ class Tables:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote. To read a part of it, use the functions below."""
+        """Read what `save` wrote. The functions below read parts of it."""
         return cls(
             load_ratings(folder),
             load_items(folder),
@@ -82,26 +85,27 @@ class Tables:
 
 
 def load_ratings(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read the ratings, or some of their columns."""
+    """Read the ratings, or only some of their columns."""
     return pq.read_table(folder / _RATINGS, columns=None if columns is None else list(columns))
 
 
 def load_items(folder: Path) -> pd.DataFrame:
+    """Read the items."""
     return pd.read_parquet(folder / _ITEMS)
 
 
 def load_item_ids(folder: Path) -> pa.Array:
-    """Read the id behind each code of an item."""
+    """Read the id of each item, in the order of the codes."""
     return pq.read_table(folder / _ITEM_IDS, columns=[ID])[ID].combine_chunks()
 
 
 def load_user_ids(folder: Path) -> pa.Array:
-    """Read the id behind each code of a user."""
+    """Read the id of each user, in the order of the codes."""
     return pq.read_table(folder / _USER_IDS, columns=[ID])[ID].combine_chunks()
 
 
 def load_named(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read ratings and items with the external ids, as user_id and item_id, in place of the codes."""
+    """Read ratings and items with ids, as user_id and item_id, in place of codes."""
     users, items = external(load_user_ids(folder)), external(load_item_ids(folder))
     ratings = load_ratings(folder)
     named = pa.table({USER_ID: users.take(ratings[USER]), ITEM_ID: items.take(ratings[ITEM])})
@@ -114,15 +118,16 @@ def load_named(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def load_about(folder: Path) -> About:
+    """Read how the tables were made."""
     about = read_json(folder / _ABOUT)
     return About(**about | {"rating_scale": tuple(about["rating_scale"])})
 
 
 def external(ids: pa.Array, codes: ArrayLike | None = None) -> pa.Array:
-    """Look up the ids behind `codes`, or behind all codes in their order.
+    """Look up the ids of `codes`, or of all codes in their order, for files that people and other programs read.
 
-    The result is int64 if each of `ids` is an integer in its only form ("7", not "007"), else string. So every id can
-    be read back as it was.
+    The result is int64 if each of `ids` is a plainly written integer ("7", not "007") that int64 can hold, else string.
+    So each id can be read back unchanged.
     """
     known = _integers(ids)
     return known if codes is None else known.take(pa.array(codes, pa.int64()))
@@ -138,7 +143,7 @@ def _integers(ids: pa.Array) -> pa.Array:
 
 
 def to_arrow(table: pd.DataFrame) -> pa.Table:
-    """Turn items or users into an Arrow table whose types do not depend on which values are missing."""
+    """Convert items or users to an Arrow table. The types do not depend on which values are missing."""
     types = {USER: pa.int64(), ITEM: pa.int64(), YEAR: pa.int64(), GENRES: pa.list_(pa.string())}
     schema = pa.schema(
         [

@@ -1,4 +1,4 @@
-"""From ids to codes: each user and item gets its number once, and every later stage knows it by that number."""
+"""Give each user and item a code: a number from 0 that every later stage uses in place of the id."""
 
 import ibis
 import ibis.expr.types as ir
@@ -13,10 +13,14 @@ KEYS = {USER: USER_ID, ITEM: ITEM_ID}
 
 
 def number_ids(con: ibis.BaseBackend, ratings: ir.Table) -> tuple[ir.Table, dict[str, ir.Table]]:
-    """Replace user_id and item_id by user and item, numbers that only tell them apart: to compare and to keep, they
-    cost less than text.
+    """Replace user_id and item_id by provisional numbers, in the columns user and item.
 
-    Returns the ratings, and by key the table of numbers with the columns of the id and its number.
+    Numbers take less memory and time than text. The codes are given later, when it is known which ids remain.
+
+    Returns
+    -------
+    ratings : the ratings with numbers in place of ids
+    numbers : for user and for item, a table of the ids and their numbers
     """
     numbers = {}
     for key, name in KEYS.items():
@@ -28,9 +32,18 @@ def number_ids(con: ibis.BaseBackend, ratings: ir.Table) -> tuple[ir.Table, dict
 
 
 def encode_ids(ratings: ir.Table, numbers: ir.Table, key: str, listed: list[str]) -> tuple[ir.Table, pa.Array]:
-    """Replace the numbers of `number_ids` under `key` by codes: 0, 1, 2, ... for each id that is rated or `listed`.
+    """Replace the provisional numbers in the column `key` by codes 0, 1, 2, ...
 
-    Returns the ratings, and the id behind each code, in the order of `in_order`.
+    Parameters
+    ----------
+    numbers : the ids and their numbers, from `number_ids`
+    key : user or item
+    listed : ids that get a code even if they have no rating
+
+    Returns
+    -------
+    ratings : the ratings with codes
+    ids : the id of each code, sorted by `in_order`
     """
     rated = ratings.select(key).distinct().join(numbers, key)[KEYS[key]].to_pyarrow()
     ids = in_order(pc.unique(pa.concat_arrays([_array(rated), pa.array(listed, pa.string())])))
@@ -40,7 +53,7 @@ def encode_ids(ratings: ir.Table, numbers: ir.Table, key: str, listed: list[str]
 
 
 def in_order(ids: pa.Array) -> pa.Array:
-    """Sort ids: by number if each is an integer in its only form, else by the bytes of their UTF-8 text."""
+    """Sort ids: as numbers if each is a plainly written integer ("7", not "007"), else by the bytes of the text."""
     return ids.take(pc.sort_indices(external(ids)))
 
 

@@ -1,4 +1,4 @@
-"""From the publisher's ratings file to checked ratings: the row-scale work, written with Ibis."""
+"""Read and check the ratings files. The work on rows is written with Ibis, so that a database engine does it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ from widedeep.sources.source import RatingsFile
 
 LINE = "line"
 FILE = "file"  # position of the ratings file in the list given to `read_ratings`
-SHOWN = 5  # bad rows named in an error
-SHOWN_TEXT = 120  # characters of each
+SHOWN = 5  # bad rows shown in an error
+SHOWN_TEXT = 120  # characters shown of each
 BLOCK = 2**24  # bytes read at once
 
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
@@ -29,7 +29,13 @@ UNKNOWN_ITEM = "unknown_item"
 
 @dataclass
 class Counts:
-    """What happened to the rows on their way to the ratings table; written to the reports."""
+    """Counts of the rows read and of those left out, for reports/data.json.
+
+    read : rows in the files
+    bad_rows : rows that break a rule, by reason
+    duplicates : rows left out because their user rated the item again later
+    filtered : rows left out because their user or item has too few ratings
+    """
 
     read: int = 0
     bad_rows: dict[str, int] = field(default_factory=dict)
@@ -46,19 +52,32 @@ def read_ratings(
     known_items: Iterable[str] | None,
     on_bad_rows: str,
 ) -> tuple[ir.Table, Counts]:
-    """Read ratings files of one data set into a table of user_id, item_id (text), rating, timestamp, file and line.
+    """Read and check the ratings files of a data set.
 
-    Every line but the header must have the declared number of fields, two ids, a rating inside `rating_scale`
-    (inclusive) and, where the layout has one, an integer timestamp in seconds; its item must be in `known_items`
-    unless that is None. With `integer_ids` an id must be an integer and comes as such ("7" for "007"); else it is any
-    text of UTF-8 and stays as it is, but it must not be empty, start with a quote, or have a space or a control
-    character at its start or end. Bad rows are an error, or dropped and counted by reason if `on_bad_rows` is "drop".
+    Each line after the header must have the declared number of fields, two ids, a finite rating within `rating_scale`
+    and, if the layout has timestamps, a timestamp that is an integer of seconds.
+
+    Parameters
+    ----------
+    con : where the tables are made
+    folder : the folder of the files
+    layouts : the layout of each file
+    rating_scale : lowest and highest allowed rating, both included
+    integer_ids : True: an id must be an integer, and is normalized ("007" becomes "7"). False: an id is any UTF-8 text
+        and stays as it is, but it must not be empty, start with a quote, or start or end with a space or a control
+        character.
+    known_items : ids of the items that may be rated; None: any item
+    on_bad_rows : "error", or "drop" to leave bad rows out and count them by reason
+
+    Returns
+    -------
+    a table with user_id, item_id (text), rating, timestamp, file and line, and counts of the rows
 
     Raises
     ------
     UserError
-        A file is missing, empty or has another header; or a row is bad and `on_bad_rows` is "error": file, line,
-        reason and text of the first bad rows are shown.
+        A file is missing, is empty or has another header. Or a row is bad and `on_bad_rows` is "error": then the
+        message shows file, line, reason and text of the first bad rows.
     """
     layouts = list(layouts)
     parsed = [
@@ -71,7 +90,7 @@ def read_ratings(
         table = table.left_join(items, ITEM_ID).drop(f"{ITEM_ID}_right")
         reason = reason.fill_null(ibis.ifelse(table.listed.isnull(), UNKNOWN_ITEM, ibis.null("string")))
     table = table.mutate(reason=reason)
-    # Of good rows, which are many, the text is not needed any more.
+    # Keep the text of bad rows only, to save memory.
     shown = ibis.ifelse(table.reason.isnull(), None, table.text[:SHOWN_TEXT])
     checked = con.create_table("checked", table.mutate(text=shown))
     for position in range(len(layouts)):
@@ -89,19 +108,25 @@ def read_ratings(
         raise UserError(_describe(bad, layouts, folder, counts, rating_scale))
     good = checked.filter(checked.reason.isnull())
     if sum(counts.bad_rows.values()) == counts.read:
-        raise UserError(f"{folder / layouts[0].name} has no good row: {counts.bad_rows}.")
+        raise UserError(f"{folder / layouts[0].name} has only bad rows, by reason: {counts.bad_rows}.")
     return good.select(USER_ID, ITEM_ID, RATING, TIMESTAMP, FILE, LINE), counts
 
 
 def latest_of_duplicates(ratings: ir.Table) -> ir.Table:
-    """Keep one rating per (user, item): the latest by timestamp, of equal ones the last in the file."""
+    """Keep one rating per user and item: the latest in time; if several share that second, the last in the file."""
     order = [ratings[TIMESTAMP].desc(nulls_first=False), ratings[FILE].desc(), ratings[LINE].desc()]
     rank = ibis.row_number().over(group_by=[USER, ITEM], order_by=order)
     return ratings.mutate(rank=rank).filter(lambda t: t["rank"] == 0).drop("rank")
 
 
 def with_enough_ratings(con: ibis.BaseBackend, ratings: ir.Table, per_user: int, per_item: int) -> ir.Table:
-    """Drop users and items with fewer ratings than asked for, again and again until both limits hold."""
+    """Drop users and items with too few ratings, in turn, until both limits hold.
+
+    Raises
+    ------
+    UserError
+        No rating is left.
+    """
     before = -1
     rows = int(ratings.count().execute())
     while rows != before and (per_user > 1 or per_item > 1):
@@ -119,16 +144,16 @@ def with_enough_ratings(con: ibis.BaseBackend, ratings: ir.Table, per_user: int,
 
 
 def _parse(con: ibis.BaseBackend, path: Path, layout: RatingsFile, position: int, integer_ids: bool) -> ir.Table:
-    """One row per line after the header; fields that do not parse are null."""
+    """Split each line after the header into its fields. A field that is not valid becomes null."""
     if not path.exists():
         raise UserError(f"{path} is missing. Run `dvc repro -f download`, or name another download.source.")
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes). Check the file or the download.")
     name = f"lines_{position}"
-    # Not the engine's CSV reader: it gives up a whole file for one line that is too long or ends otherwise.
+    # The engine's own CSV reader would refuse the whole file for one line that is too long or has another line end.
     con.con.register(name, _lines(path))
     lines = con.create_table(f"numbered_{position}", con.table(name))
-    # Blank lines at the end, as editors leave them, are no rows.
+    # Ignore blank lines at the end, which editors leave.
     lines = lines.filter(lines.line <= lines.filter(lines.text != "")[LINE].max().as_scalar())
     if layout.header is not None:
         first = lines.filter(lines.line == 1).text.execute().tolist() or [""]
@@ -162,7 +187,7 @@ def _matching(text: ir.StringValue, pattern: str) -> ir.StringValue:
 
 
 def _lines(path: Path) -> pa.RecordBatchReader:
-    """Number, from 1, text of each line, and whether it was UTF-8: what was not shows as U+FFFD."""
+    """Read the lines of a file: number (from 1), text, and whether it is UTF-8. Other bytes become U+FFFD."""
 
     def batches() -> Iterator[pa.RecordBatch]:
         number = 1
@@ -191,7 +216,7 @@ def _check_header(path: Path, found: str, layout: RatingsFile) -> None:
         return
     columns = [column.strip().strip('"') for column in found.split(layout.separator)]
     missing = [column for column in layout.header.split(layout.separator) if column not in columns]
-    detail = f"Missing: {', '.join(missing)}." if missing else "The columns must stand in this order."
+    detail = f"Missing: {', '.join(missing)}." if missing else "The columns must be in this order."
     raise UserError(f"{path}, line 1: the header must be '{layout.header}'. Got '{found[:200]}' instead. {detail}")
 
 
@@ -242,7 +267,7 @@ def _describe(
     if total > SHOWN:
         lines.append(f"  ... and {total - SHOWN} more; by reason: {counts.bad_rows}")
     lines.append(
-        "Mend the file, or set preprocess.on_bad_rows: drop in params.yaml to leave such rows out and count them."
+        "Correct the file, or set preprocess.on_bad_rows: drop in params.yaml to leave such rows out and count them."
     )
     return "\n".join(lines)
 
@@ -252,5 +277,5 @@ def _id_rules(name: str, entity: str) -> dict[str, str]:
         f"{name}_not_an_integer": f"the {entity} id must be an integer",
         f"{name}_empty": f"the {entity} id must not be empty",
         f"{name}_with_space_around": f"the {entity} id must have no space or control character at its start or end",
-        f"{name}_in_quotes": f"the {entity} id must stand without quotes",
+        f"{name}_in_quotes": f"the {entity} id must not be in quotes",
     }

@@ -1,4 +1,4 @@
-"""Which ratings train, validate and test. Every rating gets exactly one split."""
+"""Split the ratings into training, validation and test. Each rating gets exactly one split."""
 
 import math
 
@@ -14,11 +14,11 @@ from widedeep.params import PreprocessParams
 
 
 def temporal(ratings: ir.Table, validation_fraction: float, test_fraction: float) -> ir.StringValue:
-    """Global cut-offs in time, half-open: train t < v, validation v <= t < w, test t >= w.
+    """Split at two moments v <= w that are the same for all users: train t < v, validation v <= t < w, test t >= w.
 
-    w is the timestamp of the row that stands `test_fraction` of the rows before the end of the time line, v of the
-    row `validation_fraction` further back. Ratings of one second are never parted, so a part may be a little larger
-    than its fraction.
+    w is chosen so that the last `test_fraction` of the ratings is at or after w, and v so that the last `test_fraction`
+    plus `validation_fraction` is at or after v. Ratings of the same second stay together, so a part may be a little
+    larger than its fraction.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def temporal(ratings: ir.Table, validation_fraction: float, test_fraction: float
     if ratings[TIMESTAMP].isnull().any().execute():
         raise UserError(
             "preprocess.split: temporal needs timestamps, and this data set has none. "
-            "Set preprocess.split to random (or predefined, where the data set has folds)."
+            "Set preprocess.split to random (or to predefined, if the data set has folds)."
         )
     rows = int(ratings.count().execute())
 
@@ -54,15 +54,19 @@ def temporal(ratings: ir.Table, validation_fraction: float, test_fraction: float
 
 
 def leave_last_out(ratings: ir.Table, validation: bool, user_ids: pa.Array) -> ir.StringValue:
-    """Per user: the latest rating tests, the one before it validates (if `validation`), the others train.
+    """Split each user's ratings: the latest is for the test, the one before it for validation, the others for training.
 
-    Of ratings with the same second the one with the highest code of the item is the latest. `user_ids` names a user in
-    an error.
+    If several ratings have the same second, the one with the highest item code counts as the latest.
+
+    Parameters
+    ----------
+    validation : whether there is a validation part; if not, all but the latest are for training
+    user_ids : the id of each user, for error messages
 
     Raises
     ------
     UserError
-        The data set has no timestamps, or a user has too few ratings to give one to each part.
+        The data set has no timestamps, or a user has fewer ratings than there are parts.
     """
     if ratings[TIMESTAMP].isnull().any().execute():
         raise UserError(
@@ -76,7 +80,7 @@ def leave_last_out(ratings: ir.Table, validation: bool, user_ids: pa.Array) -> i
         user = user_ids[short[USER].iloc[0]].as_py()
         raise UserError(
             f"preprocess.split: leave_last_out needs at least {needed} ratings per user. User {user} "
-            f"has {short['n'].iloc[0]}; in all {len(short)} users have too few. "
+            f"has {short['n'].iloc[0]}; {len(short)} users in all have too few. "
             f"Set preprocess.min_ratings_per_user to {needed}."
         )
     order = [ratings[TIMESTAMP].desc(), ratings[ITEM].desc()]
@@ -87,9 +91,9 @@ def leave_last_out(ratings: ir.Table, validation: bool, user_ids: pa.Array) -> i
 
 
 def random(rows: int, params: PreprocessParams) -> npt.NDArray[np.object_]:
-    """Split of each row, drawn without replacement from a seeded permutation of the row numbers, shape (rows,).
+    """Draw the split of each of `rows` ratings with `params.seed`: (rows,) strings.
 
-    The table must stand in its stated order, so that the same seed gives the same split everywhere.
+    The rows are drawn by their number. So the same seed gives the same split only if the table has the same order.
     """
     order = np.random.default_rng(params.seed).permutation(rows)
     n_test = round(rows * params.test_fraction)
@@ -101,7 +105,10 @@ def random(rows: int, params: PreprocessParams) -> npt.NDArray[np.object_]:
 
 
 def predefined(is_test: npt.NDArray[np.bool_], params: PreprocessParams) -> npt.NDArray[np.object_]:
-    """The publisher's test rows, and `validation_fraction` of the base rows, drawn at random, shape (rows,)."""
+    """Keep the test rows of a fold, and draw `validation_fraction` of the other rows for validation: (rows,) strings.
+
+    is_test : (rows,) bool
+    """
     base = np.flatnonzero(~is_test)
     order = np.random.default_rng(params.seed).permutation(base)
     split = np.where(is_test, TEST, TRAIN).astype(object)

@@ -1,1 +1,1 @@
-"""Training: batches on the device, the loop around a model, its weights and its record."""
+"""Training: tasks and their losses, batches, the training loop, and the warm start."""

@@ -1,4 +1,4 @@
-"""What happens around the epochs: the best weights are kept, a line is printed, a row of the curves is written."""
+"""What happens after each epoch: keep the best weights, and record and print the learning curves."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -29,7 +29,7 @@ Row = dict[str, float]
 
 
 class BestWeights(pl.Callback):
-    """Keep the weights of the epoch with the lowest validation loss; without validation rows, the last ones."""
+    """Keeps the weights of the epoch with the lowest validation loss. Without validation rows, it keeps the last."""
 
     def __init__(self) -> None:
         self.loss = float("inf")
@@ -55,12 +55,12 @@ class BestWeights(pl.Callback):
 
 
 def measured(trainer: pl.Trainer, names: Iterable[str]) -> Row:
-    """Those of the named metrics that this epoch has."""
+    """Return the metrics of this epoch that are in `names`. A metric that was not measured is left out."""
     return {name: float(trainer.callback_metrics[name]) for name in names if name in trainer.callback_metrics}
 
 
 class Curves(pl.Callback):
-    """Collect one row per epoch and hand it to `listener`; print it where no progress bar is shown."""
+    """Collects one row of metrics per epoch and passes it to `listener`. Without a progress bar, it prints the row."""
 
     def __init__(self, listener: Callable[[Row], None]) -> None:
         self.rows: list[Row] = []

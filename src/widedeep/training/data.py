@@ -1,4 +1,4 @@
-"""Batches as slices of permuted tensors that already lie on the device: no per-row Python, no collate."""
+"""Batches are slices of permuted tensors that are already on the device, so no Python code runs per row."""
 
 import math
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from widedeep.training.tasks import tasks_of
 
 
 class Sliced(Dataset[Any]):
-    """Rows, or a tensor, that are indexed by a whole batch of row numbers (B,)."""
+    """Rows, or a tensor. An index is a whole batch of row numbers (B,)."""
 
     def __init__(self, rows: Rows | Tensor) -> None:
         self.rows = rows
@@ -30,10 +30,17 @@ class Sliced(Dataset[Any]):
 
 
 class Slices(Sampler[Tensor]):
-    """Row numbers of each batch, in order or freshly permuted in every epoch.
+    """Yields the row numbers of each batch, in order or newly permuted in every epoch.
 
-    With several processes each takes every `processes`-th row; the first rows come twice where that is needed to give
-    all of them the same number of rows. The permutation depends on seed and epoch alone.
+    With several processes, each takes every `processes`-th row. If the rows cannot be divided equally, the first ones
+    are used twice.
+
+    rows : number of rows
+    batch_size : rows per batch; the last batch may have fewer
+    device : where the row numbers are needed
+    seed : None: keep the order of the rows. Else the permutation depends only on seed and epoch.
+    process : number of this process, from 0
+    processes : number of processes
     """
 
     def __init__(
@@ -50,12 +57,12 @@ class Slices(Sampler[Tensor]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of each epoch."""
+        """Set the number of the epoch. Lightning calls this at the start of each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
         rows = math.ceil(self.rows / self.processes)
-        return max(1, math.ceil((rows - 1) / self.batch_size))
+        return max(1, math.ceil(rows / self.batch_size))
 
     def __iter__(self) -> Iterator[Tensor]:
         if self.seed is None:
@@ -66,16 +73,16 @@ class Slices(Sampler[Tensor]):
         if self.processes > 1:
             missing = -self.rows % self.processes
             order = torch.cat([order, order[:missing]])[self.process :: self.processes]
-        # A single row left over joins the batch before: batch normalisation cannot train on one.
-        sizes = [self.batch_size] * (len(self) - 1)
-        yield from torch.split(order.to(self.device), [*sizes, len(order) - sum(sizes)])
+        yield from torch.split(order.to(self.device), self.batch_size)
 
 
 class TrainingData(pl.LightningDataModule):
-    """Training and validation rows, put on the trainer's device once, in `setup`.
+    """The training and validation rows. `setup` moves them to the trainer's device once.
 
-    A training batch has a part for each task, by its name. With several, the shorter one begins again until the longer
-    one ends. `validated` says for each validation loader which task it is of, and what is validated.
+    A training batch is a mapping with a part for each task. If a task has fewer batches than another, its batches are
+    repeated.
+
+    validated : for each validation loader its task, and the name of what it validates
     """
 
     def __init__(self, features: FeatureSet, params: TrainParams) -> None:
@@ -98,7 +105,7 @@ class TrainingData(pl.LightningDataModule):
         return [self._loader(part, max(len(part), 1), None) for part in parts]
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        return batch  # it is there
+        return batch  # `setup` has moved it already
 
     def _loader(self, rows: Rows | Tensor, batch_size: int, seed: int | None) -> DataLoader[Any]:
         assert self.trainer is not None

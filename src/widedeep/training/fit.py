@@ -1,4 +1,4 @@
-"""The loop around a model, from features to the weights of its best epoch."""
+"""Train a model on features, and keep the weights of its best epoch."""
 
 import logging
 import os
@@ -34,8 +34,13 @@ from widedeep.training.tasks import VALIDATION_METRICS
 
 @dataclass(frozen=True)
 class Fit:
-    """A trained model on the CPU, the curves (a row per epoch), its best epoch and what validation measured there
-    (nothing without validation rows)."""
+    """The result of a training.
+
+    model : the trained model, on the CPU and in evaluation mode
+    curves : metrics of each epoch
+    epoch : the epoch whose weights were kept, from 0
+    validation : validation metrics of this epoch; empty without validation rows
+    """
 
     model: Model
     curves: list[Row]
@@ -50,19 +55,23 @@ def fit(
     on_epoch: Callable[[Row], None] = lambda row: None,
     start: Model | None = None,
 ) -> Fit:
-    """Train the model of `recipe` on the training rows; stop when validation has not improved for `patience` epochs.
+    """Train the model of `recipe` on the training rows. Stop if validation has not improved for `patience` epochs.
 
-    `start`: the model to go on from, as `grow` makes it, which is trained further in place; None: a new one.
+    A model without parameters to train has one epoch.
 
-    A run that was killed goes on from its last epoch, kept in the folder `checkpoints`, if parameters and features
-    are still the same (see `fingerprint`); its weights are those of a run that was not killed. A model that needs no
-    gradient has one epoch.
+    Parameters
+    ----------
+    checkpoints : folder for the state after the last epoch. If it holds one, the training continues from there, with
+        the same result as an uninterrupted run. So the folder must be for the same parameters, features and code: name
+        it by `fingerprint`.
+    on_epoch : called with the metrics of each epoch
+    start : the model to continue with, from `grow`, which is changed; None: a new model
 
     Raises
     ------
     UserError
-        The asked-for accelerator is not there, the loss is not finite, there is no positive to rank, or `start` would
-        be forgotten, by the optimizer of its wide part or by shrinkage.
+        The machine lacks the chosen accelerator or devices, the weights or the validation loss are not finite, there
+        is no positive to rank, or a knob would make the model forget what `start` knows.
     """
     params, config = recipe.train, recipe.config
     wide = config if isinstance(config, WideDeepConfig) else None
@@ -73,9 +82,9 @@ def fit(
         )
     if start is not None and wide is not None and wide.noise_variance:
         raise UserError(
-            "models.wide_deep.noise_variance must be 0 in a warm start: from few new ratings it would shrink "
-            f"what the earlier model knows. Got {wide.noise_variance} instead. "
-            "The means that were learnt go on as points."
+            "models.wide_deep.noise_variance must be 0 in a warm start, because with few new ratings it would shrink "
+            f"what the earlier model has learnt. Got {wide.noise_variance} instead. Set it to 0: the weights start "
+            "from the means of the earlier model."
         )
     _quiet()
     torch.manual_seed(params.seed)
@@ -116,12 +125,12 @@ def fit(
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )
-        # Lightning would start as many processes, on however few cores.
+        # On the CPU, Lightning would start this many processes even with fewer cores.
         if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > (os.cpu_count() or 1):
             raise MisconfigurationException(f"it has {os.cpu_count()} CPU cores and no other device was found")
     except (MisconfigurationException, RuntimeError) as error:
         raise UserError(
-            f"train.accelerator: {params.accelerator} with train.devices: {params.devices} cannot be had on this "
+            f"train.accelerator: {params.accelerator} with train.devices: {params.devices} is not available on this "
             f"machine ({error}). Set train.accelerator to auto and train.devices to 1."
         ) from None
     module = TrainingModule(model, data, recipe)
@@ -134,7 +143,8 @@ def fit(
     trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None)
     if not best.weights or not all(bool(torch.isfinite(weight).all()) for weight in best.weights.values()):
         raise UserError(
-            "Training gave no finite weights or validation. Lower train.learning_rate or set train.gradient_clip."
+            "The training diverged: weights or validation loss are not finite. Lower train.learning_rate or set "
+            "train.gradient_clip."
         )
     model.load_state_dict(best.weights)
     model = model.cpu().eval()
@@ -144,26 +154,29 @@ def fit(
 
 
 def set_line(model: Model, features: FeatureSet) -> None:
-    """Set the line that makes a rating of a score, by least squares on the training rows."""
+    """Fit the line that turns a score into a rating (see `Model.ranks_only`), by least squares on the training rows."""
     rows = features.known()
     score = predict({"score": model}, features, rows, clip=False)["score"]
     model.get_buffer("line").copy_(least_squares(score, rows.rating))
 
 
 def is_first_process() -> bool:
-    """Whether this process keeps the record of a training run; others only help with the work."""
+    """Return whether this process writes the outputs of a training. Other processes only share the work."""
     return bool(cast(Any, rank_zero_only).rank == 0)
 
 
 def fingerprint(recipe: Recipe, *inputs: str) -> str:
-    """Names the checkpoints of one set of parameters, inputs (their hashes) and code: only these may be resumed."""
+    """Return a name for checkpoints, 16 hex digits. Only runs with equal parameters, inputs and code share it.
+
+    inputs : hashes of the features and of an earlier model
+    """
     package = Path(widedeep.__file__).parent
     code = [path.read_text(encoding="utf-8") for path in sorted(package.rglob("*.py"))]
     return sha256("\n".join([recipe.model_dump_json(), *inputs, torch.__version__, *code]).encode()).hexdigest()[:16]
 
 
 def _quiet() -> None:
-    """Lightning talks about hardware, loggers and data loaders at each start; none of it concerns our users."""
+    """Hide messages of Lightning about hardware, loggers and data loaders, which do not help users."""
     for name in ("pytorch_lightning", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="pytorch_lightning")

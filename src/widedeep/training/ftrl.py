@@ -1,12 +1,13 @@
 """FTRL-Proximal (McMahan et al. 2013, "Ad click prediction: a view from the trenches", KDD), for linear models.
 
-Each weight w has a learning rate of its own, which falls with its squared gradients, and L1 makes weights exactly 0:
+Each weight w has its own learning rate, which falls as its squared gradients add up. L1 keeps weights at exactly 0. For
+a weight w with gradient g:
 
     n' = n + g^2
     z' = z + g - (sqrt(n') - sqrt(n)) / lr * w
     w' = 0 if |z'| <= l1, else (sign(z') l1 - z') / (sqrt(n') / lr + 2 l2)
 
-This is the form of keras.optimizers.Ftrl, whose l2 is half that of the paper.
+This is the form of keras.optimizers.Ftrl, where l2 is half of that in the paper.
 """
 
 from collections.abc import Callable
@@ -17,17 +18,16 @@ from torch.optim.optimizer import ParamsT
 
 
 class Ftrl(torch.optim.Optimizer):
-    """FTRL-Proximal for dense gradients. Each parameter takes twice its memory as state.
+    """FTRL-Proximal for dense gradients. The state takes twice the memory of the parameters.
 
-    Meant for weights that start at 0: z starts at 0 whatever they start at, so the first step replaces other values,
-    by 0 where the gradient is 0.
+    Weights must start at 0. z starts at 0 as well, so the first step would overwrite other initial values.
 
     Parameters
     ----------
-    params : parameters, or groups of them with options of their own
+    params : parameters, or groups of them with their own options
     lr : learning rate, > 0
     l1, l2 : strengths of regularization, >= 0
-    initial_accumulator_value : n at the start, > 0; the more, the smaller the first steps
+    initial_accumulator_value : n at the start, > 0; a larger value makes the first steps smaller
 
     Raises
     ------
@@ -57,7 +57,7 @@ class Ftrl(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Update the parameters that have a gradient; `closure` evaluates the loss anew, which is returned."""
+        """Update the parameters that have a gradient. If `closure` is given, call it and return its loss."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

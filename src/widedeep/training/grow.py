@@ -1,4 +1,4 @@
-"""Warm start: an earlier model with room for the users, items and values that came after it."""
+"""Warm start: enlarge an earlier model for new users, items and values, and choose the rows to train it on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -26,16 +26,24 @@ from widedeep.params import Recipe
 
 
 def grow(earlier: Model, vocabulary: Vocabulary, features: FeatureSet, about: Architecture | None = None) -> Model:
-    """The `earlier` model of `vocabulary`, with tables for the vocabularies of `features`, which have grown from it
-    (see `build_features`). What it knew is as it was, so its predictions for that do not change.
+    """Return the earlier model with larger tables, for the vocabularies of `features`.
 
-    `about`: its architecture with another dropout, or whatever else shapes no weights; None: as it was.
+    The weights of known users, items and values stay the same, and so do the predictions for them.
 
-    The row of a new user or item is what its side information x says: mean(Y) + (x - mean(X)) w, with the w of least
-    squares (of minimum norm) on the rows Y of the users or items that are known; x are the one-hot demographics or item
-    columns, the shares of the genres and the numbers. New points lie on the fitted plane and do not move it, so growing
-    twice gives the same as growing once (but for hashed crosses, in which new combinations share the weights of known
-    ones). A new value of another field starts as an unseen one, a new genre and a new exact cross at 0.
+    The rows of new users and items are estimated from their side information x: one-hot categories, shares of genres,
+    and numbers. A linear model is fitted by least squares (minimum norm) to the rows Y of the known users or items,
+    with side information X. The new row is mean(Y) + (x - mean(X)) w. New rows lie on the fitted plane, so growing
+    twice gives the same as growing once. Hashed crosses are an exception: there, new combinations share weights with
+    known ones.
+
+    A new value of any other field starts with the weights of an unseen value. New genres and new combinations of exact
+    crosses start at 0.
+
+    Parameters
+    ----------
+    vocabulary : the vocabulary of the earlier model
+    features : made from this vocabulary by `build_features`
+    about : a new architecture, which may differ only in knobs that shape no weights, such as dropout; None: keep it
 
     Raises
     ------
@@ -45,7 +53,7 @@ def grow(earlier: Model, vocabulary: Vocabulary, features: FeatureSet, about: Ar
     if not isinstance(earlier, Ensemble):
         raise UserError(
             "train.warm_start_from: the earlier model was made by counting or in closed form, so there is nothing to "
-            "go on from. Set train.warm_start_from to null: it is made anew in seconds."
+            "continue. Set train.warm_start_from to null: a new model takes seconds."
         )
     _check_grown(vocabulary, features)
     model = build(features.spec, earlier.about if about is None else about)
@@ -71,7 +79,11 @@ def _tables(model: Model) -> dict[str, Table]:
 
 
 def _check_grown(vocabulary: Vocabulary, features: FeatureSet) -> None:
-    """The name of an earlier model may mean another one by now (a branch moves, a folder is written again)."""
+    """Check that the features were made from this vocabulary.
+
+    They may not be, because the name of an earlier model can come to mean another model: a branch moves, or a folder is
+    overwritten.
+    """
     before, after = vocabulary.spec, features.spec
     same = (before.mean, before.scaling) == (after.mean, after.scaling)
     sizes = {field.name: field.cardinality or 0 for field in after.fields}
@@ -81,20 +93,23 @@ def _check_grown(vocabulary: Vocabulary, features: FeatureSet) -> None:
     same &= grown.item_ids[: len(vocabulary.item_ids)] == vocabulary.item_ids
     if not same:
         raise UserError(
-            "train.warm_start_from: the features have not grown from the vocabulary of this model, which has changed "
-            "since they were made. Make them again: dvc repro --force --single-item preprocess featurize, then "
-            "dvc repro."
+            "train.warm_start_from: the features have not grown from the vocabulary of this model, because the model "
+            "has changed since they were made. Make them again: dvc repro --force --single-item preprocess featurize, "
+            "then dvc repro."
         )
 
 
 def warm_start(folder: Path, recipe: Recipe, features: FeatureSet) -> tuple[Model, Vocabulary, FeatureSet]:
-    """The model of a bundle, grown to `features`, its vocabulary, and the features with the
-    rows to train it on.
+    """Prepare a warm start from the bundle in `folder`.
+
+    Returns
+    -------
+    the model of the bundle, grown for `features`; its grown vocabulary; and the features with the rows to train on
 
     Raises
     ------
     UserError
-        As `grow` and `new_rows`; the architecture that `recipe` asks for is another; the split is not temporal.
+        `grow` or `new_rows` raises it, `recipe` asks for another architecture, or the split is not temporal.
     """
     params, bundle = recipe.train, Bundle.load(folder)
     vocabulary, about = bundle.vocabulary, bundle.architecture
@@ -105,13 +120,13 @@ def warm_start(folder: Path, recipe: Recipe, features: FeatureSet) -> tuple[Mode
     for name, (before, now) in before_and_now.items():
         if before != now:
             raise UserError(
-                f"{name} must be that of the earlier model, {before}, in a warm start from "
+                f"{name} must be {before}, as in the earlier model, in a warm start from "
                 f"{params.warm_start_from}. Got {now} instead."
             )
     if vocabulary.trained_until is None:
         raise UserError(
-            "train.warm_start_from: the earlier model was trained on ratings of all times, so none are new. It needs "
-            "preprocess.split: temporal, before and now."
+            "train.warm_start_from: the earlier model was trained on ratings of all times, so no rating is new to it. "
+            "A warm start needs preprocess.split: temporal, for the earlier model and for this one."
         )
     model = grow(bundle.model, vocabulary, features, recipe.architecture)
     rows = new_rows(features, vocabulary.trained_until, params.replay, params.seed)
@@ -119,21 +134,27 @@ def warm_start(folder: Path, recipe: Recipe, features: FeatureSet) -> tuple[Mode
 
 
 def new_rows(features: FeatureSet, since: int, replay: float, seed: int) -> FeatureSet:
-    """The features with only those training rows that are later than the second `since`, and a share `replay` in
-    [0, 1] of the others, drawn with `seed`, in order of time. Histories and interactions still hold all.
+    """Return the features with fewer training rows: those after the second `since`, and some of the others.
+
+    Histories and interactions still include all training rows.
+
+    Parameters
+    ----------
+    since : seconds since 1970
+    replay : share of the earlier training rows to keep, in [0, 1], drawn with `seed`
 
     Raises
     ------
     UserError
-        No training row is later.
+        No training row is later than `since`.
     """
     rows = features.splits[TRAIN]
     fresh = rows.timestamp > since
     if not fresh.any():
         moment = np.datetime64(since, "s")
         raise UserError(
-            f"train.warm_start_from: no training rating is later than {moment}, where the training of the earlier "
-            "model ended, so there is nothing new to learn. Bring new ratings, or set it to null."
+            f"train.warm_start_from: no training rating is later than {moment}, the last training rating of the "
+            "earlier model, so there is nothing new to learn. Add newer ratings, or set it to null."
         )
     past = (~fresh).nonzero()[:, 0]
     order = torch.randperm(len(past), generator=torch.Generator().manual_seed(seed))
@@ -142,7 +163,7 @@ def new_rows(features: FeatureSet, since: int, replay: float, seed: int) -> Feat
 
 
 class _Sizes(NamedTuple):
-    """Cardinality of each field by name, and of each cross by its fields."""
+    """The cardinality of each field by its name, and each cross by the names of its fields."""
 
     fields: Mapping[str, int]
     crosses: Mapping[tuple[str, ...], Cross]
@@ -156,8 +177,17 @@ class _Sizes(NamedTuple):
 
 
 class _Side(NamedTuple):
-    """Side information of the users (or items) that the earlier model knew, (n, S), with their indices, and of those
-    that are new to it."""
+    """Side information of users, or of items.
+
+    known : (n, S) float64
+        Side information of those that the earlier model knew.
+    known_index : (n,) int64
+        Their indices.
+    new : (m, S) float64
+        Side information of those that are new to it.
+    new_index : (m,) int64
+        Their indices.
+    """
 
     known: NDArray[np.float64]
     known_index: Tensor
@@ -177,14 +207,14 @@ class _Side(NamedTuple):
         return cls(side[known.numpy()], index[known], side[new.numpy()], index[new])
 
     def rows(self, table: Tensor) -> Tensor:
-        """What least squares on the known rows of a table, by index, say of the new ones."""
+        """Estimate the rows of the new entities by least squares on the known rows of `table`: (m, K)."""
         rows = table[self.known_index].double().numpy()
         middle, mean = self.known.mean(0), rows.mean(0)
         weights = np.linalg.lstsq(self.known - middle, rows - mean)[0]
         return torch.from_numpy(mean + (self.new - middle) @ weights).to(table.dtype)
 
 
-# What an architecture may change: it shapes no weights.
+# Knobs that may change in a warm start, because they shape no weights.
 _FREE = (
     *("dropout", "wide_l2", "factors_l2", "noise_variance"),
     *("wide_optimizer", "wide_learning_rate", "wide_weight_decay", "wide_l1"),
@@ -218,7 +248,7 @@ def _grown(
 
 
 def _combinations(cross: Cross, before: _Sizes, after: _Sizes) -> tuple[Tensor, Tensor]:
-    """Indices of a cross in the earlier model, and those of the same combinations now."""
+    """Return the indices of a cross in the earlier model, and the indices of the same combinations now."""
     place = torch.arange(cross.cardinality)
     if cross.hashed:
         return place, place

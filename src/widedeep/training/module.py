@@ -1,4 +1,4 @@
-"""The LightningModule: optimizers and logging around a model and the tasks that it is trained for."""
+"""The LightningModule: training and validation steps and optimizers for a model and its tasks."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -15,18 +15,21 @@ from widedeep.training.data import TrainingData
 from widedeep.training.ftrl import Ftrl
 from widedeep.training.tasks import RANKING, RATING
 
-VALIDATION_LOSS = "validation_loss"  # what decides: RMSE (rating), -NDCG (ranking), or their sum (joint)
+VALIDATION_LOSS = "validation_loss"  # chooses the best epoch: RMSE (rating), -NDCG (ranking), or their sum (joint)
 
 
 class TrainingModule(pl.LightningModule):
-    """Trains the members of an ensemble, each on its own loss, by two optimizers: one for the wide parts and one for
-    all else (Cheng et al. 2016, section 3.2); and one for the deviations of weights that are distributions."""
+    """Trains the members of an ensemble, each on its own loss.
+
+    The wide parts have one optimizer and the other parameters another one (Cheng et al. 2016, section 3.2). A third one
+    is for the deviations of weights that are distributions.
+    """
 
     def __init__(self, model: Model, data: TrainingData, recipe: Recipe) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model, self.params, self.data = model, recipe.train, data
-        # The knobs of the model that has a wide part; no other has parameters that these are for.
+        # Only wide_deep has parameters for these knobs. For other models the defaults have no effect.
         self.wide = recipe.config if isinstance(recipe.config, WideDeepConfig) else WideDeepConfig()
         self.tasks = nn.ModuleDict({task.name: task for task in data.tasks})
         self.tables = [module for module in model.modules() if isinstance(module, Table)]
@@ -35,14 +38,15 @@ class TrainingModule(pl.LightningModule):
     def setup(self, stage: str) -> None:
         for task in self.data.tasks:
             task.setup(self.data.features)
-        # Of the evidence lower bound of all rows that are learnt from, in units of a row's squared error.
+        # Weight of the KL term. The negative evidence lower bound of N rows, times 2 * noise_variance / N, is
+        # MSE + (2 * noise_variance / N) * KL.
         rows = self.data.tasks[0].learnt(self.data.features)
         self.divergence_weight = 2 * self.wide.noise_variance / max(len(rows), 1)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         params, knobs = self.params, self.wide
         wide = self.model.wide_parameters()
-        # Decay would take deviations to 1.
+        # Weight decay would pull the logarithms of deviations to 0, so deviations to 1. They get an optimizer without.
         deviations = [table.log_deviation for table in self.tables if table.log_deviation is not None]
         apart = {id(parameter) for parameter in (*wide, *deviations)}
         others = [parameter for parameter in self.model.parameters() if id(parameter) not in apart]
@@ -60,8 +64,8 @@ class TrainingModule(pl.LightningModule):
         return optimizers
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
-        # Dropout of an epoch must not depend on what was drawn before it, so that a resumed run gives the same weights.
-        # (At the start of the epoch would be too early: data loaders draw from the same generator.)
+        # Dropout in an epoch must not depend on earlier draws, so that a resumed run gives the same weights. (The start
+        # of the epoch would be too early: data loaders draw from the same generator.)
         if batch_index == 0:
             torch.manual_seed(self.params.seed * 1_000_003 + self.current_epoch)
         members = cast(Ensemble, self.model).each()
@@ -76,7 +80,7 @@ class TrainingModule(pl.LightningModule):
             optimizer.zero_grad()
         self.manual_backward(loss)
         if self.params.gradient_clip:
-            # 16-mixed: the gradients are still scaled here, so the limit is scaled as well.
+            # With 16-mixed the gradients are still scaled here, so scale the limit as well.
             scaler = getattr(self.trainer.precision_plugin, "scaler", None)
             scale = scaler.get_scale() if scaler else 1.0
             nn.utils.clip_grad_norm_(self.model.parameters(), scale * self.params.gradient_clip)

@@ -1,22 +1,24 @@
-"""Negative sampling: for a user, items drawn uniformly from those without an interaction in training."""
+"""Negative sampling: draw, for a user, items without a training interaction, uniformly."""
 
 import torch
 from torch import Generator, Tensor
 
 
 class Negatives:
-    """Draws, on the device of the pairs, items that are never a known positive of the user: no draw is rejected.
+    """Draws negative items of users, on the device of the training pairs, without rejecting any draw.
 
-    The r-th negative of a user (from 0) is item r + m, where m of the user's positives p_0 < p_1 < ... have
-    p_k - k <= r: so many negatives come before each. One binary search finds m for a whole batch.
+    Let p_0 < p_1 < ... be the items of a user's interactions. Then p_k - k negatives have a smaller code than p_k. So
+    the r-th negative (from 0) is item r + m, where m is the number of items with p_k - k <= r. A binary search finds m
+    for a whole batch.
 
-    `has_negative` (n_users,) bool: False for users who interacted with the whole catalogue, for whom there is nothing
-    to rank and nothing to sample.
+    has_negative : (n_users,) bool
+        False for a user who interacted with the whole catalogue, so that there is nothing to sample.
 
     Parameters
     ----------
-    user, item : (N,) int64, positions of all training pairs in [0, n_users) and [0, n_items); repeated ones count once
-    n_users, n_items : number of users and of items, those without a training pair included
+    user, item : (N,) int64
+        All training pairs, as codes in [0, n_users) and [0, n_items). Repeated pairs count once.
+    n_users, n_items : numbers of users and items, including those without a training pair
     """
 
     def __init__(self, user: Tensor, item: Tensor, n_users: int, n_items: int) -> None:
@@ -30,10 +32,16 @@ class Negatives:
         self.has_negative = self.available > 0
 
     def sample(self, user: Tensor, n: int, generator: Generator | None = None) -> Tensor:
-        """`n` negatives of each user, (B, n) int64 item positions, from user positions (B,) int64.
+        """Draw `n` negative items of each user, uniformly and independently: (B, n) int64 codes.
 
-        Each is drawn uniformly and independently, so one may come twice. The draw follows from the state of `generator`
-        (of the same device; default: that of torch.manual_seed).
+        An item may be drawn more than once.
+
+        Parameters
+        ----------
+        user : (B,) int64
+            Codes of users that have a negative.
+        n : draws per user
+        generator : source of random numbers, on the same device; None: the default one of torch
 
         Raises
         ------
@@ -42,8 +50,8 @@ class Negatives:
         """
         if not self.has_negative[user].all():
             without = user[~self.has_negative[user]][0]
-            raise ValueError(f"user must hold users with a negative only (see has_negative). Got {without} instead.")
-        # The remainder prefers small numbers, by less than n_items / 2^62.
+            raise ValueError(f"user must hold only users with a negative (see has_negative). Got {without} instead.")
+        # The remainder is not exactly uniform, but the error is below n_items / 2^62.
         drawn = torch.randint(2**62, (len(user), n), generator=generator, device=user.device)
         r = drawn % self.available[user, None]
         found = torch.searchsorted(self.keys, user[:, None] * self.n_items + r, right=True)

@@ -1,7 +1,7 @@
-"""What a model is trained for: to predict ratings, to order a catalogue, or both on shared embeddings.
+"""The tasks that a model can be trained for: to predict ratings, to rank a catalogue, or both.
 
-A task brings its batches, its loss, its validation metric and what its head may read. Shapes: B rows or users of a
-batch, I items of the catalogue, P positives.
+A task defines its batches, its loss, its validation metric and the inputs that its head may read. Shapes: B rows or
+users of a batch, I items of the catalogue, P positives.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,15 +20,15 @@ from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
 from widedeep.params import TrainParams
 from widedeep.scoring import predict, rank
-from widedeep.training.losses import bpr, full_softmax, ndcg, sampled_softmax
+from widedeep.training.losses import full_softmax, ndcg, sampled_softmax
 from widedeep.training.negatives import Negatives
 
 TRAIN_RMSE = "train_rmse"
 TRAIN_RANKING_LOSS = "train_ranking_loss"
-VALIDATION_RMSE = "validation_rmse"  # over all validation rows under every knowledge
+VALIDATION_RMSE = "validation_rmse"  # over all validation rows, under each knowledge
 VALIDATION_NDCG = "validation_ndcg_at_10"
 VALIDATION_METRICS = (VALIDATION_RMSE, VALIDATION_NDCG)
-PLACES = 10
+PLACES = 10  # length of the lists in validation
 
 RATING, RANKING = "rating", "ranking"
 
@@ -36,35 +36,37 @@ Log = Callable[..., None]  # of the LightningModule
 
 
 class Task(Protocol):
-    """A task, whose metrics are modules, so that Lightning collects them over batches and processes."""
+    """A task. Its metrics are modules, so that Lightning collects them over batches and processes."""
 
     name: str
 
     def batches(self, features: FeatureSet) -> tuple[Rows | Tensor, int]:
-        """What is trained on, and how much of it in a step."""
+        """Return what batches are made of (rows, or codes of users), and the size of a batch."""
 
     def learnt(self, features: FeatureSet) -> Rows:
-        """The rows that are learnt from."""
+        """Return the rows that the model learns from."""
 
     def setup(self, features: FeatureSet) -> None:
-        """Look at the features on the device where the training runs."""
+        """Prepare for training, when the features are on the device."""
 
     def loss(self, features: FeatureSet, members: Sequence[Model], batch: Any, log: Log) -> Tensor:
-        """Sum over the members of the loss of a batch, each with its own."""
+        """Return the sum of the losses of all members for a batch, (), and log it."""
 
     def validation(self, features: FeatureSet) -> Mapping[str, Rows | Tensor]:
-        """What is validated, by the name of its knowledge or task; nothing without validation rows."""
+        """Return what to validate with (rows, or codes of users), by name. Empty without validation rows."""
 
     def validate(self, features: FeatureSet, model: Model, name: str, batch: Any) -> None:
-        """Count a part of what is validated."""
+        """Add a batch of `validation` with this name to the validation metrics."""
 
     def validated(self, log: Log) -> Tensor | float:
-        """Log what was counted; what early stopping is to lower."""
+        """Log the validation metrics, and return the loss that early stopping watches."""
 
 
 class RatingTask(nn.Module):
-    """Squared error of the rating. Validation measures the RMSE of what the frozen model will meet and, in a temporal
-    split, also of what the online one will."""
+    """Predict ratings, with squared error as the loss.
+
+    Validation measures the RMSE with frozen knowledge and, in a temporal split, also with online knowledge.
+    """
 
     name = RATING
 
@@ -119,10 +121,10 @@ class RatingTask(nn.Module):
 
 
 class RankingTask(nn.Module):
-    """A positive costs its loss against negatives of the same user, or against the whole catalogue.
+    """Rank a catalogue. The loss compares each positive with negatives of the same user, or with the whole catalogue.
 
-    Its inputs have no history, which would tell the rated items apart. Validation measures NDCG at 10 over the users
-    who have a positive among the validation rows.
+    Its inputs have no history, because that would reveal which items were rated. Validation measures NDCG at 10 for the
+    users who have a positive among the validation rows.
     """
 
     name = RANKING
@@ -130,12 +132,12 @@ class RankingTask(nn.Module):
     def __init__(self, params: TrainParams) -> None:
         super().__init__()
         self.params = params
-        self.train_loss = MeanMetric(nan_strategy="disable")  # a loss that diverged must be seen
+        self.train_loss = MeanMetric(nan_strategy="disable")  # a NaN must be visible
         self.validation_ndcg = MeanMetric(nan_strategy="disable")
         self.negatives: Negatives | None = None
 
     def positive(self, rows: Rows) -> Rows:
-        """The rows that a ranking must put first."""
+        """Return the positive rows: those whose items the ranking should put first."""
         least = self.params.ranking.positive_rating
         return rows if least is None else rows[rows.rating >= least]
 
@@ -160,7 +162,7 @@ class RankingTask(nn.Module):
         self.negatives = Negatives(rows.user, rows.item, users, items)
         if not self.negatives.has_negative[self.positive(features.splits[TRAIN]).user].any():
             raise UserError(
-                "train.ranking.negatives must be 0 where every user with a positive has rated all items of the "
+                "train.ranking.negatives must be 0 if every user with a positive has rated all items of the "
                 f"catalogue ({items:,}): there is no negative to draw. Got {self.params.ranking.negatives} instead. "
                 "Set it to 0 with train.ranking.loss: softmax, or train.objective to rating."
             )
@@ -172,18 +174,17 @@ class RankingTask(nn.Module):
             assert self.negatives is not None
             batch = batch[self.negatives.has_negative[batch.user]]
             if not len(batch):
-                # Every weight gets a gradient, of 0: other processes wait for it.
+                # Give every weight a gradient of 0, because other processes wait for gradients.
                 weights = [weight for member in members for weight in member.parameters()]
                 return torch.stack([0 * weight.sum() for weight in weights]).sum()
             items = torch.cat(
                 [batch.item[:, None], self.negatives.sample(batch.user, self.params.ranking.negatives)], 1
             )
             asked = ask(features, batch.user[:, None], items, batch.timestamp[:, None], with_history=False)
-            loss = bpr if self.params.ranking.loss == "bpr" else sampled_softmax
             inputs = listed(features, asked, reads)
             outputs = [member(inputs) for member in members]
             scores = [output.ranking.view(items.shape) for output in outputs]
-            losses = [loss(score[:, 0], score[:, 1:]) for score in scores]
+            losses = [sampled_softmax(score[:, 0], score[:, 1:]) for score in scores]
         else:
             liked = self.liked.lists(batch)
             first = liked.timestamp[liked.start[:-1]]
@@ -203,7 +204,7 @@ class RankingTask(nn.Module):
         first = relevant.timestamp[relevant.start[:-1]]
         try:
             lists = rank({name: model}, features, users, first, PLACES)[name].items
-        except ValueError:  # a score is NaN: the training diverged, and its end says so
+        except ValueError:  # a score is NaN: the training diverged, and `fit` reports it
             self.validation_ndcg(users.new_full((1,), torch.nan, dtype=torch.float32))
             return
         self.validation_ndcg(ndcg(lists, relevant))
@@ -217,7 +218,7 @@ class RankingTask(nn.Module):
 
 
 def tasks_of(params: TrainParams, features: FeatureSet) -> list[RatingTask | RankingTask]:
-    """The tasks of `train.objective`, the rating first."""
+    """Return the tasks of `train.objective`, the rating first."""
     tasks: list[RatingTask | RankingTask] = []
     if params.objective != "ranking":
         tasks.append(RatingTask(params, features))
@@ -227,6 +228,9 @@ def tasks_of(params: TrainParams, features: FeatureSet) -> list[RatingTask | Ran
 
 
 def _drawn(rows: Tensor, rate: float) -> Tensor | None:
-    """Rows whose user (or item) is shown as unseen, drawn with a probability (as in DropoutNet, Volkovs et al. 2017):
-    without it a model leans on ids, or on histories, which new users and items do not have."""
+    """Draw the rows whose user (or item) is hidden, each with the probability `rate`: (B,) bool, or None for rate 0.
+
+    As in DropoutNet (Volkovs et al. 2017). Else a model would rely on ids and histories, which new users and items do
+    not have.
+    """
     return torch.rand(len(rows), device=rows.device) < rate if rate else None
