@@ -119,7 +119,9 @@ def test_what_is_not_stored_by_user_has_no_terms(judge: Callable[..., Judged], f
 
 def test_evaluation_starts_without_torch_and_models(root: Path) -> None:
     names = [f"widedeep.evaluation.{file.stem}" for file in (root / "src/widedeep/evaluation").glob("[!_]*.py")]
-    heavy = ("torch", "mlflow", "dvc", "duckdb", "sklearn", "widedeep.features", "widedeep.models", "widedeep.scoring")
+    # The reader of params.yaml imports widedeep.models.registry, which imports no model.
+    ours = ("widedeep.features", "widedeep.models.model", "widedeep.scoring")
+    heavy = ("torch", "mlflow", "dvc", "duckdb", "sklearn", *ours)
     code = f"import sys, {', '.join(names)}; print(sorted(set(sys.modules).intersection({heavy!r})))"
     done = subprocess.run([sys.executable, "-c", code], cwd=root / "src", capture_output=True, text=True, check=True)
     assert len(names) > 8
