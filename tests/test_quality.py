@@ -188,7 +188,7 @@ def test_preset_is_found_by_kind_of_split_and_objective(preset_file: Path) -> No
         ("random: 3", "random.rating must hold sections of params.yaml. Got 3 instead"),
         ("random: {rating: {train: 3}}", "must hold sections"),
         ("random: {rating: {preprocess: {seed: 1}}}", "random.rating sets preprocess.seed. Remove it"),
-        ("random: {rating: {download: {source: x}}}", "random.rating sets download.source instead"),
+        ("random: {rating: {download: {source: x}}}", "random.rating sets download.source. Remove it"),
     ],
 )
 def test_bad_file_of_presets(tmp_path: Path, text: str, message: str) -> None:

@@ -78,7 +78,7 @@ def save_preset(path: Path, family: str, objective: str, preset: Sections, found
     name = f"# {family}.{objective}: "
     comments = takewhile(lambda line: line.startswith("#"), text.splitlines())
     head = [line for line in comments if not line.startswith(name)]
-    presets = yaml.safe_load(text) or {}
+    presets = read_yaml(path) if path.exists() else {}
     presets.setdefault(family, {})[objective] = preset
     body = yaml.safe_dump(presets, sort_keys=False, default_flow_style=None, width=120)
     with replacing(path) as partial:

@@ -251,7 +251,7 @@ def test_another_run_with_other_test_rows_is_refused(
     written(predictions[5:].assign(model="other"), beside, "predictions")
     written(recommendations.assign(model="other"), beside, "recommendations")
     with pytest.raises(
-        UserError, match=r"beside/predictions.parquet: .* is a test row without .*the first of 5 such rows"
+        UserError, match=r"beside/predictions.parquet: .* is a test row that has no .*the first of 5 such rows"
     ):
         judge_files(*files, tables, tmp_path / "out", PARAMS, beside=beside)
     written(predictions, beside, "predictions")

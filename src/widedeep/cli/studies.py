@@ -86,7 +86,7 @@ def tune(
         ),
     ] = True,
 ) -> int:
-    """Search for values of the parameters that lower the validation loss.
+    """Search for parameters with a lower validation loss.
 
     All values that are not searched, such as data set, split and objective, come from the file of parameters. With
     --model, the values of that model in studies/comparison/models.yaml replace them.
@@ -196,11 +196,13 @@ def benchmark(
         Path | None, typer.Option(metavar="FOLDER", help="Work in this new or empty folder, and do not remove it.")
     ] = None,
 ) -> int:
-    """Measure the quality of the pipeline on a protocol. Print the result as a line of JSON.
+    """Measure the quality of the pipeline on a protocol.
 
-    Name a protocol, or give a data set and a split. The stages of dvc.yaml up to evaluate run in a separate folder.
-    Their parameters are those of params.yaml. A preset for this data set, split and objective replaces some of them,
-    and the settings of the protocol replace some more. The output of the stages goes to stderr.
+    Name a protocol, or give a data set and a split. The result is printed as a line of JSON.
+
+    The stages of dvc.yaml up to evaluate run in a separate folder. Their parameters are those of params.yaml. A preset
+    for this data set, split and objective replaces some of them, and the settings of the protocol replace some more.
+    The output of the stages goes to stderr.
     """
     _find("benchmarks")
     from benchmarks.quality import Options, benchmark, print_protocols

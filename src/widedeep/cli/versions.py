@@ -53,7 +53,7 @@ def compare(
         typer.Option(metavar="FILE", help="Also write an HTML page with verdicts, history and drift of the data."),
     ] = None,
 ) -> int:
-    """Compare the metrics of two versions, and say whether each is better, worse, or within noise.
+    """Compare the metrics of two versions: better, worse, or noise.
 
     A version is a git commit, tag or branch, a DVC experiment, or `workspace`. The workspace is the files as they are
     now.

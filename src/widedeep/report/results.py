@@ -87,7 +87,7 @@ def estimates(part: pd.DataFrame, value: str) -> Iterator[Mapping[str, Any]]:
 
 
 def overlap(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether the intervals of two estimates overlap."""
+    """Say whether the intervals of two estimates overlap."""
     return bool(one["low"] <= other["high"] and other["low"] <= one["high"])
 
 
