@@ -142,9 +142,16 @@ def history(
         "item_recency": _since(state.items.last[item], timestamp),
     }
     for name, size in zip(window_columns(spec.history, spec.recent), spec.recent, strict=True):
-        count, total = (part[user, :size].sum(1).float() for part in (state.moment_count, state.moment_total))
+        count, total = (_window(part, user, size) for part in (state.moment_count, state.moment_total))
         columns[name] = damped(total, count, damping.user)
     return history_numbers(spec, {**columns, **(known or {})})
+
+
+def _window(moments: Tensor, user: Tensor, size: int) -> Tensor:
+    """Sum the latest `size` moments (U, M) of the user of each pair: (P,) float32."""
+    if len(user) > len(moments):  # a grid of pairs repeats each user
+        return moments[:, :size].sum(1)[user].float()
+    return moments[user, :size].sum(1).float()
 
 
 def history_numbers(spec: Spec, columns: Mapping[str, Tensor]) -> Tensor:
