@@ -69,7 +69,11 @@ def test_script_writes_the_table_and_ends_as_the_gates_do(ready: Project) -> Non
     # A model that hardly learns is worse by more than the gates allow.
     gate = {"relative": 0.0, "absolute": None, "significant": False}
     ready.set(
-        {"train.learning_rate": 1e-9, "train.wide_learning_rate": 1e-9, "compare.gates": {"rating.online.rmse": gate}}
+        {
+            "train.learning_rate": 1e-9,
+            "models.wide_deep.wide_learning_rate": 1e-9,
+            "compare.gates": {"rating.online.rmse": gate},
+        }
     )
     assert "broken gate: rating.online.rmse" in ready.run(".ci/drift", "HEAD", fails=True)
     assert "**BROKEN**" in (ready.path / "drift.md").read_text(encoding="utf-8")

@@ -50,7 +50,10 @@ def commits(n: int = 3) -> list[Commit]:
     for number in range(n):
         value = 1 - number / 20
         estimate = {"value": value, "low": value - 0.02, "high": value + 0.02, "n": 9}
-        changed = {"train.wide_learning_rate": (0.0001 * number, 0.0001), "train.hidden": ([128, 64], [256, 128, 64])}
+        changed = {
+            "models.wide_deep.wide_learning_rate": (0.0001 * number, 0.0001),
+            "models.wide_deep.hidden": ([128, 64], [256, 128, 64]),
+        }
         made.append(
             Commit(
                 f"{number:040x}",
