@@ -69,7 +69,7 @@ def test_mistakes_are_told(warm: Project, tmp_path: Path) -> None:
         ({"train.warm_start_from": "workspace"}, "workspace is the folder of the new model"),
         ({"train.warm_start_from": "damaged"}, "the model of damaged cannot be read"),
         ({"train.warm_start_from": "reports"}, "train.warm_start_from: reports holds no model"),
-        ({"train.warm_start_from": commit, EMBEDDING_SIZE: 9}, f"{EMBEDDING_SIZE} must be that of the"),
+        ({"train.warm_start_from": commit, EMBEDDING_SIZE: 9}, f"{EMBEDDING_SIZE} must be 8, as in the earlier model"),
     ):
         project.set(changes)
         printed = run(project, "train", fails=True)
