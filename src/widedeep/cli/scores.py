@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from widedeep.cli.versions import PARAMS
+
 
 def evaluate(
     predictions: Annotated[
@@ -39,7 +41,6 @@ def evaluate(
     The system gets the same metrics, intervals and report as the model of the pipeline. Section evaluate of params.yaml
     sets the parameters. The summary is printed as Markdown.
     """
-    from widedeep.cli.versions import PARAMS
     from widedeep.params import load_params
     from widedeep.report.judged import judge_files
 

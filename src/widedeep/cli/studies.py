@@ -12,9 +12,10 @@ import typer
 
 from widedeep.cli import complete
 from widedeep.cli.values import whole
+from widedeep.cli.versions import PARAMS
 from widedeep.errors import UserError
 
-PARAMS, FEATURES = Path("params.yaml"), Path("data/features")
+FEATURES = Path("data/features")
 
 ParamsFile = Annotated[Path, typer.Option(metavar="FILE", help="File of parameters.")]
 FeaturesFolder = Annotated[Path, typer.Option(metavar="FOLDER", help="Folder that stage featurize wrote.")]

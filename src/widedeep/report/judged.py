@@ -49,14 +49,16 @@ def judge_files(
         rows.
     """
     try:
-        background = Background.load(tables)
+        about, (ratings, items) = load_about(tables), load_named(tables)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} does not exist. Run `dvc repro preprocess` to make it.") from None
+    background = Background.of(ratings, items, about.dataset, about.rating_scale)
     scores, lists = load_scores(predictions, recommendations, background, beside)
     params = params.model_copy(update={"ks": _reached(lists, params.ks, len(background.catalogue))})
     evaluation = judge(scores, lists, background, params)
     summary = render_summary(evaluation.model, evaluation.metrics, background.dataset, list_length(params.ks))
-    page = _page(evaluation, scores, lists, tables, params)
+    shown = Tables(ratings, items, about.dataset, about.rating_scale, about.split)
+    page = _page(evaluation, scores, lists, shown, params)
     with ExitStack() as outputs:  # renamed together, after all are written
         save_evaluation(evaluation, out, outputs)
         for name, text in (("report.html", page), ("summary.md", summary)):
@@ -65,19 +67,16 @@ def judge_files(
 
 
 def _page(
-    evaluation: Evaluation, scores: pd.DataFrame, lists: pd.DataFrame, tables: Path, params: EvaluateParams
+    evaluation: Evaluation, scores: pd.DataFrame, lists: pd.DataFrame, tables: Tables, params: EvaluateParams
 ) -> str:
     """Render the report of the judged system. It has no learning curves, because the system was trained elsewhere."""
-    about = load_about(tables)
     own = scores[scores[MODEL] == evaluation.model]
     test = own[own[KNOWLEDGE] == own[KNOWLEDGE].iloc[0]]
-    ratings, items = load_named(tables)
-    shown = Tables(ratings, items, about.dataset, about.rating_scale, about.split)
-    relevant = relevant_from(params.relevant_rating, about.rating_scale)
+    relevant = relevant_from(params.relevant_rating, tables.rating_scale)
     choices = Choices(list_length(params.ks), relevant, EXAMPLES, params.seed)
     of_model = Scores(test, lists[lists[MODEL] == evaluation.model])
-    about_model = About(evaluation.model)
-    return render_report(about_model, evaluation.metrics, evaluation.curves, None, of_model, shown, choices)
+    about = About(evaluation.model)
+    return render_report(about, evaluation.metrics, evaluation.curves, None, of_model, tables, choices)
 
 
 def _reached(lists: pd.DataFrame, ks: tuple[int, ...], n_items: int) -> tuple[int, ...]:
