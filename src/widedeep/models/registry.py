@@ -275,11 +275,6 @@ ENTRIES: dict[str, Entry] = {
 }
 
 
-def label(name: str) -> str:
-    """Return the label of a registered model."""
-    return ENTRIES[name].label
-
-
 class Architecture(Section):
     """Everything that, with the features, determines an untrained model.
 

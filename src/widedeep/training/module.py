@@ -71,7 +71,7 @@ class TrainingModule(pl.LightningModule):
         members = cast(Ensemble, self.model).each()
         loss = torch.zeros((), device=self.device)
         for task in self.data.tasks:
-            loss = loss + self.weights[task.name] * task.loss(self.data.features, members, batch[task.name], self.log)
+            loss = loss + self.weights[task.name] * task.loss(self.data.features, members, batch[task.name])
         if self.wide.noise_variance:
             loss = loss + self.divergence_weight * torch.stack([table.divergence() for table in self.tables]).sum()
         found = self.optimizers()
@@ -86,6 +86,9 @@ class TrainingModule(pl.LightningModule):
             nn.utils.clip_grad_norm_(self.model.parameters(), scale * self.params.gradient_clip)
         for optimizer in optimizers:
             optimizer.step()
+        if self.trainer.is_last_batch:
+            for task in self.data.tasks:
+                task.trained(self.log)
 
     def validation_step(self, batch: Any, batch_index: int, dataloader_idx: int = 0) -> None:
         task, name = self.data.validated[dataloader_idx]

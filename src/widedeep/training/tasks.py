@@ -19,7 +19,7 @@ from widedeep.features.rows import Rows
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
 from widedeep.params import TrainParams
-from widedeep.scoring import predict, rank
+from widedeep.scoring import knowledges, predict, rank
 from widedeep.training.losses import full_softmax, ndcg, sampled_softmax
 from widedeep.training.negatives import Negatives
 
@@ -49,8 +49,11 @@ class Task(Protocol):
     def setup(self, features: FeatureSet) -> None:
         """Prepare for training, when the features are on the device."""
 
-    def loss(self, features: FeatureSet, members: Sequence[Model], batch: Any, log: Log) -> Tensor:
-        """Return the sum of the losses of all members for a batch, (), and log it."""
+    def loss(self, features: FeatureSet, members: Sequence[Model], batch: Any) -> Tensor:
+        """Return the sum of the losses of all members for a batch, (), and add it to the training metric."""
+
+    def trained(self, log: Log) -> None:
+        """Log the training metric of an epoch, in its last step."""
 
     def validation(self, features: FeatureSet) -> Mapping[str, Rows | Tensor]:
         """Return what to validate with (rows, or codes of users), by name. Empty without validation rows."""
@@ -75,7 +78,8 @@ class RatingTask(nn.Module):
         self.params = params
         self.train_rmse = MeanSquaredError(squared=False)
         self.validation_rmse = MeanSquaredError(squared=False)
-        self.by_knowledge = nn.ModuleDict({name: MeanSquaredError(squared=False) for name in self.validation(features)})
+        validated = knowledges(features) if len(features.splits[VALIDATION]) else ()
+        self.by_knowledge = nn.ModuleDict({name: MeanSquaredError(squared=False) for name in validated})
 
     def learnt(self, features: FeatureSet) -> Rows:
         return features.splits[TRAIN]
@@ -86,7 +90,7 @@ class RatingTask(nn.Module):
     def setup(self, features: FeatureSet) -> None:
         pass
 
-    def loss(self, features: FeatureSet, members: Sequence[Model], rows: Rows, log: Log) -> Tensor:
+    def loss(self, features: FeatureSet, members: Sequence[Model], rows: Rows) -> Tensor:
         hidden_user, hidden_item = (_drawn(rows.rating, self.params.rating.unseen_rate) for _ in range(2))
         new = _drawn(rows.rating, self.params.rating.new_user_rate)
         seen = rows if new is None else by_new_users(features.spec, rows, new)
@@ -94,10 +98,12 @@ class RatingTask(nn.Module):
         inputs = listed(features, seen, members[0].reads, hidden_user, hidden_item)
         outputs = [member(inputs) for member in members]
         mean = torch.stack([output.rating.detach() for output in outputs]).mean(0)
-        self.train_rmse(mean, rows.rating)
-        log(TRAIN_RMSE, self.train_rmse, on_step=False, on_epoch=True, batch_size=len(rows))
+        self.train_rmse.update(mean, rows.rating)
         losses = [nn.functional.mse_loss(output.rating, rows.rating) + output.penalty for output in outputs]
         return torch.stack(losses).sum()
+
+    def trained(self, log: Log) -> None:
+        log(TRAIN_RMSE, self.train_rmse, on_step=False, on_epoch=True)
 
     def validation(self, features: FeatureSet) -> Mapping[str, Rows | Tensor]:
         rows = features.splits[VALIDATION]
@@ -167,8 +173,7 @@ class RankingTask(nn.Module):
                 "Set it to 0 with train.ranking.loss: softmax, or train.objective to rating."
             )
 
-    def loss(self, features: FeatureSet, members: Sequence[Model], batch: Rows | Tensor, log: Log) -> Tensor:
-        log(TRAIN_RANKING_LOSS, self.train_loss, on_step=False, on_epoch=True, batch_size=len(batch))
+    def loss(self, features: FeatureSet, members: Sequence[Model], batch: Rows | Tensor) -> Tensor:
         reads = members[0].reads
         if isinstance(batch, Rows):
             assert self.negatives is not None
@@ -192,8 +197,11 @@ class RankingTask(nn.Module):
             outputs = [member(inputs) for member in members]
             losses = [full_softmax(output.ranking, liked.owner, liked.other) for output in outputs]
         total = torch.stack([loss + output.penalty for loss, output in zip(losses, outputs, strict=True)]).sum()
-        self.train_loss(torch.stack(losses).detach().mean(), len(batch))
+        self.train_loss.update(torch.stack(losses).detach().mean(), len(batch))
         return total
+
+    def trained(self, log: Log) -> None:
+        log(TRAIN_RANKING_LOSS, self.train_loss, on_step=False, on_epoch=True)
 
     def validation(self, features: FeatureSet) -> Mapping[str, Rows | Tensor]:
         users = self.positive(features.splits[VALIDATION]).user.unique()
