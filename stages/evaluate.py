@@ -16,7 +16,7 @@ from widedeep.files import replacing
 from widedeep.models.bundle import Bundle
 from widedeep.models.files import WEIGHTS
 from widedeep.params import load_params
-from widedeep.scoring import score_tables
+from widedeep.scoring import score_tables, with_baselines
 from widedeep.tracking import log_metrics
 
 
@@ -30,7 +30,9 @@ def main() -> None:
     params = load_params(args.params).evaluate
     features = load_features(args.features, TRAIN, VALIDATION, TEST)
     bundle = Bundle.load(args.model)
-    predictions, recommendations = score_tables(features, bundle.model, bundle.architecture, params)
+    predictions, recommendations = score_tables(
+        features, with_baselines(features, bundle.architecture.model, bundle.model), params
+    )
     evaluation = judge(predictions, recommendations, Background.load(args.tables), params)
     with ExitStack() as outputs:  # renamed together, after all are written
         save(predictions, outputs.enter_context(replacing(args.out / PREDICTIONS)))

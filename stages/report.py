@@ -8,7 +8,6 @@ import pandas as pd
 
 from widedeep.columns import ITEM_ID, KNOWLEDGE, MODEL, PREDICTED, RANK, RATING, USER_ID
 from widedeep.errors import exit_on_user_error
-from widedeep.evaluation.background import relevant_from
 from widedeep.evaluation.files import PREDICTIONS, RECOMMENDATIONS
 from widedeep.evaluation.metrics import list_length
 from widedeep.files import read_json, replacing
@@ -31,7 +30,7 @@ def main() -> None:
     about = About.from_json(read_json(args.model))
     metrics = read_json(args.results / "metrics.json")
     tables = _tables(args.tables, args.data_report)
-    relevant = relevant_from(params.evaluate.relevant_rating, tables.rating_scale)
+    relevant = params.evaluate.relevant_from(tables.rating_scale)
     choices = Choices(list_length(params.evaluate.ks), relevant, params.report.examples, params.report.seed)
     scores = _scores(args.results, about.model, next(iter(metrics["rating"])))
     plots = read_plots(args.results / "plots")

@@ -14,7 +14,7 @@ from widedeep.tables.files import external
 
 
 def evaluate(features: FeatureSet, model: Model, about: Architecture, params: EvaluateParams) -> Evaluation:
-    """Score the test rows with the model and the baselines, and judge the scores.
+    """Score the test rows with the model, and judge the scores.
 
     about : the description from which the model was built
 
@@ -23,7 +23,7 @@ def evaluate(features: FeatureSet, model: Model, about: Architecture, params: Ev
     UserError
         There is no test row.
     """
-    predictions, recommendations = score_tables(features, model, about, params)
+    predictions, recommendations = score_tables(features, {about.model: model}, params)
     return judge(predictions, recommendations, background(features), params)
 
 

@@ -239,8 +239,17 @@ class EvaluateParams(Section):
     ks: Annotated[tuple[Count, ...], Len(1), AfterValidator(_increasing)]
     relevant_rating: Float | None
     ranked_users: Count
+    ranked_questions: Count
     bootstrap_replicates: Annotated[Int, Ge(100)]
     seed: Seed
+
+    def relevant_from(self, rating_scale: tuple[float, float]) -> float:
+        """Return the rating from which a test item is relevant.
+
+        This is `relevant_rating`. If that is None, it is three quarters up the rating scale (lowest, highest).
+        """
+        low, high = rating_scale
+        return low + 0.75 * (high - low) if self.relevant_rating is None else self.relevant_rating
 
 
 class ReportParams(Section):

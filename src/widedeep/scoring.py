@@ -36,12 +36,14 @@ from widedeep.features.ragged import Ragged
 from widedeep.features.rows import Queries, Rows
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.build import build
+from widedeep.models.ease import MAX_ITEMS
 from widedeep.models.model import Model
 from widedeep.models.registry import ENTRIES, Architecture
 from widedeep.params import EvaluateParams
 from widedeep.tables.files import external
 
-COMPARED = ("bias", "popularity", "global_mean")  # baselines, evaluated together with every model
+COMPARED = ("bias", "popularity", "global_mean", "recent_popularity", "ease")  # baselines beside every trained model
+UNRATED = ("recent_popularity", "ease")  # baselines of lists. They learn no ratings.
 UNRANKED = ("global_mean",)  # gives all items the same score, so it has no meaningful list
 ROWS = 2**15  # rows scored at once, each with the interactions of its user
 PAIRS = 2**18  # pairs of a grid scored at once
@@ -90,21 +92,27 @@ def predict(models: Mapping[str, Model], context: Context, rows: Queries, clip: 
 
 @torch.no_grad()
 def rank(
-    models: Mapping[str, Model], context: Context, user: Tensor, timestamp: Tensor, k: int, exclude_seen: bool = True
+    models: Mapping[str, Model],
+    context: Context,
+    user: Tensor,
+    timestamp: Tensor,
+    k: int,
+    exclude_seen: bool = True,
+    online: bool = False,
 ) -> dict[str, Lists]:
     """Rank the whole catalogue for each user by each model, and keep the k best items.
-
-    Models know what the state of the context knows.
 
     Parameters
     ----------
     models : by name
     user : (U,) int64
-        Codes.
+        Codes. With `online`, a user may ask several times.
     timestamp : (U,) int64
         When each user asks, in seconds since 1970.
     k : length of the lists, >= 1
-    exclude_seen : whether to leave out items that the user has rated, as far as the state knows
+    exclude_seen : whether to leave out items that the user has rated, as far as this is known
+    online : whether all interactions before the second of a question are known. If not, models know what the state of
+        the context knows. Models that rank with the history of ratings cannot rank online.
 
     Raises
     ------
@@ -116,21 +124,24 @@ def rank(
     found: dict[str, list[Lists]] = {name: [] for name in models}
     step = max(1, PAIRS // max(1, len(catalogue)))
     for some, asked_at in zip(user.split(step), timestamp.split(step), strict=True):
-        seen = seen_items(context, some) if exclude_seen else Ragged.empty(len(some)).to(user.device)
+        seen = Ragged.empty(len(some)).to(user.device)
+        if exclude_seen:
+            seen = seen_items(context, some, asked_at if online else None)
         looks: dict[Reads, Inputs] = {}
         for name, model in models.items():
             if model.reads not in looks:
-                looks[model.reads] = grid(context, some, catalogue, asked_at, model.reads, with_history)
+                looks[model.reads] = grid(context, some, catalogue, asked_at, model.reads, with_history, online)
             inputs = looks[model.reads]
             scores = model(inputs if model.ranks_with_history else inputs._replace(history=None)).ranking
             found[name].append(top_items(scores.float().expand(len(some), len(catalogue)), seen, k))
     return {name: Lists(*(torch.cat(part) for part in zip(*parts, strict=True))) for name, parts in found.items()}
 
 
-def seen_items(context: Context, user: Tensor) -> Ragged:
-    """Return the items that each user (U,) has rated, as far as the state knows."""
-    count = context.state.users.count[user]
-    return context.state.by_user.pick(user, torch.zeros_like(count), count)
+def seen_items(context: Context, user: Tensor, before: Tensor | None = None) -> Ragged:
+    """Return the items that each user (U,) rated before a second (U,), or that the state knows if that is None."""
+    by_user = context.state.by_user
+    count = context.state.users.count[user] if before is None else by_user.seen_before(user, before)
+    return by_user.pick(user, torch.zeros_like(count), count)
 
 
 def top_items(scores: Tensor, exclude: Ragged, k: int) -> Lists:
@@ -176,25 +187,38 @@ def _resolve_border(scores: Tensor, border: Tensor, k: int) -> Tensor:
     return key.topk(k).indices
 
 
+def with_baselines(features: FeatureSet, name: str, model: Model) -> dict[str, Model]:
+    """Return the trained model and the baselines in `COMPARED`, fitted to the training rows, by name.
+
+    EASE is left out if the catalogue is too large for it.
+    """
+    names = [other for other in COMPARED if other != name and (other != "ease" or len(features.items) <= MAX_ITEMS)]
+    return {name: model} | {other: _fitted(other, features) for other in names}
+
+
 def score_tables(
-    features: FeatureSet, model: Model, about: Architecture, params: EvaluateParams
+    features: FeatureSet, models: Mapping[str, Model], params: EvaluateParams
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Predict the test ratings and rank the catalogue, by a trained model and the baselines in `COMPARED`.
+    """Predict the test ratings and rank the catalogue by several models.
+
+    The first model has all tables. Of the others, those in `UNRATED` predict no ratings, and those in `UNRANKED` have
+    no lists.
 
     Parameters
     ----------
-    about : what the model was built from
-    params : section evaluate; read are `ks` (the largest is the length of the lists), `ranked_users`, and `seed` for
-        the draw of these users
+    models : by name
+    params : section evaluate; read are `ks` (the largest is the length of the lists), `ranked_users`,
+        `ranked_questions`, `relevant_rating`, and `seed` for the draw of users and of questions
 
     Returns
     -------
     predictions : [model, knowledge, user_id, item_id, rating, timestamp, predicted]
-        One row per model, knowledge and test rating. The trained model comes first, and `online` before `frozen`. Test
+        One row per model, knowledge and test rating. Models keep their order, and `online` comes before `frozen`. Test
         ratings keep their order.
-    recommendations : [model, knowledge, user_id, rank, item_id, score, predicted]
-        One row per place of a list, best first, with the knowledge `frozen`. Each user asks at their first test
-        rating. Baselines in `UNRANKED` have no lists.
+    recommendations : [model, knowledge, user_id, timestamp, rank, item_id, score, predicted]
+        One row per place of a list, best first. With the knowledge `frozen`, each user asks once, at their first test
+        rating. With `online`, a user asks at each second in which they rated a test item that is relevant. Models that
+        rank with the history of ratings have no online lists. The predicted ratings of online lists are left out.
 
     Raises
     ------
@@ -204,25 +228,37 @@ def score_tables(
     test = features.splits[TEST]
     if not len(test):
         raise UserError("There is no test row to evaluate on. Raise preprocess.test_fraction in params.yaml.")
-    models = {about.model: model} | {name: _fitted(name, features) for name in COMPARED if name != about.model}
+    first = next(iter(models))
+    rated, ranked = (
+        {name: model for name, model in models.items() if name == first or name not in without}
+        for without in (UNRATED, UNRANKED)
+    )
     rows = {knowledge: test if knowledge == ONLINE else features.frozen(test) for knowledge in knowledges(features)}
-    predicted = {knowledge: predict(models, features, asked) for knowledge, asked in rows.items()}
+    predicted = {knowledge: predict(rated, features, asked) for knowledge, asked in rows.items()}
     of_test = _ids(features, test.user, test.item) | {
         RATING: test.rating.numpy(),
         TIMESTAMP: pd.array(test.timestamp.numpy() if test.timestamp.any() else [None] * len(test), dtype="Int64"),
     }
     predictions = [
         pd.DataFrame({MODEL: name, KNOWLEDGE: knowledge, **of_test, PREDICTED: by_model[name].numpy()})
-        for name in models
+        for name in rated
         for knowledge, by_model in predicted.items()
     ]
-    ranking = {name: other for name, other in models.items() if name == about.model or name not in UNRANKED}
+    k = max(params.ks)
     users = _drawn(torch.unique(test.user), params.ranked_users, params.seed)
     asked_at = _first_second(test, len(features.users))[users]
     recommendations = [
-        _listed(features, name, models[name], users, asked_at, lists)
-        for name, lists in rank(ranking, features, users, asked_at, max(params.ks)).items()
+        _listed(features, name, FROZEN, users, asked_at, lists, ranked[name])
+        for name, lists in rank(ranked, features, users, asked_at, k).items()
     ]
+    implicit = {name: other for name, other in ranked.items() if not other.ranks_with_history}
+    if ONLINE in rows and implicit:
+        asked = _questions(test[test.rating >= params.relevant_from(features.spec.rating_scale)])
+        user, second = _drawn(asked, params.ranked_questions, params.seed).T.contiguous()
+        recommendations += [
+            _listed(features, name, ONLINE, user, second, lists)
+            for name, lists in rank(implicit, features, user, second, k, online=True).items()
+        ]
     types = {MODEL: pd.CategoricalDtype(list(models)), KNOWLEDGE: pd.CategoricalDtype([ONLINE, FROZEN])}
     return tuple(pd.concat(parts, ignore_index=True).astype(types) for parts in (predictions, recommendations))
 
@@ -238,19 +274,38 @@ def _fitted(name: str, features: FeatureSet) -> Model:
     return model.eval()
 
 
-def _listed(context: FeatureSet, name: str, model: Model, user: Tensor, asked_at: Tensor, lists: Lists) -> pd.DataFrame:
+def _questions(rows: Rows) -> Tensor:
+    """Return the distinct pairs of user and second of the rows, (Q, 2) int64, sorted."""
+    pairs: Tensor = torch.unique(torch.stack([rows.user, rows.timestamp], 1), dim=0)
+    return pairs
+
+
+def _listed(
+    context: FeatureSet,
+    name: str,
+    knowledge: str,
+    user: Tensor,
+    asked_at: Tensor,
+    lists: Lists,
+    predicting: Model | None = None,
+) -> pd.DataFrame:
     place, rank_of = (lists.items != PAD).nonzero(as_tuple=True)
     owner, item = user[place], lists.items[place, rank_of]
     ids = _ids(context, owner, item)
+    predicted = np.full(len(item), np.nan, np.float32)
+    if predicting is not None:
+        asked = ask(context, owner, item, asked_at[place])
+        predicted = predict({name: predicting}, context, asked)[name].numpy()
     return pd.DataFrame(
         {
             MODEL: name,
-            KNOWLEDGE: FROZEN,
+            KNOWLEDGE: knowledge,
             USER_ID: ids[USER_ID],
+            TIMESTAMP: asked_at[place].numpy(),
             RANK: (rank_of + 1).int().numpy(),
             ITEM_ID: ids[ITEM_ID],
             SCORE: lists.scores[place, rank_of].numpy(),
-            PREDICTED: predict({name: model}, context, ask(context, owner, item, asked_at[place]))[name].numpy(),
+            PREDICTED: predicted,
         }
     )
 
@@ -268,12 +323,12 @@ def _first_second(test: Rows, users: int) -> Tensor:
     return never.scatter_reduce(0, test.user, test.timestamp, "amin")
 
 
-def _drawn(users: Tensor, most: int, seed: int) -> Tensor:
-    """Draw at most `most` of the users without replacement, and keep their order.
+def _drawn(rows: Tensor, most: int, seed: int) -> Tensor:
+    """Draw at most `most` of the rows without replacement, and keep their order.
 
     Without a limit, ranking 80,000 items for 200,000 users would take days.
     """
-    if len(users) <= most:
-        return users
-    drawn = np.random.default_rng(seed).choice(len(users), most, replace=False)
-    return users[torch.from_numpy(np.sort(drawn))]
+    if len(rows) <= most:
+        return rows
+    drawn = np.random.default_rng(seed).choice(len(rows), most, replace=False)
+    return rows[torch.from_numpy(np.sort(drawn))]

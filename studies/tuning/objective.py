@@ -15,7 +15,6 @@ from optuna.trial import TrialState
 from studies.tuning.space import POSITIVE, Space, draw
 from widedeep.columns import VALIDATION
 from widedeep.errors import UserError
-from widedeep.evaluation.background import relevant_from
 from widedeep.features.tensors import FeatureSet
 from widedeep.params import Params, changed, nested
 from widedeep.training.callbacks import Row
@@ -85,7 +84,7 @@ def fix_positives(features: FeatureSet, params: Params, space: Space) -> Feature
     if POSITIVE not in space or params.train.objective != "ranking":
         return features
     rows = features.splits[VALIDATION]
-    rows = rows[rows.rating >= relevant_from(params.evaluate.relevant_rating, features.spec.rating_scale)]
+    rows = rows[rows.rating >= params.evaluate.relevant_from(features.spec.rating_scale)]
     relevant = replace(rows, rating=torch.full_like(rows.rating, torch.inf))
     return replace(features, splits=features.splits | {VALIDATION: relevant})
 

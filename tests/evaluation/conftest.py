@@ -17,7 +17,7 @@ from widedeep.models.build import build
 from widedeep.models.model import Model
 from widedeep.models.registry import Architecture
 from widedeep.params import EvaluateParams
-from widedeep.scoring import score_tables
+from widedeep.scoring import score_tables, with_baselines
 from widedeep.training.fit import Fit, fit
 
 
@@ -50,7 +50,7 @@ def judge_fixture(
         constant: bool = False,
         **changes: Any,
     ) -> Judged:
-        own: dict[str, Any] = {"ks": (1, 5), "relevant_rating": None, "ranked_users": 100}
+        own: dict[str, Any] = {"ks": (1, 5), "relevant_rating": None, "ranked_users": 100, "ranked_questions": 50}
         own |= {"bootstrap_replicates": 100, "seed": 0}
         params = EvaluateParams(**(own | {name: changes.pop(name) for name in own if name in changes}))
         features = load_features(written(featurize(split, **changes), tmp_path), "train", "validation", "test")
@@ -68,7 +68,7 @@ def judge_fixture(
                 torch.nn.init.zeros_(weights)
         facts = changes.get("ratings", ratings), changes.get("items", items)
         background = Background.of(*facts, "csv", features.spec.rating_scale)
-        tables = score_tables(features, done.model, about, params)
+        tables = score_tables(features, with_baselines(features, about.model, done.model), params)
         evaluation = judge(*tables, background, params)
         made_of = features, done.model, about, params, background
         return Judged(*made_of, *tables, evaluation, pd.DataFrame(done.curves), done.epoch)

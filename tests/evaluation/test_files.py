@@ -17,7 +17,9 @@ from widedeep.evaluation.files import load_predictions, load_recommendations, sa
 from widedeep.params import EvaluateParams
 from widedeep.report.judged import judge_files
 
-PARAMS = EvaluateParams(ks=(1, 3, 50), relevant_rating=None, ranked_users=100, bootstrap_replicates=100, seed=0)
+PARAMS = EvaluateParams(
+    ks=(1, 3, 50), relevant_rating=None, ranked_users=100, ranked_questions=100, bootstrap_replicates=100, seed=0
+)
 
 
 @pytest.fixture

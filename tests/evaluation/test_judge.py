@@ -229,9 +229,7 @@ def test_no_test_row_is_an_error(judge: Judge) -> None:
     rows = judged.features.splits["test"]
     features = replace(judged.features, splits=judged.features.splits | {"test": rows[:0]})
     with pytest.raises(UserError, match="There is no test row"):
-        score_tables(features, judged.model, judged.about, judged.params)
-    with pytest.raises(UserError, match="There is no test row"):
-        judge_tables(judged.predictions[:0], judged.recommendations, judged.background, judged.params)
+        score_tables(features, {judged.about.model: judged.model}, judged.params)
 
 
 def test_score_tables_have_a_row_per_model_knowledge_and_test_row_in_order(judge: Judge, ratings: pd.DataFrame) -> None:

@@ -89,15 +89,6 @@ class Background:
         return codes
 
 
-def relevant_from(relevant_rating: float | None, rating_scale: tuple[float, float]) -> float:
-    """Return the rating from which a test item is relevant.
-
-    This is `relevant_rating`. If that is None, it is three quarters up the rating scale.
-    """
-    low, high = rating_scale
-    return low + 0.75 * (high - low) if relevant_rating is None else relevant_rating
-
-
 def _incidence(of_items: Iterable[Iterable[str]], genres: tuple[str, ...]) -> NDArray[np.bool_]:
     """Mark the genres of each item: (I, G) bool."""
     column = {genre: place for place, genre in enumerate(genres)}

@@ -8,6 +8,7 @@ predictions.parquet has a row per model, knowledge and test rating. Its columns:
     rating, timestamp : optional, those of the data
 recommendations.parquet has a row per place in a list. Its columns:
     model, knowledge, user_id, item_id : as above
+    timestamp : second of the question, for which `online` lists are made. Needed with `online` lists only.
     rank : place in the list, 1 is best
     score : number
     predicted : optional, the rating that the model predicts for the pair
@@ -40,6 +41,7 @@ from widedeep.evaluation.background import Background
 
 PREDICTIONS, RECOMMENDATIONS = "predictions.parquet", "recommendations.parquet"
 PAIR = [USER_ID, ITEM_ID]
+LIST = [USER_ID, TIMESTAMP]  # key of an online list
 OF_PREDICTIONS = (MODEL, KNOWLEDGE, USER_ID, ITEM_ID, PREDICTED)
 OF_RECOMMENDATIONS = (MODEL, KNOWLEDGE, USER_ID, RANK, ITEM_ID, SCORE)
 TYPES = {
@@ -133,34 +135,43 @@ def load_predictions(path: Path, background: Background) -> pd.DataFrame:
 
 
 def load_recommendations(path: Path, background: Background) -> pd.DataFrame:
-    """Read and check recommendations. Lists of users without a test row are left out.
+    """Read and check recommendations. Lists that no test row can judge are left out.
+
+    These are `frozen` lists of users without a test row, and `online` lists of seconds in which their user has none.
 
     Returns
     -------
-    DataFrame [model, knowledge, user_id, rank, item_id, score].
+    DataFrame [model, knowledge, user_id, timestamp, rank, item_id, score]. Lists without a timestamp have a null there.
 
     Raises
     ------
     UserError
         A column is missing or has a wrong type; a value is missing or impossible; a user or item is unknown; a list has
-        a rank or an item twice, or leaves a rank out; or no user with a list has a test row.
+        a rank or an item twice, or leaves a rank out; or no list can be judged.
     """
-    read = _read(path, OF_RECOMMENDATIONS, background)
-    key = [MODEL, KNOWLEDGE, USER_ID]
+    read = _read(path, OF_RECOMMENDATIONS, background, optional=TIMESTAMP)
+    online = read[KNOWLEDGE] == ONLINE
+    if TIMESTAMP not in read:
+        read[TIMESTAMP] = pd.array([pd.NA] * len(read), dtype="Int64")
+    read[TIMESTAMP] = read[TIMESTAMP].astype("Int64").where(online)
+    _refuse(path, read[online & read[TIMESTAMP].isna()], f"is of an online list and must have a {TIMESTAMP}")
+    key = [MODEL, KNOWLEDGE, *LIST]
     _refuse(path, read[read.duplicated([*key, RANK])], "has a rank twice", RANK)
     _refuse(path, read[read.duplicated([*key, ITEM_ID])], "has an item twice")
     _refuse(path, read[read[RANK] < 1], "has a rank below 1", RANK)
-    longest = read.groupby(key, observed=True)[RANK].transform("max")
-    length = read.groupby(key, observed=True)[RANK].transform("size")
+    of_list = read.groupby(key, observed=True, dropna=False)[RANK]
+    longest, length = of_list.transform("max"), of_list.transform("size")
     _refuse(path, read[longest != length], "belongs to a list that leaves ranks out. Ranks must be 1, 2, 3, ...", RANK)
-    judged = read[read[USER_ID].isin(background.test[USER_ID])]
+    seconds = pd.MultiIndex.from_frame(background.test[LIST])
+    asked = pd.MultiIndex.from_frame(read[LIST]).isin(seconds)
+    judged = read[np.where(online, asked, read[USER_ID].isin(background.test[USER_ID]))]
     if judged.empty:
-        raise UserError(f"{path}: no user has a test row, so there is nothing to judge.")
+        raise UserError(f"{path}: no list has a test row of its user (and second), so there is nothing to judge.")
     return judged.reset_index(drop=True)
 
 
-def _read(path: Path, columns: Sequence[str], background: Background) -> pd.DataFrame:
-    """Read the needed columns, and check types, names and ids."""
+def _read(path: Path, columns: Sequence[str], background: Background, optional: str = RATING) -> pd.DataFrame:
+    """Read the needed columns and the optional one, and check types, names and ids."""
     try:
         arrow = pq.read_table(path)
     except FileNotFoundError:
@@ -170,12 +181,12 @@ def _read(path: Path, columns: Sequence[str], background: Background) -> pd.Data
     missing = [name for name in columns if name not in arrow.column_names]
     if missing:
         raise UserError(f"{path} must have the columns {', '.join(columns)}. Missing: {', '.join(missing)}.")
-    arrow = arrow.select([*columns, *({RATING} & set(arrow.column_names))])
+    arrow = arrow.select([*columns, *({optional} & set(arrow.column_names))])
     ids = {USER_ID: background.users, ITEM_ID: background.catalogue}
     arrays = []
     for name in arrow.column_names:
         column = arrow[name]
-        if column.null_count:
+        if column.null_count and name != TIMESTAMP:
             raise UserError(f"{path}, column {name}: {column.null_count:,} values are missing (null).")
         arrays.append(_typed(path, name, column, ids.get(name)))
     if not arrow.num_rows:

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from widedeep.columns import FROZEN, ITEM_ID, KNOWLEDGE, MODEL, PREDICTED, RANK, RATING, TIMESTAMP, USER_ID
-from widedeep.errors import UserError
-from widedeep.evaluation.background import Background, relevant_from
+from widedeep.columns import FROZEN, ITEM_ID, KNOWLEDGE, MODEL, ONLINE, PREDICTED, RANK, RATING, TIMESTAMP, USER_ID
+from widedeep.evaluation.background import Background
 from widedeep.evaluation.bootstrap import Bootstrap, Estimate
 from widedeep.evaluation.curves import ranking_curves, rating_curves
-from widedeep.evaluation.metrics import RANKING_TASK, RATING_TASK, Metric, N, list_length, of_task
+from widedeep.evaluation.files import LIST
+from widedeep.evaluation.metrics import N_LISTS, RANKING_TASK, RATING_TASK, Metric, N, list_length, of_task
 from widedeep.evaluation.ranking import PAD, Lists
 from widedeep.evaluation.rating import per_user_errors, rating_metrics, rmse_difference
 from widedeep.evaluation.results import nested, row, table
@@ -23,6 +23,7 @@ from widedeep.files import replacing, write_json
 from widedeep.params import EvaluateParams
 
 Rows = list[dict[str, Any]]
+TOTAL = "total"
 
 
 @dataclass(frozen=True)
@@ -54,24 +55,23 @@ def judge(
 ) -> Evaluation:
     """Judge the first model of `predictions`, with the other models beside it.
 
-    Rating metrics use all rows of a knowledge. Ranking metrics use all users who have a list from any model under a
-    knowledge. If one model has no list for such a user, it has no hit there. A test item is relevant if its rating is
-    at least `params.relevant_rating`. Slices and calibration use the first knowledge of the table.
+    Rating metrics use all rows of a knowledge. Ranking metrics use all lists that any model has under a knowledge. If
+    another model lacks such a list, it has no hit there. With frozen knowledge a user has one list, which should show
+    the user's relevant test items. With online knowledge a user has a list for each question, which should show what
+    the user rated in that second. A test item is relevant if its rating is at least `params.relevant_rating`. Slices
+    and calibration use the first knowledge of the table.
 
     Parameters
     ----------
-    predictions : [model, knowledge, user_id, item_id, rating, timestamp, predicted], the same rows for each model
-    recommendations : [model, knowledge, user_id, rank, item_id]
+    predictions : [model, knowledge, user_id, item_id, rating, timestamp, predicted], the same rows for each model that
+        predicts ratings
+    recommendations : [model, knowledge, user_id, timestamp, rank, item_id]. Frozen lists need no timestamp.
 
     Raises
     ------
-    UserError
-        There is no prediction.
     ValueError
         The models do not have the same rows, or the first model lacks a knowledge that another model has.
     """
-    if predictions.empty:
-        raise UserError("There is no test row to evaluate on. Raise preprocess.test_fraction in params.yaml.")
     bootstrap = Bootstrap(params.bootstrap_replicates, params.seed)
     model = str(predictions[MODEL].iloc[0])
     rows: Rows = []
@@ -84,17 +84,22 @@ def judge(
         own = errors[model].set_index(USER_ID)
         per_user |= {N: own[N]} | {f"{knowledge}_{column}": own[column] for column in own.columns if column != N}
         curves = curves or rating_curves(test, model, predicted, background, bootstrap)
+    relevant = background.test[background.test[RATING] >= params.relevant_from(background.rating_scale)]
     for knowledge, of_knowledge in recommendations.groupby(KNOWLEDGE, sort=False, observed=True):
-        users, lists = _lists(of_knowledge, max(params.ks), background, params.relevant_rating)
+        key = LIST if knowledge == ONLINE else [USER_ID]
+        asked, lists = _lists(of_knowledge, key, max(params.ks), background, relevant)
         for name, of_model in lists.items():
-            values = {(metric, k): metric.of_lists(of_model, k) for metric, k in _by_user(params.ks) if metric.of_lists}
+            values = {
+                (metric, k): _of_users(metric.of_lists(of_model, k), asked)
+                for metric, k in _by_user(params.ks)
+                if metric.of_lists
+            }
             rows += _ranking_rows(name, str(knowledge), of_model, values, list_length(params.ks), bootstrap)
             if name == model:
-                per_user |= {
-                    f"{knowledge}_{metric.name}_at_{k}": pd.Series(found.to_numpy(), index=users[found.index])
-                    for (metric, k), found in values.items()
-                    if metric.every_k
-                }
+                for (metric, k), of_users in values.items():
+                    if metric.every_k:
+                        per_user[f"{knowledge}_{metric.name}_at_{k}"] = of_users[TOTAL]
+                        per_user[f"{knowledge}_{N_LISTS}"] = of_users[N]
     results = table(rows)
     curves["ranking_by_k"] = ranking_curves(results, FROZEN)
     return Evaluation(model, results, pd.DataFrame(per_user).rename_axis(USER_ID).reset_index(), curves)
@@ -145,24 +150,30 @@ def _by_user(ks: tuple[int, ...]) -> Iterator[tuple[Metric, int]]:
                 yield metric, k
 
 
+def _of_users(of_lists: pd.Series, asked: pd.DataFrame) -> pd.DataFrame:
+    """Add up the values of each user's lists: [total, n] by user_id. `asked` has a row for each list."""
+    owner = asked[USER_ID].iloc[of_lists.index].to_numpy()
+    return of_lists.groupby(owner).agg([(TOTAL, "sum"), (N, "size")]).rename_axis(USER_ID)
+
+
 def _ranking_rows(
     model: str,
     knowledge: str,
     lists: Lists,
-    values: Mapping[tuple[Metric, int], pd.Series],
+    values: Mapping[tuple[Metric, int], pd.DataFrame],
     k: int,
     bootstrap: Bootstrap,
 ) -> Iterator[dict[str, Any]]:
-    """Yield rows of the long table: every ranking metric that is defined for at least one user."""
+    """Yield rows of the long table: every ranking metric that is defined for at least one list."""
     groups: dict[bytes, list[tuple[Metric, int]]] = {}
-    for key, found in values.items():  # metrics that are defined for the same users share their resamples
-        if len(found):
-            groups.setdefault(found.index.to_numpy().tobytes(), []).append(key)
+    for key, of_users in values.items():  # metrics that are defined for the same users share their resamples
+        if len(of_users):
+            groups.setdefault(pd.util.hash_pandas_object(of_users[N]).to_numpy().tobytes(), []).append(key)
     for keys in groups.values():
-        ones = np.ones(len(values[keys[0]]))
-        ratios = bootstrap.ratios([key[0].terms(values[key].to_numpy(), ones) for key in keys])
+        n = values[keys[0]][N].to_numpy(np.float64)
+        ratios = bootstrap.ratios([key[0].terms(values[key][TOTAL].to_numpy(), n) for key in keys])
         for (metric, cut), ratio in zip(keys, ratios, strict=True):
-            yield row(model, knowledge, RANKING_TASK, metric.name, cut, bootstrap.estimate(ratio, len(ones)))
+            yield row(model, knowledge, RANKING_TASK, metric.name, cut, bootstrap.estimate(ratio, int(n.sum())))
     for metric in of_task(RANKING_TASK):
         if metric.of_all:
             value = metric.of_all(lists, k)
@@ -171,19 +182,24 @@ def _ranking_rows(
 
 
 def _lists(
-    recommendations: pd.DataFrame, places: int, background: Background, relevant_rating: float | None
-) -> tuple[pd.Index, dict[str, Lists]]:
-    """Collect the U judged users of one knowledge, in the order of their ids, and the lists of each model for them."""
-    users = pd.Index(np.sort(recommendations[USER_ID].unique()))
-    test = background.test
-    liked = test[(test[RATING] >= relevant_from(relevant_rating, background.rating_scale)) & test[USER_ID].isin(users)]
-    pairs = users.get_indexer(liked[USER_ID]), background.codes_of_items(liked[ITEM_ID])
+    recommendations: pd.DataFrame, key: list[str], places: int, background: Background, relevant: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, Lists]]:
+    """Collect the L lists of one knowledge in the order of their `key`, and each model's lists.
+
+    The key is the user, or the user and the second of the question. `relevant` are the relevant test rows. Those with
+    the key of a list are what the list should show.
+    """
+    asked = recommendations[key].drop_duplicates().sort_values(key, ignore_index=True)
+    index = pd.MultiIndex.from_frame(asked)
+    sought = index.get_indexer(pd.MultiIndex.from_frame(relevant[key].astype(asked.dtypes)))
+    pairs = sought[sought >= 0], background.codes_of_items(relevant[ITEM_ID][sought >= 0])
     lists = {}
     for name, part in recommendations.groupby(MODEL, sort=False, observed=True):
         shown = part[part[RANK] <= places]
-        items = np.full((len(users), places), PAD, dtype=np.int64)
-        items[users.get_indexer(shown[USER_ID]), shown[RANK].to_numpy() - 1] = background.codes_of_items(shown[ITEM_ID])
+        items = np.full((len(asked), places), PAD, dtype=np.int64)
+        place = index.get_indexer(pd.MultiIndex.from_frame(shown[key]))
+        items[place, shown[RANK].to_numpy() - 1] = background.codes_of_items(shown[ITEM_ID])
         lists[str(name)] = Lists.of(
             items, *pairs, background.item_counts, background.n_training_users, background.item_genres
         )
-    return users, lists
+    return asked, lists

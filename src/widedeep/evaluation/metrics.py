@@ -30,7 +30,9 @@ LOWER: Final = "lower"
 HIGHER: Final = "higher"
 NEITHER: Final = "neither"
 
-N = "n"  # column of the tables by user: number of rows of the user
+# Columns of the tables by user: number of rows of the user, and number of the user's lists with a relevant item.
+N = "n"
+N_LISTS = "lists"
 SQUARED_ERROR = "squared_error"
 ABSOLUTE_ERROR = "absolute_error"
 POINTS = "rating points"
@@ -69,9 +71,9 @@ class Metric:
     of_row : rating metrics only: (ratings (N,), predictions (N,)) -> amounts (N,), whose sums by user are stored
     column : rating metrics only: column of these sums in reports/per_user.parquet, without the prefix `<knowledge>_`
     by_user : (stored values (U,), rows of each user (U,)) -> (numerators (U,), denominators (U,)). The metric is the
-        sum of the numerators / the sum of the denominators. For a ranking metric, the rows of each user are 1.
-    of_lists : ranking metrics only: (lists, k) -> values by user. The metric is their mean.
-    of_all : (lists, k) -> the metric, for a ranking metric that has no value by user
+        sum of the numerators / the sum of the denominators. For a ranking metric, rows are lists.
+    of_lists : ranking metrics only: (lists, k) -> values by list. The metric is their mean.
+    of_all : (lists, k) -> the metric, for a ranking metric that has no value by list
     """
 
     name: str
@@ -95,8 +97,8 @@ class Metric:
 
         Parameters
         ----------
-        stored : (U,) float64. For a rating metric, sums over the user's rows; for a ranking metric, the user's value.
-        n : (U,) float64. For a rating metric, the user's number of rows; for a ranking metric, 1.
+        stored : (U,) float64. Sums over the user's rows, or lists.
+        n : (U,) float64. The user's number of rows, or lists.
         """
         return Terms(*self.by_user(stored, n), self.root)
 
@@ -227,9 +229,11 @@ def stored_terms(per_user: pd.DataFrame, flat_name: str) -> tuple[pd.Index, Term
     column = f"{knowledge}_{metric.column or name}"
     if column not in per_user:
         return None
-    table = per_user[[USER_ID, N, column]].dropna(subset=column)
-    n = table[N].to_numpy(np.float64) if task == RATING_TASK else np.ones(len(table))
-    return pd.Index(table[USER_ID]), metric.terms(table[column].to_numpy(np.float64), n)
+    table = per_user.dropna(subset=column)
+    n = N if task == RATING_TASK else f"{knowledge}_{N_LISTS}"
+    # Before there were online lists, each user had one list, and the number of lists was not stored.
+    of_users = table[n].to_numpy(np.float64) if n in table else np.ones(len(table))
+    return pd.Index(table[USER_ID]), metric.terms(table[column].to_numpy(np.float64), of_users)
 
 
 def list_length(ks: Collection[int]) -> int:

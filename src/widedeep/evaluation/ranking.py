@@ -1,11 +1,11 @@
-"""Metrics of top-N lists: accuracy by user, coverage, novelty and diversity.
+"""Metrics of top-N lists: accuracy by list, coverage, novelty and diversity.
 
 The lists rank the full catalogue and not a sample of it, as Krichene and Rendle advise ("On sampled metrics for item
-recommendation", KDD 2020). Notation: U judged users, U' of them with a relevant item, I items of the catalogue, G
-genres, K places in a list, k a cut-off. Users and items are positions from 0.
+recommendation", KDD 2020). Notation: L lists, L' of them with a relevant item to show, I items of the catalogue, G
+genres, K places in a list, k a cut-off. Lists and items are positions from 0.
 
-A metric by user is a pandas Series whose index is the position of the user. It has no row for a user for whom the
-metric is not defined. So there is no NaN, and the mean of the Series is the mean over the users with a value.
+A metric by list is a pandas Series whose index is the position of the list. It has no row for a list for which the
+metric is not defined. So there is no NaN, and the mean of the Series is the mean over the lists with a value.
 """
 
 from collections.abc import Callable
@@ -27,9 +27,9 @@ Floats = NDArray[np.float64]
 class Lists:
     """The lists of one model, and the facts that judge them.
 
-    items : (U, K) int64, positions of items, best first. A place without an item has `PAD`.
-    hits : (U, K) bool, whether the item is relevant to the user
-    relevant : (U,) int64, number of relevant items of the user
+    items : (L, K) int64, positions of items, best first. A place without an item has `PAD`.
+    hits : (L, K) bool, whether the item is relevant
+    relevant : (L,) int64, number of relevant items that the list should show
     item_counts : (I,) int64, number of users who rated the item in training
     n_users : number of users in training
     item_genres : (I, G) bool, whether the item has the genre
@@ -44,14 +44,14 @@ class Lists:
 
     @classmethod
     def of(
-        cls, items: Ints, user: Ints, item: Ints, item_counts: Ints, n_users: int, item_genres: NDArray[np.bool_]
+        cls, items: Ints, list_: Ints, item: Ints, item_counts: Ints, n_users: int, item_genres: NDArray[np.bool_]
     ) -> Self:
         """Find the hits of lists.
 
         Parameters
         ----------
-        items : (U, K) int64, the lists
-        user, item : (P,) int64, the relevant pairs in any order. A pair that is given twice counts once.
+        items : (L, K) int64, the lists
+        list_, item : (P,) int64, which list should show which item, in any order. A pair given twice counts once.
         item_counts, n_users, item_genres : as in the class
 
         Raises
@@ -62,9 +62,9 @@ class Lists:
         n_items = len(item_counts)
         if items.max(initial=PAD) >= n_items:
             raise ValueError(f"Items must be positions in the range [0, {n_items}). Got {items.max()} instead.")
-        pairs = np.unique(user * n_items + item)
+        pairs = np.unique(list_ * n_items + item)
         listed = np.arange(len(items))[:, None] * n_items + items
-        hits = np.isin(listed, pairs) & (items != PAD)  # the code of a padded place is that of another user's item
+        hits = np.isin(listed, pairs) & (items != PAD)  # the code of a padded place is that of another list's item
         relevant = np.bincount(pairs // n_items, minlength=len(items))
         return cls(items, hits, relevant, item_counts, n_users, item_genres)
 
@@ -73,27 +73,27 @@ class Lists:
 
     @cached_property
     def defined(self) -> Ints:
-        """(U',) int64: positions of the users who have a relevant item. Accuracy is defined for them only."""
+        """(L',) int64: positions of the lists with a relevant item to show. Accuracy is defined for them only."""
         return np.flatnonzero(self.relevant)
 
     @cached_property
     def found(self) -> Ints:
-        """(U', K) int64: number of hits up to each place."""
+        """(L', K) int64: number of hits up to each place."""
         return self.hits[self.defined].cumsum(1)
 
     @cached_property
     def gain(self) -> Floats:
-        """(U', K) float64: DCG of the places up to each place."""
+        """(L', K) float64: DCG of the places up to each place."""
         return (self.hits[self.defined] * discount(self.items.shape[1])).cumsum(1)
 
     @cached_property
     def precision_sum(self) -> Floats:
-        """(U', K) float64: sum of the precisions at the hits up to each place."""
+        """(L', K) float64: sum of the precisions at the hits up to each place."""
         return (self.hits[self.defined] * self.found / _ranks(self.items.shape[1])).cumsum(1)
 
     @cached_property
     def reciprocal(self) -> Floats:
-        """(U', K) float64: 1 / rank of the first hit up to each place, or 0 without a hit."""
+        """(L', K) float64: 1 / rank of the first hit up to each place, or 0 without a hit."""
         best: Floats = np.maximum.accumulate(self.hits[self.defined] / _ranks(self.items.shape[1]), axis=1)
         return best
 
@@ -104,19 +104,19 @@ def discount(k: int) -> Floats:
 
 
 def accuracy(metric: Callable[[Lists, int, Ints], Floats]) -> Callable[[Lists, int], pd.Series]:
-    """Turn a function (lists, k, m) -> (U',) float64 into a metric (lists, k) -> values by user.
+    """Turn a function (lists, k, m) -> (L',) float64 into a metric (lists, k) -> values by list.
 
-    m : (U',) int64 is the number of relevant items of each user who has any. The metric raises `ValueError` if k is not
-    in [1, K].
+    m : (L',) int64 is the number of relevant items of each list that has any. The metric raises `ValueError` if k is
+    not in [1, K].
     """
 
-    def by_user(lists: Lists, k: int) -> pd.Series:
+    def by_list(lists: Lists, k: int) -> pd.Series:
         if not 1 <= k <= lists.items.shape[1]:
             raise ValueError(f"k must be an int in the range [1, {lists.items.shape[1]}], the places. Got {k} instead.")
-        users = lists.defined
-        return pd.Series(metric(lists, k, lists.relevant[users]), index=users, dtype=np.float64)
+        defined = lists.defined
+        return pd.Series(metric(lists, k, lists.relevant[defined]), index=defined, dtype=np.float64)
 
-    return by_user
+    return by_list
 
 
 @accuracy
@@ -151,13 +151,13 @@ def ndcg(lists: Lists, k: int, m: Ints) -> Floats:
 
 @accuracy
 def average_precision(lists: Lists, k: int, m: Ints) -> Floats:
-    """Compute sum_{i<=k} h_i (H_i / i) / min(k, m). Its mean over users is MAP."""
+    """Compute sum_{i<=k} h_i (H_i / i) / min(k, m). Its mean over lists is MAP."""
     return lists.precision_sum[:, k - 1] / np.minimum(k, m)
 
 
 @accuracy
 def reciprocal_rank(lists: Lists, k: int, m: Ints) -> Floats:
-    """Compute 1 / rank of the first hit within k places, or 0 without a hit. Its mean over users is MRR."""
+    """Compute 1 / rank of the first hit within k places, or 0 without a hit. Its mean over lists is MRR."""
     return lists.reciprocal[:, k - 1]
 
 
@@ -170,33 +170,33 @@ def hit_rate(lists: Lists, k: int, m: Ints) -> Floats:
 def coverage(lists: Lists, k: int) -> float:
     """Compute the share of the catalogue that is in any list, in [0, 1] (Ge et al., "Beyond accuracy", RecSys 2010).
 
-    It grows with the number of users and with k. Compare it only between equal numbers of users and places.
+    It grows with the number of lists and with k. Compare it only between equal numbers of lists and places.
     """
     items = lists.items[:, :k]
     return len(np.unique(items[items != PAD])) / len(lists.item_counts)
 
 
 def novelty(lists: Lists, k: int) -> pd.Series:
-    """Compute the mean self-information of each user's list, in bits.
+    """Compute the mean self-information of each list, in bits.
 
     The self-information of an item is -log2(users who rated it in training / all users in training). The range is from
     0 (everyone rated the item) to log2(users). An item that nobody rated counts as rated by one user, so that its
-    self-information is finite. Users with an empty list have no row. See Vargas and Castells, "Rank and relevance in
+    self-information is finite. An empty list has no row. See Vargas and Castells, "Rank and relevance in
     novelty and diversity metrics", RecSys 2011.
     """
     top = lists.items[:, :k]
     information = np.log2(lists.n_users / lists.item_counts.clip(min=1))
     listed = top != PAD
-    users = np.flatnonzero(listed.any(1))
-    total = (information[top[users]] * listed[users]).sum(1)
-    return pd.Series(total / listed[users].sum(1), index=users)
+    filled = np.flatnonzero(listed.any(1))
+    total = (information[top[filled]] * listed[filled]).sum(1)
+    return pd.Series(total / listed[filled].sum(1), index=filled)
 
 
 def diversity(lists: Lists, k: int) -> pd.Series:
     """Compute the intra-list diversity: 1 - mean cosine similarity of the genres over all pairs of items in a list.
 
     The similarity of the genre sets A and B is |A and B| / sqrt(|A| |B|). Diversity is in [0, 1]: 0 if all items have
-    the same genres, 1 if no two items share a genre. Items without genres are left out. Users with fewer than two
+    the same genres, 1 if no two items share a genre. Items without genres are left out. Lists with fewer than two
     remaining items have no row. See Ziegler et al., "Improving recommendation lists through topic diversification",
     WWW 2005.
     """
@@ -204,15 +204,15 @@ def diversity(lists: Lists, k: int) -> pd.Series:
     unit = lists.item_genres / np.sqrt(sizes.clip(min=1))[:, None]  # (I, G)
     unit = np.vstack([unit, np.zeros((1, unit.shape[1]))])  # PAD = -1 selects this last row
     top = lists.items[:, :k]
-    n = (np.append(sizes, 0) > 0)[top].sum(1)  # (U,) number of items with genres
-    users = np.flatnonzero(n >= 2)
+    n = (np.append(sizes, 0) > 0)[top].sum(1)  # (L,) number of items with genres
+    enough = np.flatnonzero(n >= 2)
     # The squared length of the sum of unit vectors is n plus twice the sum of the cosines of all pairs.
-    total = np.zeros((len(users), unit.shape[1]))
-    for place in range(top.shape[1]):  # an array of (U, k, G) could exceed the memory
-        total += unit[top[users, place]]
-    n = n[users]
+    total = np.zeros((len(enough), unit.shape[1]))
+    for place in range(top.shape[1]):  # an array of (L, k, G) could exceed the memory
+        total += unit[top[enough, place]]
+    n = n[enough]
     similarity = ((total**2).sum(1) - n) / (n * (n - 1))
-    return pd.Series((1 - similarity).clip(0, 1), index=users)
+    return pd.Series((1 - similarity).clip(0, 1), index=enough)
 
 
 def _ranks(k: int) -> Floats:

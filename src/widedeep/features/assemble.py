@@ -3,7 +3,8 @@
 Shapes: U users, I items, P pairs, H history columns.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -77,6 +78,7 @@ def listed(
         _side(context.items, context.users, by_item, *items, reads.item_users),
         Pairs(user, item),
         queries.history,
+        lately(context, queries.item, queries.item_seen, queries.timestamp, reads.half_lives),
         time(context, queries.user, queries.user_seen, queries.timestamp) if reads.time else None,
         _own(by_user, queries.user, queries.item, queries.user_seen, reads.user_items),
         _own(by_item, queries.item, queries.user, queries.item_seen, reads.item_users),
@@ -84,9 +86,15 @@ def listed(
 
 
 def grid(
-    context: Context, user: Tensor, item: Tensor, timestamp: Tensor, reads: Reads, with_history: bool = False
+    context: Context,
+    user: Tensor,
+    item: Tensor,
+    timestamp: Tensor,
+    reads: Reads,
+    with_history: bool = False,
+    online: bool = False,
 ) -> Inputs:
-    """Assemble the inputs for every user with every item, with what the state knows.
+    """Assemble the inputs for every user with every item.
 
     Parameters
     ----------
@@ -95,12 +103,19 @@ def grid(
     item : (I,) int64
         Codes.
     timestamp : (U,) int64
-        When each user asks, in seconds since 1970.
+        When each user asks, in seconds since 1970. A user may ask several times.
     reads : the inputs that the model reads
-    with_history : whether the inputs have the history columns
+    with_history : whether the inputs have the history columns, as the state knows them
+    online : whether a user's question sees all interactions before its second. If not, it sees what the state knows.
+        The users who rated an item (`reads.item_users`) are always those that the state knows.
     """
     state = context.state
     user_seen, item_seen = state.users.count[user], state.items.count[item]
+    visible = item_seen.expand(len(user), -1)
+    if online:
+        user_seen = state.by_user.seen_before(user, timestamp)
+        if reads.half_lives:
+            visible = state.by_item.counts_before(timestamp)[:, item]
     known = None
     if with_history:
         pairs = ask(context, user[:, None], item, timestamp[:, None])
@@ -112,6 +127,7 @@ def grid(
         _side(context.items, context.users, state.by_item, item, item_seen, None, reads.item_users),
         Pairs(),
         known,
+        lately(context, item.expand(len(user), -1), visible, timestamp[:, None], reads.half_lives),
         time(context, user, user_seen, timestamp)[:, None].expand(-1, len(item), -1) if reads.time else None,
         _own(state.by_user, users, items, user_seen[:, None], reads.user_items),
         _own(state.by_item, items, users, item_seen, reads.item_users),
@@ -167,6 +183,31 @@ def history_numbers(spec: Spec, columns: Mapping[str, Tensor]) -> Tensor:
             number = number.clamp(max=spec.recency_cap)
         numbers.append(number if field.name.endswith("mean") else torch.log1p(number.clamp(min=0)))
     return torch.stack(numbers, 1)
+
+
+def lately(
+    context: Context, item: Tensor, seen: Tensor, timestamp: Tensor, half_lives: Sequence[float]
+) -> Tensor | None:
+    """Count the first `seen` ratings of each item, where a rating counts half after each half-life: (P, L) float32.
+
+    Parameters
+    ----------
+    item, seen, timestamp : int64, of shapes that broadcast to (P,)
+        Code of the item, number of its visible interactions, and time of the question in seconds since 1970.
+    half_lives : L half-lives in days. Without any, the result is None.
+    """
+    if not half_lives:
+        return None
+    log = context.state.by_item
+    if not len(log.timestamp):
+        return torch.zeros(*torch.broadcast_shapes(seen.shape, timestamp.shape), len(half_lives), device=seen.device)
+    entry = (log.start[item] + seen - 1).clamp(min=0)
+    age = (timestamp - log.timestamp[entry]).clamp(min=0).double()
+    counts = [
+        seen.double() if math.isinf(days) else log.decayed(days * DAY)[entry] * torch.exp2(-age / (days * DAY))
+        for days in half_lives
+    ]
+    return torch.where(seen[..., None] > 0, torch.stack(counts, -1), 0).float()
 
 
 def time(context: Context, user: Tensor, seen: Tensor, timestamp: Tensor) -> Tensor:

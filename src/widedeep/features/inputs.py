@@ -66,6 +66,9 @@ class Inputs(NamedTuple):
     pairs : which of them to score together
     history : (P, H) float32, or None
         The history columns of each pair. None for a ranking head, which could learn from it which item was rated.
+    lately : (P, L) float32, or None
+        Number of visible ratings of each pair's item at the time of the question, where a rating counts half for every
+        half-life that has passed since. One column per half-life of `Reads.half_lives`. None if the model reads none.
     time : (P, 2) float32, or None
         Days since the first rating of the data set, and since the first rating of the user. None if the model does not
         read it.
@@ -80,6 +83,7 @@ class Inputs(NamedTuple):
     items: Side
     pairs: Pairs
     history: Tensor | None = None
+    lately: Tensor | None = None
     time: Tensor | None = None
     user_own: Tensor | None = None
     item_own: Tensor | None = None
@@ -91,11 +95,13 @@ class Reads(NamedTuple):
     user_items : largest number of interactions per user, the latest ones; 0 for none
     item_users : largest number of interactions per item, the latest ones; 0 for none
     time : whether the model reads `Inputs.time`
+    half_lives : half-lives of `Inputs.lately`, in days; infinity for a plain count
     """
 
     user_items: int = 0
     item_users: int = 0
     time: bool = False
+    half_lives: tuple[float, ...] = ()
 
 
 class Output(NamedTuple):

@@ -82,6 +82,37 @@ class Ragged:
         key = self.owner * span + self.timestamp - first
         return torch.searchsorted(key, owner * span + timestamp - first) - self.start[owner]
 
+    def counts_before(self, timestamp: Tensor) -> Tensor:
+        """Count the entries of every list strictly before each `timestamp` (Q,): (Q, n) int64."""
+        times, owner = self._by_time
+        place = torch.searchsorted(times, timestamp)
+        end, order = place.sort()
+        # Count each entry for the first question that sees it, and add up over the questions.
+        first = torch.searchsorted(end, torch.arange(int(end[-1]), device=end.device), right=True)
+        counted = torch.bincount(first * len(self) + owner[: len(first)], minlength=len(end) * len(self))
+        counts = torch.empty(len(end), len(self), dtype=torch.int64, device=end.device)
+        counts[order] = counted.view(len(end), len(self)).cumsum(0)
+        return counts
+
+    def decayed(self, half_life: float) -> Tensor:
+        """Count the entries of each list up to and including each entry, with older ones counting less: (M,) float64.
+
+        An entry counts 2^(-age / half_life), where age is the time until the later entry. `half_life` is in seconds;
+        with infinity every entry counts 1. To add an entry later, its value is 1 + the value before it * its decay.
+        """
+        if half_life in self._decayed:
+            return self._decayed[half_life]
+        count, total = self.count, torch.ones(len(self.other), dtype=torch.float64, device=self.start.device)
+        longest = int(count.max()) if len(count) else 0
+        owners = torch.arange(len(self), device=self.start.device)
+        for place in range(1, longest):
+            owners = owners[count[owners] > place]
+            at = self.start[owners] + place
+            age = (self.timestamp[at] - self.timestamp[at - 1]).double()
+            total[at] += total[at - 1] * torch.exp2(-age / half_life)
+        self._decayed[half_life] = total
+        return total
+
     def place(self, owner: Tensor, other: Tensor) -> Tensor:
         """Find the position of `other` in the list of `owner`, or -1 if it is not there.
 
@@ -133,6 +164,16 @@ class Ragged:
 
     def to(self, device: torch.device | str) -> Self:
         return type(self)(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
+    @cached_property
+    def _by_time(self) -> tuple[Tensor, Tensor]:
+        """Return the sorted timestamps of all entries, and the owner of each."""
+        times, order = self.timestamp.sort()
+        return times, self.owner[order]
+
+    @cached_property
+    def _decayed(self) -> dict[float, Tensor]:
+        return {}
 
     @cached_property
     def _width(self) -> int:

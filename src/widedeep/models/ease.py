@@ -104,7 +104,7 @@ class Ease(Model):
         assert rated is not None
         chosen, item = self._chosen(rated), inputs.items.categories[:, 0]
         if pairs.user is None or pairs.item is None:
-            return rated.sum(self.weights[:, item].contiguous(), chosen)
+            return rated.sum(self.weights, chosen)[:, item]
         parts = zip(pairs.user.split(BATCH), item[pairs.item].split(BATCH), strict=True)
         return torch.cat([self._listed(rated, chosen, *part) for part in parts])
 
@@ -124,11 +124,28 @@ def ease_weights(user: Tensor, item: Tensor, n_users: int, n_items: int, l2: flo
     l2 : > 0; a larger value makes the weights smaller
     """
     pairs = torch.unique(user * n_items + item)
-    gram = _common_users(pairs // n_items, pairs % n_items, n_users, n_items)
-    gram.diagonal().add_(l2)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram, out=gram), out=gram)
+    user, item = pairs // n_items, pairs % n_items
+    raters, user = user.unique(return_inverse=True)
+    if len(raters) < n_items:
+        inverse = _inverse_by_users(user, item, len(raters), n_items, l2)
+    else:
+        gram = _common_users(user, item, len(raters), n_items)
+        gram.diagonal().add_(l2)
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram, out=gram), out=gram)
     inverse.div_(-inverse.diagonal().clone())
     return inverse.float().fill_diagonal_(0)
+
+
+def _inverse_by_users(user: Tensor, item: Tensor, n_users: int, n_items: int, l2: float) -> Tensor:
+    """Compute (X^T X + l2)^-1 = (1 - X^T (X X^T + l2)^-1 X) / l2, which is faster with fewer users than items."""
+    x = torch.zeros(n_users, n_items, dtype=torch.float64, device=user.device)
+    x[user, item] = 1
+    gram = x @ x.T
+    gram.diagonal().add_(l2)
+    half = torch.linalg.solve_triangular(torch.linalg.cholesky(gram), x, upper=False)
+    inverse: Tensor = (half.T @ half).div_(-l2)
+    inverse.diagonal().add_(1 / l2)
+    return inverse
 
 
 def check_catalogue(items: int, model: str) -> None:

@@ -98,6 +98,10 @@ class WideDeepConfig(LayersConfig):
         return self
 
 
+class RecentPopularityConfig(ModelConfig):
+    half_life_days: Positive | None = None
+
+
 class ItemKnnConfig(ModelConfig):
     neighbours: Count = 60
     shrinkage: NonNegative = 400.0
@@ -170,6 +174,15 @@ ENTRIES: dict[str, Entry] = {
         target="widedeep.models.popularity:Popularity",
         tasks=ALL_TASKS,
         trained=False,
+    ),
+    "recent_popularity": Entry(
+        label="recent popularity",
+        about="how often an item was rated so far, where older ratings count less",
+        target="widedeep.models.popularity:RecentPopularity",
+        config=RecentPopularityConfig,
+        tasks=ALL_TASKS,
+        trained=False,
+        search={"models.recent_popularity.half_life_days": {"low": 3, "high": 3000, "log": True}},
     ),
     "bias": Entry(
         label="bias",

@@ -7,7 +7,7 @@ import pandas as pd
 
 from widedeep.columns import KNOWLEDGE, MODEL, RANK
 from widedeep.errors import UserError
-from widedeep.evaluation.background import Background, relevant_from
+from widedeep.evaluation.background import Background
 from widedeep.evaluation.files import load_scores
 from widedeep.evaluation.judge import Evaluation, judge, save_evaluation
 from widedeep.evaluation.metrics import list_length
@@ -72,7 +72,7 @@ def _page(
     """Render the report of the judged system. It has no learning curves, because the system was trained elsewhere."""
     own = scores[scores[MODEL] == evaluation.model]
     test = own[own[KNOWLEDGE] == own[KNOWLEDGE].iloc[0]]
-    relevant = relevant_from(params.relevant_rating, tables.rating_scale)
+    relevant = params.relevant_from(tables.rating_scale)
     choices = Choices(list_length(params.ks), relevant, EXAMPLES, params.seed)
     of_model = Scores(test, lists[lists[MODEL] == evaluation.model])
     about = About(evaluation.model)

@@ -23,7 +23,7 @@ def rating_finding(results: Results, knowledge: str) -> str:
         if first
         else f"Its {knowledge} RMSE is {own}"
     )
-    if not results.baselines:
+    if not results.rated:
         return f"{start} (95{PERCENT} interval {number(estimate['low'])} to {number(estimate['high'])})."
     best, rmse, difference = _against_best(results, knowledge)
     bounds = f"95{PERCENT} interval of the difference {number(difference['low'])} to {number(difference['high'])}"
@@ -37,7 +37,7 @@ def rating_finding(results: Results, knowledge: str) -> str:
 
 def headline_finding(results: Results, knowledge: str) -> str:
     """State the same in few words, as the title of a chart."""
-    if not results.baselines:
+    if not results.rated:
         return f"{knowledge.capitalize()}, the RMSE is {number(results.metrics['rating'][knowledge]['rmse']['value'])}"
     best, _, difference = _against_best(results, knowledge)
     model, other = model_label(results.model), model_label(best)
@@ -49,7 +49,7 @@ def headline_finding(results: Results, knowledge: str) -> str:
 
 def _against_best(results: Results, knowledge: str) -> tuple[str, float, Estimate]:
     """Find the baseline with the lowest RMSE. Return its name, its RMSE, and the model's RMSE minus that."""
-    rmse = {name: tasks["rating"][knowledge]["rmse"]["value"] for name, tasks in results.baselines.items()}
+    rmse = {name: results.baselines[name]["rating"][knowledge]["rmse"]["value"] for name in results.rated}
     best = min(rmse, key=lambda name: rmse[name])
     return best, rmse[best], results.metrics["rating"][knowledge][f"rmse_minus_{best}"]
 

@@ -16,8 +16,14 @@ from widedeep.report.labels import model_label
 FEW = 10  # the point of a group with fewer users is drawn hollow
 RMSE = "RMSE (rating points)"
 TRAINED = (BLUE, CIRCLE)  # the same look for every trained model
-BASELINES = {"bias": (VERMILION, SQUARE), "popularity": (GREEN, TRIANGLE), "global_mean": (GREY, DIAMOND)}
-OTHERS = ((PINK, SQUARE), (ORANGE, TRIANGLE))
+BASELINES = {
+    "bias": (VERMILION, SQUARE),
+    "popularity": (GREEN, TRIANGLE),
+    "global_mean": (GREY, DIAMOND),
+    "recent_popularity": (ORANGE, DIAMOND),
+    "ease": (PINK, SQUARE),
+}
+OTHERS = ((PINK, TRIANGLE), (ORANGE, SQUARE))
 
 Estimate = Mapping[str, float]  # value, low, high, n, as in metrics.json
 
@@ -36,13 +42,19 @@ class Results:
 
     @property
     def baselines(self) -> Mapping[str, Any]:
+        """The metrics of all other models."""
         baselines: Mapping[str, Any] = self.metrics["baselines"]
         return baselines
 
     @property
+    def rated(self) -> list[str]:
+        """The baselines that predict ratings."""
+        return [name for name, tasks in self.baselines.items() if "rating" in tasks]
+
+    @property
     def compared(self) -> list[str]:
         """The model and the first baseline, for charts with room for two. A single system has no baseline."""
-        return [self.model, *list(self.baselines)[:1]]
+        return [self.model, *self.rated[:1]]
 
     @cached_property
     def looks(self) -> dict[str, Series]:
@@ -54,7 +66,7 @@ class Results:
     def by_model(self, task: str, knowledge: str) -> dict[str, Mapping[str, Any]]:
         """Return the estimates of the model, then those of the baselines that have this task."""
         tasks = {self.model: self.metrics} | dict(self.baselines)
-        return {name: of_model[task][knowledge] for name, of_model in tasks.items() if task in of_model}
+        return {name: own[task][knowledge] for name, own in tasks.items() if knowledge in own.get(task, ())}
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ def render_summary(model: str, metrics: Mapping[str, Any], dataset: str, k: int)
     by_knowledge = {knowledge: results.by_model("rating", knowledge) for knowledge in results.knowledges}
     rows = [
         [model_label(name), *(_text(by_model[name]["rmse"]) for by_model in by_knowledge.values())]
-        for name in (model, *results.baselines)
+        for name in (model, *results.rated)
     ]
-    for name in results.baselines:
+    for name in results.rated:
         differences = (by_model[model][f"rmse_minus_{name}"] for by_model in by_knowledge.values())
         rows.append([f"{model_label(model)} minus {model_label(name)}, paired", *map(_text, differences)])
     n = count(by_knowledge[results.knowledges[0]][model]["rmse"]["n"])
