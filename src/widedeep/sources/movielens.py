@@ -25,7 +25,7 @@ from widedeep.sources.entities import (
     user_entities,
 )
 from widedeep.sources.fetch import download, unpack
-from widedeep.sources.source import Entities, RatingsFile, Source
+from widedeep.sources.source import MAX_GIB, Entities, RatingsFile, Source
 
 WHOLE_STARS = (1.0, 5.0)
 HALF_STARS = (0.5, 5.0)
@@ -50,9 +50,9 @@ class MovieLens(Source):
     md5: str | None = None
     items_complete: bool = True
 
-    def fetch(self, folder: Path) -> None:
+    def fetch(self, folder: Path, max_gib: float = MAX_GIB) -> None:
         url = f"https://files.grouplens.org/datasets/movielens/{self.name}.zip"
-        unpack(download(url, f"md5:{self.md5 or published_md5(url)}"), self, folder)
+        unpack(download(url, f"md5:{self.md5 or published_md5(url)}"), self, folder, max_gib)
 
 
 def published_md5(url: str) -> str:

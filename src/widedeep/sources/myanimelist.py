@@ -16,7 +16,7 @@ from widedeep.columns import ITEM_ID, RATING, USER_ID
 from widedeep.errors import UserError
 from widedeep.sources.entities import integer, item_entities, number, read_csv, split_genres, user_entities
 from widedeep.sources.fetch import CACHE, unpack
-from widedeep.sources.source import Entities, RatingsFile, Source
+from widedeep.sources.source import MAX_GIB, Entities, RatingsFile, Source
 
 SLUG = "dbdmobile/myanimelist-dataset"
 
@@ -28,8 +28,8 @@ _DURATION = re.compile(r"(?:(\d+) hr\.?)? ?(?:(\d+) min\.?)? ?(?:(\d+) sec\.?)?(
 
 @dataclass(frozen=True, kw_only=True)
 class MyAnimeList(Source):
-    def fetch(self, folder: Path) -> None:
-        unpack(_from_kaggle(self), self, folder)
+    def fetch(self, folder: Path, max_gib: float = MAX_GIB) -> None:
+        unpack(_from_kaggle(self), self, folder, max_gib)
 
     def ratings(self, raw: Path) -> RatingsFile:
         # The title, which is the fourth field, may hold commas.
