@@ -77,7 +77,7 @@ def test_items(tmp_path: Path) -> None:
 
 def test_bad_number_names_line_and_value(tmp_path: Path) -> None:
     write(tmp_path / "anime-dataset-2023.csv", [BEBOP, UNKNOWN | {"Score": "good"}])
-    with pytest.raises(UserError, match=r"line 5: Score must be a number or UNKNOWN. Got 'good'"):
+    with pytest.raises(UserError, match=r"line 5: Score must be a number of at least 0, or UNKNOWN. Got 'good'"):
         MAL.items(tmp_path)
 
 
