@@ -34,7 +34,7 @@ def main() -> None:
     relevant = relevant_from(params.evaluate.relevant_rating, tables.rating_scale)
     choices = Choices(list_length(params.evaluate.ks), relevant, params.report.examples, params.report.seed)
     scores = _scores(args.results, tables, about.model, next(iter(metrics["rating"])))
-    plots = read_plots(args.results / "plots")
+    plots = read_plots(args.results / "plots", [about.model, *metrics["baselines"]])
     page = render_report(about, metrics, plots, read_curves(args.curves, about.kept), scores, tables, choices)
     summary = render_summary(about.model, metrics, tables.dataset, choices.k)
     with ExitStack() as outputs:  # renamed together, after all are written

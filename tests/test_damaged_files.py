@@ -1,6 +1,6 @@
 """Damage files of every kind at random. A reader must tell it in one line, or its result must be right.
 
-`FUZZ=2000 pytest tests/test_damaged_files.py` tries more cases than the few hundred of a usual run.
+`FUZZ=2000 pytest tests/test_damaged_files.py` tries 2,000 files and 2,000 zips; a usual run tries 60 of each.
 """
 
 import json
@@ -39,7 +39,7 @@ from widedeep.sources.fetch import fetch
 from widedeep.tables.files import Tables
 from widedeep.training.callbacks import CURVES
 
-CASES = int(os.environ.get("FUZZ", "200"))
+CASES = int(os.environ.get("FUZZ", "60"))
 DEEP = b"[" * 100_000
 LONG = b'{"a": ' + b"9" * 400 + b"}"
 ODD: tuple[Any, ...] = (None, "x", [], {}, -1, 0, 10**12, 10**400, 1e300, True, [[]], {"value": None})
@@ -340,7 +340,7 @@ def made_zip(path: Path, files: Mapping[str, str], draw: random.Random) -> None:
         for mark, at in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
             place = content.find(mark)
             content = content[: place + at] + bytes([content[place + at] | 1]) + content[place + at + 1 :]
-    elif draw.random() < 0.8:
+    elif odd != "dot" and draw.random() < 0.8:  # else damage to the name of one would leave the other
         content = damaged_bytes(content, draw)
     path.write_bytes(content)
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from widedeep.columns import GENRES, ITEM, RATING, SPLIT, TIMESTAMP, TITLE, USER
+from widedeep.columns import GENRES, ITEM, RATING, SPLIT, TIMESTAMP, TITLE, TRAIN, USER
 from widedeep.features.spec import BY_USER, SUMS, Spec
 from widedeep.files import write_json
 from widedeep.reading import made_by, read_json, refuse
@@ -69,7 +71,12 @@ class FeatureTables:
         if splits:
             columns |= {SPLIT: Column("text")}
             columns |= {field.name: Column("numbers", gaps=True) for field in spec.of_kind("history")}
-        return cls(read_parquet(folder / _ROWS, columns, mend), users, items, spec)
+        rows = read_parquet(folder / _ROWS, columns, mend)
+        counted = rows.filter(pc.equal(rows[SPLIT], TRAIN)) if splits else rows
+        for name, key, table in ((_USERS, USER, users), (_ITEMS, ITEM, items)):
+            if np.any(np.bincount(counted[key], minlength=len(table)) != table["history_count"].to_numpy()):
+                refuse(folder / name, f"has other numbers of ratings than {_ROWS}", mend)
+        return cls(rows, users, items, spec)
 
 
 def load_spec(folder: Path, mend: str = MEND) -> Spec:

@@ -1,11 +1,12 @@
 """The tables behind the charts, which stage `evaluate` writes to reports/plots."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from widedeep.reading import made_by
+from widedeep.evaluation.metrics import METRICS
+from widedeep.reading import made_by, refuse
 from widedeep.report.slices import SLICES
 from widedeep.tabular import read_csv
 
@@ -18,12 +19,31 @@ COLUMNS = {
 }
 
 
-def read_plots(folder: Path) -> Mapping[str, pd.DataFrame]:
+def read_plots(folder: Path, models: Collection[str]) -> Mapping[str, pd.DataFrame]:
     """Read the tables, by name. A name in a table stays text, even if it looks like a number or a missing value.
+
+    models : the model that is reported, and the others beside it
 
     Raises
     ------
     UserError
-        A table is missing or damaged.
+        A table is missing or damaged, or has no row for a model in one of its groups.
     """
-    return {name: read_csv(folder / f"{name}.csv", *columns, made_by("evaluate")) for name, columns in COLUMNS.items()}
+    mend, tables = made_by("evaluate"), {}
+    for name, columns in COLUMNS.items():
+        path = folder / f"{name}.csv"
+        table = tables[name] = read_csv(path, *columns, mend)
+        if table[list(columns[1])].isna().any(axis=None):
+            refuse(path, "must have a number in each row", mend)
+        if "model" not in table:
+            continue
+        group = ["metric", "k"] if "k" in table else ["group"]
+        ranked = set(table["model"]) if "k" in table else set(models)  # not every model has a ranking
+        if not ranked <= set(models) or table.duplicated([*group, "model"]).any():
+            refuse(path, f"must have rows of the models {', '.join(models)}, each once in a group", mend)
+        if (table.groupby(group)["model"].size() != len(ranked)).any():
+            refuse(path, "lacks a row of a model", mend)
+    metrics = set(tables["ranking_by_k"]["metric"])
+    if not metrics <= set(METRICS):
+        refuse(folder / "ranking_by_k.csv", f"has an unknown metric among {', '.join(sorted(metrics))}", mend)
+    return tables
