@@ -100,7 +100,7 @@ def parse_yaml(content: bytes) -> Any:
 
 
 def _integer(text: str) -> int:
-    number = int(text) if len(text) < 20 else _INT64
+    number = int(text) if len(text) <= 20 else _INT64  # 20 with a sign
     if abs(number) >= _INT64:
         raise ValueError(f"the number {text[:20]}... is beyond 64 bits")
     return number
