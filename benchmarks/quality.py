@@ -25,8 +25,8 @@ from studies.tuning.presets import FAMILIES, load_preset, preset_file, read_assi
 from widedeep.columns import SPLIT, TEST, TRAIN, USER, USER_ID
 from widedeep.errors import FAILED, UserError, nearest
 from widedeep.evaluation.metrics import list_length
-from widedeep.files import read_json
 from widedeep.params import Sections, dotted, load_params, merged, nested
+from widedeep.reading import read_json
 from widedeep.sections import read_yaml
 from widedeep.sources import SOURCES
 from widedeep.sources.fetch import fetch

@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> None:
         params = load_params(options.params).download
         with replacing(options.out) as folder:
             folder.mkdir()
-            fetch(SOURCES[params.dataset], params.source, folder)
+            fetch(SOURCES[params.dataset], params.source, folder, params.max_unpacked_gib)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from widedeep.errors import exit_on_user_error
 from widedeep.features.vocabulary import Vocabulary
-from widedeep.files import read_json, replacing, write_json
+from widedeep.files import replacing, write_json
 from widedeep.params import load_params
 from widedeep.sources import SOURCES
+from widedeep.sources.fetch import read_dataset
 from widedeep.tables.build import build_tables
 from widedeep.warm_start import earlier_model
 
@@ -22,7 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     with exit_on_user_error():
         params = load_params(args.params)
-        source = SOURCES[read_json(args.raw / "dataset.json")["dataset"]]
+        source = SOURCES[read_dataset(args.raw, SOURCES)]
         scaling = None
         if params.train.warm_start_from is not None:
             with earlier_model(params.train.warm_start_from, Path(args.params), args.model) as folder:

@@ -4,15 +4,15 @@ import argparse
 from contextlib import ExitStack
 from pathlib import Path
 
-import pandas as pd
-
-from widedeep.columns import ITEM_ID, KNOWLEDGE, MODEL, PREDICTED, RANK, RATING, USER_ID
+from widedeep.columns import ITEM_ID, PREDICTED, RANK, RATING, USER_ID
 from widedeep.errors import exit_on_user_error
-from widedeep.evaluation.files import PREDICTIONS, RECOMMENDATIONS
+from widedeep.evaluation.files import PREDICTIONS, RECOMMENDATIONS, load_columns
 from widedeep.evaluation.metrics import list_length
-from widedeep.files import read_json, replacing
+from widedeep.evaluation.results import read_metrics
+from widedeep.files import replacing
 from widedeep.params import load_params
-from widedeep.report.about import About
+from widedeep.report.about import About, read_counts
+from widedeep.report.learning import read_curves
 from widedeep.report.plots import read_plots
 from widedeep.report.report import Choices, Scores, Tables, render_report
 from widedeep.report.summary import render_summary
@@ -27,14 +27,14 @@ def main() -> None:
     args = parser.parse_args()
 
     params = load_params(args.params)
-    about = About.from_json(read_json(args.model))
-    metrics = read_json(args.results / "metrics.json")
+    about = About.read(args.model)
+    metrics = read_metrics(args.results / "metrics.json", about.model, list_length(params.evaluate.ks))
     tables = _tables(args.tables, args.data_report)
     relevant = params.evaluate.relevant_from(tables.rating_scale)
     choices = Choices(list_length(params.evaluate.ks), relevant, params.report.examples, params.report.seed)
-    scores = _scores(args.results, about.model, next(iter(metrics["rating"])))
-    plots = read_plots(args.results / "plots")
-    page = render_report(about, metrics, plots, pd.read_csv(args.curves), scores, tables, choices)
+    scores = _scores(args.results, tables, about.model, next(iter(metrics["rating"])))
+    plots = read_plots(args.results / "plots", [about.model, *metrics["baselines"]])
+    page = render_report(about, metrics, plots, read_curves(args.curves, about.kept), scores, tables, choices)
     summary = render_summary(about.model, metrics, tables.dataset, choices.k)
     with ExitStack() as outputs:  # renamed together, after all are written
         for name, text in (("report.html", page), ("summary.md", summary)):
@@ -44,17 +44,14 @@ def main() -> None:
 def _tables(folder: Path, counts: Path) -> Tables:
     about = load_about(folder)
     ratings, items = load_named(folder)
-    return Tables(ratings, items, about.dataset, about.rating_scale, about.split, read_json(counts))
+    return Tables(ratings, items, about.dataset, about.rating_scale, about.split, read_counts(counts))
 
 
-def _scores(folder: Path, model: str, knowledge: str) -> Scores:
+def _scores(folder: Path, tables: Tables, model: str, knowledge: str) -> Scores:
     """Read the model's rows of the score tables. One knowledge is enough: the test rows are the same under each."""
-    own = [(MODEL, "==", model)]
-    test = pd.read_parquet(
-        folder / PREDICTIONS, columns=[USER_ID, ITEM_ID, RATING], filters=[*own, (KNOWLEDGE, "==", knowledge)]
-    )
-    columns = [USER_ID, RANK, ITEM_ID, PREDICTED]
-    return Scores(test, pd.read_parquet(folder / RECOMMENDATIONS, columns=columns, filters=own))
+    test = load_columns(folder / PREDICTIONS, [USER_ID, ITEM_ID, RATING], tables.ratings, model, knowledge)
+    lists = load_columns(folder / RECOMMENDATIONS, [USER_ID, RANK, ITEM_ID, PREDICTED], tables.ratings, model)
+    return Scores(test, lists)
 
 
 if __name__ == "__main__":

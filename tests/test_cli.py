@@ -9,7 +9,8 @@ import pytest
 
 from tests.conftest import Project
 from widedeep.cli import main
-from widedeep.files import read_json, write_json
+from widedeep.files import write_json
+from widedeep.reading import read_json
 
 GATED = ("rating.online.rmse", "rating.frozen.rmse", "ranking.frozen.ndcg_at_10")
 

@@ -16,8 +16,8 @@ from tests.small_data import BASELINES, NETWORKS
 from tests.test_dvc_yaml import closure, code_files
 from widedeep.errors import UserError
 from widedeep.evaluation.bootstrap import Bootstrap
-from widedeep.files import read_json
 from widedeep.params import load_params
+from widedeep.reading import read_json
 
 STUDY = ROOT / "studies/comparison"
 STAGES: dict[str, Any] = yaml.safe_load((STUDY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from widedeep.files import read_json, replacing, write_json
+from widedeep.files import replacing, write_json
+from widedeep.reading import read_json
 
 
 def names(folder: Path) -> list[str]:

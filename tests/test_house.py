@@ -15,6 +15,8 @@ ROOMS = (
     "errors",
     "columns",
     "files",
+    "reading",
+    "tabular",
     "sections",
     "registry",
     "params",

@@ -207,8 +207,8 @@ def test_without_git_there_is_only_the_workspace(tmp_path: Path, monkeypatch: py
     [
         (None, "workspace has no metrics: metrics.json is missing or empty. `dvc repro` makes it."),
         ("{}", "workspace has no metrics: metrics.json is missing or empty"),
-        ("", "metrics.json of workspace is not valid: Expecting value: line 1 column 1"),
-        ('{"loss": 1', "metrics.json of workspace is not valid: Expecting ',' delimiter"),
+        ("", "metrics.json of workspace is not valid (Expecting value: line 1 column 1"),
+        ('{"loss": 1', "metrics.json of workspace is not valid (Expecting ',' delimiter"),
         ("[1]", "metrics.json of workspace must hold names and values. Got list instead."),
     ],
 )

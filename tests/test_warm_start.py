@@ -67,7 +67,10 @@ def test_mistakes_are_told(warm: Project, tmp_path: Path) -> None:
         ({"train.warm_start_from": "nowhere"}, "There is no revision 'nowhere'"),
         ({"train.warm_start_from": "models"}, "models is the folder of the new model"),
         ({"train.warm_start_from": "workspace"}, "workspace is the folder of the new model"),
-        ({"train.warm_start_from": "damaged"}, "the model of damaged cannot be read"),
+        (
+            {"train.warm_start_from": "damaged"},
+            "train.warm_start_from: damaged/model.safetensors is not a whole file of weights",
+        ),
         ({"train.warm_start_from": "reports"}, "train.warm_start_from: reports holds no model"),
         ({"train.warm_start_from": commit, EMBEDDING_SIZE: 9}, f"{EMBEDDING_SIZE} must be 8, as in the earlier model"),
     ):

@@ -1,4 +1,4 @@
-"""Write outputs completely or not at all, read and write JSON, and hash files and folders."""
+"""Write outputs completely or not at all, write JSON, and hash files and folders."""
 
 import hashlib
 import json
@@ -60,11 +60,6 @@ def write_json(path: Path, value: Any) -> None:
         `value` holds NaN or infinity.
     """
     path.write_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file in UTF-8."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def sha256(path: Path) -> str:

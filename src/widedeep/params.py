@@ -113,6 +113,7 @@ _PARTS: TypeAdapter[int] = TypeAdapter(Annotated[Int, Ge(2)])
 class DownloadParams(Section):
     dataset: Dataset
     source: str
+    max_unpacked_gib: Positive
 
 
 class PreprocessParams(Section):

@@ -4,14 +4,13 @@ Files in git are read from git, and outputs of the pipeline from DVC's cache or 
 are relative to the root of the repository.
 """
 
-import json
 import os
 import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ import yaml
 
 from widedeep.errors import UserError, nearest
 from widedeep.files import replacing
+from widedeep.reading import brief, parse_json, parse_yaml, refuse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,25 @@ class Paths:
     tables: Path
     per_user: Path
     lock: Path
+
+
+@dataclass(frozen=True)
+class _Output:
+    path: str
+    md5: str | None = None
+
+
+@dataclass(frozen=True)
+class _Stage:
+    params: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outs: list[_Output] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Lock:
+    """The part of dvc.lock that is read here."""
+
+    stages: dict[str, _Stage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,9 +90,9 @@ class Revision:
                 file = fetch(self.commit or WORKSPACE, self.paths.per_user, Path(folder) / "per_user.parquet")
             except UserError:
                 return None
-            import pandas as pd  # slow to import, and not needed to resolve or complete a name
+            from widedeep.tabular import read_parquet  # slow to import, and not needed to resolve or complete a name
 
-            return pd.read_parquet(file)
+            return read_parquet(file, {}).to_pandas()
 
 
 def resolve(name: str) -> str | None:
@@ -118,12 +137,14 @@ def load(name: str, paths: Paths) -> Revision:
             "`dvc repro` makes it." if commit is None else "Compare with a commit that has results (git log --oneline)."
         )
         raise UserError(f"{name} has no metrics: {paths.metrics} is missing or empty. {mend}")
-    stages = _parsed(name, commit, paths.lock).get("stages", {}).values()
+    from widedeep.sections import typed  # imports pydantic, which takes time
+
+    lock: _Lock = typed(_Lock, _parsed(name, commit, paths.lock), f"{paths.lock} of {name}", _mend(commit, paths.lock))
     params, data = (_parsed(name, commit, path) for path in (paths.params, paths.data))
     made_with: dict[str, Any] = {}
-    for stage in stages:
-        made_with |= stage.get("params", {}).get(paths.params.as_posix(), {})
-    locks = {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", ()) if "md5" in out}
+    for stage in lock.stages.values():
+        made_with |= stage.params.get(paths.params.as_posix(), {})
+    locks = {out.path: out.md5 for stage in lock.stages.values() for out in stage.outs if out.md5 is not None}
     return Revision(name, commit, metrics, params, made_with, data, locks, paths)
 
 
@@ -208,18 +229,22 @@ def _hint(name: str) -> str:
 def _parsed(name: str, commit: str | None, path: Path) -> dict[str, Any]:
     """Read a JSON or YAML file of the revision; {} if the revision has no such file."""
     try:
-        if commit is None:
-            text = path.read_text(encoding="utf-8")
-        else:
-            text = _files(_root().resolve(), commit).read_text(path.as_posix(), encoding="utf-8")
-        parsed = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        content = path.read_bytes() if commit is None else _files(_root().resolve(), commit).read_bytes(path.as_posix())
+        parsed = parse_json(content) if path.suffix == ".json" else parse_yaml(content)
     except FileNotFoundError:
         return {}
-    except (ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path} of {name} is not valid: {error}") from None
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        refuse(f"{path} of {name}", f"is not valid ({brief(error)})", _mend(commit, path))
     if not isinstance(parsed, dict):
-        raise UserError(f"{path} of {name} must hold names and values. Got {type(parsed).__name__} instead.")
+        fact = f"must hold names and values. Got {type(parsed).__name__} instead"
+        refuse(f"{path} of {name}", fact, _mend(commit, path))
     return parsed
+
+
+def _mend(commit: str | None, path: Path) -> str:
+    if commit is None:
+        return f"Bring back the committed one: git restore {path}"
+    return "Name another commit (git log --oneline)."
 
 
 @cache

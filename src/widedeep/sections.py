@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from widedeep.errors import UserError, nearest
+from widedeep.reading import refuse
 
 
 class Section(BaseModel):
@@ -150,3 +151,21 @@ def rule_of(problem: Any) -> str:
         return _RULES[problem["type"]].format(**problem.get("ctx", {}))
     rule: str = problem["msg"]
     return rule.removeprefix("Value error, ").replace("Input should be", "must be")
+
+
+def typed(kind: Any, value: Any, path: Path | str, mend: str) -> Any:
+    """Convert what a file holds to a dataclass or another type, and check it.
+
+    Raises
+    ------
+    UserError
+        A key is missing, or a value has another type. The message names the first such key and ends with `mend`.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"]) or "the content"
+        if problem["type"] == "missing":
+            refuse(path, f"lacks the key '{key}'", mend)
+        refuse(path, f"has a wrong '{key}': {rule_of(problem)}. Got {repr(problem['input'])[:80]} instead", mend)

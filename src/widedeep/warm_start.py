@@ -2,11 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from json import JSONDecodeError
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-from safetensors import SafetensorError
 
 from widedeep.errors import UserError
 from widedeep.models.files import read_about
@@ -27,7 +24,7 @@ def earlier_model(source: str, params: Path, model: Path) -> Iterator[Path]:
     ------
     UserError
         `source` is neither a folder nor a revision, it is the folder `model` itself (which training replaces), it
-        holds no model, or the block cannot read the model.
+        holds no model, or a file of the model is damaged.
     """
     folder = params.parent / source
     with TemporaryDirectory(prefix="widedeep-") as temporary:
@@ -40,13 +37,9 @@ def earlier_model(source: str, params: Path, model: Path) -> Iterator[Path]:
             folder = fetch(source, model, Path(temporary, "model"))
         try:
             read_about(folder)
-        except UserError as error:
-            text = str(error).replace(str(folder), source)
-            raise UserError(f"train.warm_start_from: {text}") from None
-        try:
             yield folder
-        except (FileNotFoundError, JSONDecodeError, SafetensorError) as error:
-            raise UserError(
-                f"train.warm_start_from: the model of {source} cannot be read: a file is missing or damaged ({error}). "
-                "Copy the whole folder again."
-            ) from None
+        except UserError as error:
+            text = str(error)
+            if str(folder) not in text:
+                raise
+            raise UserError(f"train.warm_start_from: {text.replace(str(folder), source)}") from None

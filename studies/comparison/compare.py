@@ -5,22 +5,25 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from widedeep.columns import USER_ID
+from widedeep.columns import FROZEN, ONLINE, USER_ID
 from widedeep.errors import UserError, exit_on_user_error
 from widedeep.evaluation.bootstrap import BETTER, NO_EVIDENCE, WORSE, Bootstrap, verdict
 from widedeep.evaluation.metrics import LOWER, METRICS, SQUARED_ERROR, N, stored_terms
 from widedeep.evaluation.results import DECIMALS
-from widedeep.files import read_json, replacing
+from widedeep.files import replacing
 from widedeep.params import load_params
+from widedeep.reading import read_mapping, refuse
 from widedeep.report.charts import Axis, Point, Row, Series, dot_chart, sheet
 from widedeep.report.charts.canvas import BLUE, CIRCLE, DIAMOND, GREEN, GREY, SQUARE, TRIANGLE, VERMILION
 from widedeep.report.labels import MODEL_LABELS
 from widedeep.report.text import PERCENT, count, interval, markdown_table, number
+from widedeep.tabular import read_csv
 
 REFERENCE = "wide_deep"
 RMSE = "rmse"
@@ -35,6 +38,8 @@ LOOKS = {
     NO_EVIDENCE: Series(NO_EVIDENCE, GREY, DIAMOND),
 }
 
+MEND = "`make models` makes it again."
+
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m studies.comparison.compare", description=__doc__)
@@ -46,8 +51,8 @@ def main(arguments: list[str] | None = None) -> None:
     with exit_on_user_error():
         params = load_params(args.params).evaluate
         names = [name for name in MODEL_LABELS if (args.models / f"{name}.csv").exists()]
-        tables = {name: pd.read_csv(args.models / f"{name}.csv", dtype={USER_ID: str}) for name in names}
-        about = {name: read_json(args.models / f"{name}.json") for name in names}
+        tables = {name: _table(args.models / f"{name}.csv") for name in names}
+        about = {name: _about(args.models / f"{name}.json") for name in names}
         results = compare(tables, Bootstrap(params.bootstrap_replicates, params.seed))
         for column in ("parameters", "training_seconds"):
             results[column] = results["model"].map({name: about[name][column] for name in names})
@@ -58,6 +63,26 @@ def main(arguments: list[str] | None = None) -> None:
             results.to_csv(csv, index=False)
             markdown.write_text(render_table(results, about[REFERENCE]["dataset"]), encoding="utf-8")
             svg.write_text(draw(results), encoding="utf-8")
+
+
+def _table(path: Path) -> pd.DataFrame:
+    """Read the results of a model by user."""
+    table = read_csv(path, [USER_ID], [N], MEND)
+    for column in table.columns.drop([USER_ID, N]):
+        knowledge, _, metric = column.partition("_")
+        known = knowledge in (ONLINE, FROZEN) and (metric == SQUARED_ERROR or metric.partition("_at_")[0] in METRICS)
+        if not known or not pd.api.types.is_numeric_dtype(table[column]):
+            refuse(path, f"must have a metric, and only numbers, in column {column}", MEND)
+    return table
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """Read the facts about a model and its training."""
+    about = read_mapping(path, MEND)
+    for name in ("parameters", "training_seconds", "dataset"):
+        if not isinstance(about.get(name), str if name == "dataset" else int | float):
+            refuse(path, f"lacks a right value of '{name}'", MEND)
+    return about
 
 
 def compare(tables: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> pd.DataFrame:

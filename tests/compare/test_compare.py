@@ -19,8 +19,8 @@ from widedeep.errors import UserError
 from widedeep.evaluation.bootstrap import Bootstrap
 from widedeep.evaluation.metrics import HIGHER, LOWER, NEITHER, metric_of
 from widedeep.evaluation.rating import rmse_difference
-from widedeep.files import read_json
 from widedeep.params import Gate
+from widedeep.reading import read_json
 from widedeep.revisions import WORKSPACE, Paths, Revision
 
 BOOTSTRAP = Bootstrap(200)

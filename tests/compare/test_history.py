@@ -15,7 +15,7 @@ from widedeep.cli.versions import PATHS
 from widedeep.compare.history import Commit, as_table, chosen, headline_metrics, history, remarks, render_history
 from widedeep.compare.pictures import history_figures, history_finding
 from widedeep.errors import UserError
-from widedeep.files import read_json
+from widedeep.reading import read_json
 from widedeep.report.labels import metric_label
 from widedeep.tracking import EXPERIMENT, MODEL_LOCK
 

@@ -186,7 +186,7 @@ def test_a_file_that_is_missing_or_no_parquet_is_refused(background: Background,
     with pytest.raises(UserError, match="does not exist"):
         load_predictions(tmp_path / "none", background)
     (tmp_path / "text").write_text("model,knowledge\n", encoding="utf-8")
-    with pytest.raises(UserError, match="cannot be read as a Parquet file"):
+    with pytest.raises(UserError, match="is not a whole Parquet file"):
         load_predictions(tmp_path / "text", background)
 
 

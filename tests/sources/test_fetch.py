@@ -14,7 +14,7 @@ import pytest
 from widedeep.errors import UserError
 from widedeep.sources import SOURCES
 from widedeep.sources import fetch as fetch_module
-from widedeep.sources.fetch import download, fetch
+from widedeep.sources.fetch import download, fetch, read_dataset
 
 CSV = SOURCES["csv"]
 RATINGS = "user_id,item_id,rating\n1,10,4\n"
@@ -132,6 +132,68 @@ def test_broken_zip_is_a_user_error(tmp_path: Path, out: Path, damage: str) -> N
     archive.write_bytes(broken[damage])
     with pytest.raises(UserError, match=r"a\.zip is not a whole, readable zip file"):
         fetch(CSV, str(archive), out)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_to_any_compression_is_a_user_error(tmp_path: Path, out: Path, method: int) -> None:
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w", method) as zipped:
+        zipped.writestr("ratings.csv", RATINGS * 100)
+    content = bytearray(archive.read_bytes())
+    content[80] ^= 0xFF
+    archive.write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.zip is not a whole, readable zip file: the member 'ratings\.csv' cannot"):
+        fetch(CSV, str(archive), out)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("ratings.csv", "ratings.csv"), "'ratings.csv' has the name of another member"),
+        (("ratings.csv", "./ratings.csv"), "'ratings.csv' has the name of another member"),
+        (("ratings.csv", ""), "the member '' has no name"),
+    ],
+)
+def test_members_must_have_names_of_their_own(tmp_path: Path, out: Path, names: tuple[str, str], told: str) -> None:
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for name in names:
+            zipped.writestr(zipfile.ZipInfo(name), RATINGS)
+    with pytest.raises(UserError, match=re.escape(told)):
+        fetch(CSV, str(archive), out)
+    assert content(out) == {}
+
+
+def test_encrypted_member_is_a_user_error(tmp_path: Path, out: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", {"ratings.csv": RATINGS})
+    whole = bytearray(archive.read_bytes())
+    whole[6] |= 1
+    whole[whole.index(b"PK\x01\x02") + 8] |= 1
+    archive.write_bytes(whole)
+    with pytest.raises(UserError, match=r"'ratings\.csv' cannot be unpacked \(File 'ratings\.csv' is encrypted"):
+        fetch(CSV, str(archive), out)
+
+
+def test_zip_has_a_limit_for_what_it_unpacks_to(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive = make_zip(tmp_path / "a.zip", {"ratings.csv": RATINGS + "\n" * 2**20, "other": " " * 2**22})
+    limit = (len(RATINGS) + 2**20) / 2**30
+    with pytest.raises(UserError, match=r"unpack to 0\.00 GiB\. At most .* Raise download\.max_unpacked_gib"):
+        fetch(CSV, str(archive), out, limit * 0.999)
+    assert content(out) == {}
+    fetch(CSV, str(archive), out, limit)
+    assert "a.zip unpacks to 0.00 GiB (download.max_unpacked_gib: " in capsys.readouterr().out
+
+
+def test_raw_folder_must_name_a_data_set(tmp_path: Path) -> None:
+    for text, told in (
+        ("{}", "must name a data set. Got None"),
+        ('{"dataset": "x"}', "Got 'x'"),
+        ("[", "not valid JSON"),
+    ):
+        (tmp_path / "dataset.json").write_text(text)
+        with pytest.raises(UserError, match=re.escape(told)):
+            read_dataset(tmp_path, SOURCES)
 
 
 def test_missing_file_names_what_is_missing_and_what_was_found(tmp_path: Path, out: Path) -> None:

@@ -1,3 +1,4 @@
+import re
 import zipfile
 from pathlib import Path
 
@@ -46,6 +47,32 @@ def test_ml_100k_genre_flag_must_be_0_or_1(ml_100k: Path) -> None:
         SOURCES["ml-100k"].items(ml_100k)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("u.genre", "unknown|0\nActipn|1\nDrama|2\n", "u.genre, line 2: genre must be unknown or a genre of MovieLens"),
+        ("u.genre", "unknown|0\nDrama|2\nAction|1\n", "u.genre, line 2: position must be the number of the line"),
+        ("u.genre", "unknown|0\nDrama|1\nDrama|2\n", "u.genre: each genre must stand there once"),
+        ("u.item", b"1|A\x9d (1994)||||0|1|0\n", "u.item, line 1: the text must have no control character"),
+        ("u.user", "1|-4|M|technician|1\n", "u.user, line 1: age must be a number of years up to 150. Got '-4'"),
+        ("u.user", "1|nan|M|technician|1\n", "line 1: age must be"),
+        ("u.user", "1|24|N|technician|1\n", "u.user, line 1: gender must be one of F, M. Got 'N'"),
+        ("u.user", "1|24|M|technicjan|1\n", "u.user, line 1: occupation must be one of administrator,"),
+    ],
+)
+def test_ml_100k_damage_to_a_file_is_told(ml_100k: Path, name: str, text: str | bytes, told: str) -> None:
+    (ml_100k / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=re.escape(told)):
+        (SOURCES["ml-100k"].users if name == "u.user" else SOURCES["ml-100k"].items)(ml_100k)
+
+
+@pytest.mark.parametrize("genres", ["Dramb", "Drama||War", "Drama|Drama", "", " Drama", "(no genres listed"])
+def test_genres_must_be_those_of_movielens(tmp_path: Path, genres: str) -> None:
+    (tmp_path / "movies.csv").write_text(f"movieId,title,genres\n1,A (1994),{genres}\n")
+    with pytest.raises(UserError, match=r"movies\.csv, line 2: genres must be genres of MovieLens"):
+        SOURCES["ml-latest"].items(tmp_path)
+
+
 def test_ml_100k_folds() -> None:
     folds = SOURCES["ml-100k"].folds()
     assert list(folds) == ["u1", "u2", "u3", "u4", "u5", "ua", "ub"]
@@ -69,6 +96,7 @@ def test_ml_1m_codes_become_labels(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("1::F::2::10::48067", "line 1: age must be one of 1, 18, 25, 35, 45, 50, 56. Got '2'"),
+        ("1::X::1::10::48067", "line 1: gender must be F or M. Got 'X'"),
         ("1::F::1::21::48067", "line 1: occupation must be a code from 0 to 20. Got '21'"),
         ("1::F::1::10", "line 1: a row must have 5 fields"),
     ],

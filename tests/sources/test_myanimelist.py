@@ -75,9 +75,19 @@ def test_items(tmp_path: Path) -> None:
     assert all(unknown[name] is None for name in items.categorical)
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("Premiered", "sprjng 1998"), ("Aired", "Apr 3, 1#98"), ("Duration", "24 mjn per ep"), ("Rank", "-1")],
+)
+def test_damage_to_a_field_is_told(tmp_path: Path, column: str, value: str) -> None:
+    write(tmp_path / "anime-dataset-2023.csv", [BEBOP | {column: value}])
+    with pytest.raises(UserError, match=f"anime-dataset-2023.csv, line 2: {column} must be .* Got '{value}'"):
+        MAL.items(tmp_path)
+
+
 def test_bad_number_names_line_and_value(tmp_path: Path) -> None:
     write(tmp_path / "anime-dataset-2023.csv", [BEBOP, UNKNOWN | {"Score": "good"}])
-    with pytest.raises(UserError, match=r"line 5: Score must be a number or UNKNOWN. Got 'good'"):
+    with pytest.raises(UserError, match=r"line 5: Score must be a number of at least 0, or UNKNOWN. Got 'good'"):
         MAL.items(tmp_path)
 
 

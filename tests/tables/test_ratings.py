@@ -13,11 +13,13 @@ from widedeep.columns import RATINGS_SCHEMA
 from widedeep.errors import UserError
 from widedeep.params import PreprocessParams
 from widedeep.sources import SOURCES
+from widedeep.tables import ratings
 from widedeep.tables.build import build_tables
 
 Build = Callable[..., Built]
 Csv = Callable[..., str]
 
+IN_TIME = "the timestamp must be in seconds since 1970 and not later than tomorrow"
 TRIMMED = "must have no space or control character at its start or end"
 GOOD = [(user, item, 1 + (user + item) % 5, 100 + 10 * user + item) for user in (1, 2, 3) for item in (1, 2, 3, 4)]
 
@@ -36,6 +38,12 @@ def test_rows_come_back_in_the_order_of_time_user_item(build: Build, csv: Csv) -
     tables = build(csv((2, 1, 3, 10), (1, 2, 4, 10), (1, 1, 5, 10), (9, 9, 1, 5), (1, 3, 2, 11)))
     assert tables.ratings.schema == RATINGS_SCHEMA
     assert rows(tables) == [(9, 9, 1, 5), (1, 1, 5, 10), (1, 2, 4, 10), (2, 1, 3, 10), (1, 3, 2, 11)]
+
+
+def test_a_timestamp_until_tomorrow_is_kept(build: Build, csv: Csv, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ratings, "latest_timestamp", lambda: 200)
+    assert rows(build(csv(*GOOD, (4, 1, 3, 200))))[-1] == (4, 1, 3, 200)
+    assert "200" not in failure(build, csv(*GOOD, (4, 1, 3, 201))).partition("Got")[0]
 
 
 def test_half_stars_are_kept(build: Build, csv: Csv) -> None:
@@ -70,6 +78,8 @@ def test_half_stars_are_kept(build: Build, csv: Csv) -> None:
         ("9,8,5.5,5", "rating_out_of_scale", "the rating must lie in [1, 5]"),
         ("9,8,3,", "timestamp_not_an_integer", "the timestamp must be an integer of seconds since 1970, 0 or more"),
         ("9,8,3,1.5", "timestamp_not_an_integer", "the timestamp must be an integer of seconds since 1970, 0 or more"),
+        ("9,8,3,1600000000000", "timestamp_in_the_future", f"{IN_TIME} (are these milliseconds?)"),
+        ("9,8,3,999999999999999999", "timestamp_in_the_future", f"{IN_TIME} (are these milliseconds?)"),
         ("9,8,3,-1", "timestamp_not_an_integer", "the timestamp must be an integer of seconds since 1970, 0 or more"),
         ("9,\0,3,5", "item_id_with_space_around", f"the item id {TRIMMED}"),
         ("9,\x1f,3,5", "item_id_with_space_around", f"the item id {TRIMMED}"),
@@ -167,7 +177,7 @@ def test_missing_file_says_which_stage_to_run(raw: Path) -> None:
 def test_spaces_for_tabs_are_named(raw: Path) -> None:
     (raw / "u.genre").write_text("Drama|0\n")
     (raw / "u.item").write_text("1|A (1990)|||u|1\n")
-    (raw / "u.user").write_text("1|20|M|x|z\n")
+    (raw / "u.user").write_text("1|20|M|other|z\n")
     (raw / "u.data").write_text("1\t1\t3\t5\n1 1 3 5\n")
     with pytest.raises(UserError, match=r"line 2: a line must have 4 fields between tabs\. Got '1 1 3 5' instead"):
         build_tables(SOURCES["ml-100k"], raw, params())

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,12 +10,11 @@ import typer
 from widedeep.cli import complete
 from widedeep.cli.values import whole
 from widedeep.errors import FAILED, UserError
-from widedeep.files import read_json, replacing
+from widedeep.files import replacing
+from widedeep.reading import made_by, read_mapping
 from widedeep.revisions import WORKSPACE, Paths
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from widedeep.compare.page import OverTime
 
 PARAMS = Path("params.yaml")
@@ -150,40 +148,18 @@ def _over_time() -> "OverTime":
     from widedeep.compare.page import OverTime
     from widedeep.report.policies import POLICY_COLUMNS
     from widedeep.report.windows import WINDOW_COLUMNS
+    from widedeep.tabular import read_csv
 
+    mend = "Make the file again, or remove it."
     try:
         commits = history(PATHS, MODEL, LAST)
         notes = remarks(commits)
     except UserError as error:
         commits, notes = [], [str(error)]
-    policies = [_table(path, POLICY_COLUMNS) for path in sorted(POLICIES.rglob("results.csv"))]
-    windows = _table(WINDOWS, WINDOW_COLUMNS) if WINDOWS.exists() else None
+    policies = [read_csv(path, *POLICY_COLUMNS, mend) for path in sorted(POLICIES.rglob("results.csv"))]
+    windows = read_csv(WINDOWS, *WINDOW_COLUMNS, mend) if WINDOWS.exists() else None
     return OverTime(commits, notes, _numbers(), windows, pd.concat(policies) if policies else None)
 
 
 def _numbers() -> dict[str, Any] | None:
-    try:
-        numbers = read_json(NUMBERS)
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise UserError(f"{NUMBERS} is not valid JSON ({error}). Run `dvc repro drift` to make it again.") from None
-    if not isinstance(numbers, dict):
-        raise UserError(f"{NUMBERS} must hold names and numbers. Got {type(numbers).__name__} instead.")
-    return numbers
-
-
-def _table(path: Path, columns: Collection[str]) -> "pd.DataFrame":
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path)
-    except ValueError as error:
-        raise UserError(f"{path} is not a table ({str(error).strip()}). Make it again, or remove it.") from None
-    missing = [name for name in columns if name not in table]
-    if missing:
-        raise UserError(
-            f"{path} must have the columns {', '.join(columns)}. Missing: {', '.join(missing)}. Make the file again, "
-            "or remove it."
-        )
-    return table
+    return read_mapping(NUMBERS, made_by("drift")) if NUMBERS.exists() else None

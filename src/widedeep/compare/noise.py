@@ -1,6 +1,5 @@
 """The noise floor: how much a metric varies if only the training seed changes."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +8,7 @@ from typing import Any
 
 from scipy.special import stdtrit
 
-from widedeep.errors import UserError
-from widedeep.files import read_json
+from widedeep.reading import brief, read_json, refuse
 
 SECTIONS = ("download", "preprocess", "featurize", "train")  # sections of params.yaml that shape a trained model
 
@@ -47,15 +45,13 @@ def read_noise(path: Path) -> Noise | None:
     UserError
         The file does not have the form that `make noise` writes.
     """
+    if not path.exists():
+        return None
+    mend = "Run `make noise` again, or remove the file."
+    read = read_json(path, mend)
     try:
-        read = read_json(path)
         deviations = {name: float(metric["deviation"]) for name, metric in read["metrics"].items()}
         return Noise(int(read["seeds"]), dict(read["params"]), deviations)
-    except FileNotFoundError:
-        return None
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise UserError(
-            f"{path} does not have the form that `make noise` writes ({reason}). Run `make noise` again, or remove the "
-            "file."
-        ) from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {brief(error)}"
+        refuse(path, f"does not have the form that `make noise` writes ({reason})", mend)

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from widedeep.columns import (
     FROZEN,
@@ -38,6 +38,8 @@ from widedeep.columns import (
 )
 from widedeep.errors import UserError
 from widedeep.evaluation.background import Background
+from widedeep.reading import made_by, refuse
+from widedeep.tabular import Column, read_parquet, write_parquet
 
 PREDICTIONS, RECOMMENDATIONS = "predictions.parquet", "recommendations.parquet"
 PAIR = [USER_ID, ITEM_ID]
@@ -59,7 +61,7 @@ def save(table: pd.DataFrame, path: Path) -> None:
     """Write a score table."""
     arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata()
     schema = pa.schema([pa.field(field.name, TYPES.get(field.name, field.type)) for field in arrow.schema])
-    pq.write_table(arrow.cast(schema), path)
+    write_parquet(arrow.cast(schema), path)
 
 
 def load_scores(
@@ -102,6 +104,34 @@ def load_scores(
     scores = pd.concat([table[table[KNOWLEDGE].isin(only)] for table in (scores, other_scores)], ignore_index=True)
     lists = pd.concat([table[table[USER_ID].isin(users)] for table in (lists, other_lists)], ignore_index=True)
     return scores, lists
+
+
+def load_columns(
+    path: Path, columns: Sequence[str], data: pd.DataFrame, model: str, knowledge: str | None = None
+) -> pd.DataFrame:
+    """Read some columns of a model's rows in a score table that stage evaluate wrote.
+
+    Parameters
+    ----------
+    data : canonical ratings, whose ids have the type that the ids of the score table must have
+    knowledge : only rows under this knowledge; None: under every knowledge
+
+    Raises
+    ------
+    UserError
+        The file is missing or damaged, or has no row of the model.
+    """
+    mend = made_by("evaluate")
+    rules = {name: Column("numbers") for name in columns if name in TYPES}
+    for name in PAIR:
+        rules[name] = Column("integers" if pd.api.types.is_integer_dtype(data[name]) else "text")
+    own = pc.field(MODEL) == model
+    if knowledge is not None:
+        own &= pc.field(KNOWLEDGE) == knowledge
+    table = read_parquet(path, {MODEL: None, KNOWLEDGE: None, **rules}, mend, columns, own)
+    if not table.num_rows:
+        refuse(path, f"has no row of the model {model}", mend)
+    return table.to_pandas()
 
 
 def load_predictions(path: Path, background: Background) -> pd.DataFrame:
@@ -172,15 +202,7 @@ def load_recommendations(path: Path, background: Background) -> pd.DataFrame:
 
 def _read(path: Path, columns: Sequence[str], background: Background, optional: str = RATING) -> pd.DataFrame:
     """Read the needed columns and the optional one, and check types, names and ids."""
-    try:
-        arrow = pq.read_table(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist.") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} cannot be read as a Parquet file: {error}") from None
-    missing = [name for name in columns if name not in arrow.column_names]
-    if missing:
-        raise UserError(f"{path} must have the columns {', '.join(columns)}. Missing: {', '.join(missing)}.")
+    arrow = read_parquet(path, dict.fromkeys(columns), "Write it again.")
     arrow = arrow.select([*columns, *({optional} & set(arrow.column_names))])
     ids = {USER_ID: background.users, ITEM_ID: background.catalogue}
     arrays = []

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from widedeep.columns import FROZEN, ITEM_ID, KNOWLEDGE, MODEL, ONLINE, PREDICTED, RANK, RATING, TIMESTAMP, USER_ID
@@ -21,6 +22,7 @@ from widedeep.evaluation.rating import per_user_errors, rating_metrics, rmse_dif
 from widedeep.evaluation.results import nested, row, table
 from widedeep.files import replacing, write_json
 from widedeep.params import EvaluateParams
+from widedeep.tabular import write_parquet
 
 Rows = list[dict[str, Any]]
 TOTAL = "total"
@@ -116,7 +118,8 @@ def save_evaluation(evaluation: Evaluation, folder: Path, outputs: ExitStack) ->
 
     for name, curve in evaluation.curves.items():
         curve.to_csv(output(f"plots/{name}.csv"), index=False)
-    evaluation.per_user.to_parquet(output("per_user.parquet"), index=False)
+    per_user = pa.Table.from_pandas(evaluation.per_user, preserve_index=False).replace_schema_metadata()
+    write_parquet(per_user, output("per_user.parquet"))
     write_json(output("metrics.json"), evaluation.metrics)
 
 

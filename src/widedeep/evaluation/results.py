@@ -1,18 +1,45 @@
 """The results of a judgement as a long table with a row per metric, as nested JSON, and by flat names."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from widedeep.columns import FROZEN, KNOWLEDGE, MODEL
 from widedeep.evaluation.bootstrap import Estimate
-from widedeep.evaluation.metrics import RANKING_TASK, RATING_TASK
+from widedeep.evaluation.metrics import RANKING_TASK, RATING_TASK, of_task
+from widedeep.reading import made_by, read_mapping, refuse
+from widedeep.sections import typed
 
 DECIMALS = 6  # further digits differ between processors
 TASK, METRIC, K = "task", "metric", "k"
 ESTIMATE = ("value", "low", "high", "n")
 COLUMNS = (MODEL, KNOWLEDGE, TASK, METRIC, K, *ESTIMATE)
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class _OfModel:
+    rating: dict[str, dict[str, _Estimate]] = field(default_factory=dict)
+    ranking: dict[str, dict[str, _Estimate]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Metrics:
+    """The content of reports/metrics.json."""
+
+    rating: dict[str, dict[str, _Estimate]]
+    ranking: dict[str, dict[str, _Estimate]]
+    baselines: dict[str, _OfModel]
 
 
 def row(model: str, knowledge: str, task: str, metric: str, k: int | None, estimate: Estimate) -> dict[str, Any]:
@@ -43,6 +70,34 @@ def nested(results: pd.DataFrame, model: str) -> dict[str, Any]:
             for metric, estimate in sorted(zip(names, numbers, strict=True), key=lambda pair: pair[0])
         }
         where.setdefault(task, {})[knowledge] = estimates
+    return metrics
+
+
+def read_metrics(path: Path, model: str, k: int) -> dict[str, Any]:
+    """Read reports/metrics.json, and check that it has the numbers of `model` that a report shows.
+
+    k : length of the lists in the headline
+
+    Raises
+    ------
+    UserError
+        The file is missing or damaged, or lacks a metric.
+    """
+    mend = made_by("evaluate")
+    metrics: dict[str, Any] = read_mapping(path, mend)
+    typed(_Metrics, metrics, path, mend)
+    baselines = metrics["baselines"]
+    if not metrics[RATING_TASK]:
+        refuse(path, "has no rating metric", mend)
+    of_ratings = [metric.name for metric in of_task(RATING_TASK)]
+    needed = {"": [*of_ratings, *(f"rmse_minus_{name}" for name in baselines)], **dict.fromkeys(baselines, of_ratings)}
+    for name, of_model in {"": metrics, **baselines}.items():
+        wanted = [(RATING_TASK, knowledge, metric) for knowledge in metrics[RATING_TASK] for metric in needed[name]]
+        if RANKING_TASK in of_model:
+            wanted.append((RANKING_TASK, FROZEN, f"coverage_at_{k}"))
+        for task, knowledge, metric in wanted:
+            if metric not in of_model.get(task, {}).get(knowledge, {}):
+                refuse(path, f"lacks {task}.{knowledge}.{metric} of the model {name or model}", mend)
     return metrics
 
 

@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+# The sums in a state: by user and by item, and lists of sums by user.
+SUMS = ("count", "total", "last")
+BY_USER = ("genre_count", "genre_total", "moment_count", "moment_total")
 UNIT = 2**16  # residuals are stored as integers, in units of 1 / UNIT rating points
 
 Kind = Literal["point_in_time", "out_of_fold"]
@@ -153,20 +156,32 @@ class Spec:
         """Convert the spec to plain values for JSON."""
         return asdict(self)
 
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Spec":
-        """Make a spec from the result of `as_dict`, also after a round trip through JSON."""
-        raw = dict(values)
-        raw["rating_scale"] = tuple(raw["rating_scale"])
-        raw["recent"] = tuple(raw["recent"])
-        raw["damping"] = Damping(**raw["damping"])
-        raw["fields"] = tuple(
-            Field(**(field | {name: field[name] and tuple(field[name]) for name in ("values", "edges")}))
-            for field in raw["fields"]
-        )
-        raw["crosses"] = tuple(Cross(**(cross | {"fields": tuple(cross["fields"])})) for cross in raw["crosses"])
-        raw["crosses_left_out"] = tuple(tuple(names) for names in raw["crosses_left_out"])
-        return cls(**raw)
+    def problem(self) -> str:
+        """Say what is wrong with a spec whose numbers do not fit together, or return ""."""
+        sizes = {field.name: field.cardinality for field in self.fields}
+        low, high = self.rating_scale
+        if not low <= self.mean <= high:
+            return f"has the mean {self.mean:g}, which is outside the rating scale"
+        if len(sizes) < len(self.fields):
+            return "names a field twice"
+        for field in self.fields:
+            size = field.cardinality
+            if (size is None) != (field.kind in ("number", "history")) or (size is not None and size < 1):
+                return f"gives the field {field.name} the wrong number of indices, {size}"
+            known = None if field.values is None else 1 + len(field.values)
+            known = known if field.edges is None else 2 + len(field.edges)
+            if known is not None and size != known:
+                return f"gives the field {field.name} {size} indices for {known} values"
+        for cross in self.crosses:
+            if not all(sizes.get(name) for name in cross.fields):
+                return f"crosses {' and '.join(cross.fields)}, which are not all fields with indices"
+            exact = combinations([sizes[name] or 0 for name in cross.fields])
+            if not 1 <= cross.cardinality <= exact or (not cross.hashed and cross.cardinality != exact):
+                return f"gives the cross of {' and '.join(cross.fields)} the wrong number of indices"
+        names = [field.name for field in self.of_kind("history")]
+        if names != list(history_columns(self.history, self.recent)):
+            return "names other histories than its rows have"
+        return ""
 
 
 def cross_of(fields: tuple[Field, ...], hash_buckets: int) -> Cross:

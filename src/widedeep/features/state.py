@@ -12,10 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from widedeep.features.ragged import Ragged
-from widedeep.features.spec import UNIT, Damping
-
-# The parts of a `State` that have one row per user and several columns.
-BY_USER = ("genre_count", "genre_total", "moment_count", "moment_total")
+from widedeep.features.spec import BY_USER, UNIT, Damping
 
 
 @dataclass(frozen=True)

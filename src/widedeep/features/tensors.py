@@ -1,6 +1,6 @@
 """Convert feature tables to tensors, for training and scoring, and back."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,14 +14,13 @@ from widedeep.columns import GENRES, ITEM, ITEM_ID, RATING, SPLIT, TIMESTAMP, TI
 from widedeep.features.assemble import as_of_state, history, history_numbers
 from widedeep.features.context import Context
 from widedeep.features.entities import Entities
-from widedeep.features.files import FeatureTables
+from widedeep.features.files import MEND, FeatureTables
 from widedeep.features.ragged import Ragged
 from widedeep.features.rows import Rows
-from widedeep.features.spec import Spec
-from widedeep.features.state import BY_USER, State, Sums
+from widedeep.features.spec import BY_USER, SUMS, Spec
+from widedeep.features.state import State, Sums
 from widedeep.features.vocabulary import Vocabulary
-
-SUMS = tuple(field.name for field in fields(Sums))
+from widedeep.reading import refuse
 
 
 class Names(NamedTuple):
@@ -109,8 +108,17 @@ def feature_set(tables: FeatureTables, *splits: str) -> FeatureSet:
 
 
 def load_features(folder: str | Path, *splits: str) -> FeatureSet:
-    """Read the folder that the featurize stage wrote, and convert it by `feature_set`."""
-    return feature_set(FeatureTables.load(folder), *splits)
+    """Read the folder that the featurize stage wrote, and convert it by `feature_set`.
+
+    Raises
+    ------
+    UserError
+        A file is missing or damaged, or there is no training row.
+    """
+    tables = FeatureTables.load(folder)
+    if not pc.any(pc.equal(tables.rows[SPLIT], TRAIN)).as_py():
+        refuse(Path(folder), "has no training row", MEND)
+    return feature_set(tables, *splits)
 
 
 def context_of(tables: FeatureTables) -> tuple[Context, Names]:

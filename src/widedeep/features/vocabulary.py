@@ -1,16 +1,25 @@
 """The vocabulary of a model: which value each index stands for. Stored with the weights, for use without the data."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
 from widedeep.columns import ITEM_ID, USER_ID
 from widedeep.features.files import load_spec
 from widedeep.features.spec import Spec
-from widedeep.files import read_json, write_json
+from widedeep.files import write_json
+from widedeep.reading import read_json, refuse
+from widedeep.sections import typed
 
 _IDS = "vocabulary.json"
-_UNTIL = "trained_until"
+MEND = "Copy the whole folder of the model again, or train it again: `dvc repro train`."
+
+
+@dataclass(frozen=True)
+class _Stored:
+    user_id: list[str]
+    item_id: list[str]
+    trained_until: int | None
 
 
 @dataclass(frozen=True)
@@ -29,10 +38,21 @@ class Vocabulary:
 
     def save(self, folder: Path) -> None:
         """Write the ids and `trained_until` into an existing folder. The spec is not written."""
-        write_json(folder / _IDS, {USER_ID: self.user_ids, ITEM_ID: self.item_ids, _UNTIL: self.trained_until})
+        write_json(folder / _IDS, asdict(_Stored(self.user_ids, self.item_ids, self.trained_until)))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote, and the spec in the same folder."""
-        stored = read_json(folder / _IDS)
-        return cls(load_spec(folder), stored[USER_ID], stored[ITEM_ID], stored[_UNTIL])
+        """Read what `save` wrote, and the spec in the same folder.
+
+        Raises
+        ------
+        UserError
+            A file is missing or damaged.
+        """
+        path = folder / _IDS
+        stored: _Stored = typed(_Stored, read_json(path, MEND), path, MEND)
+        spec = load_spec(folder, MEND)
+        for ids, name in ((stored.user_id, USER_ID), (stored.item_id, ITEM_ID)):
+            if 1 + len(ids) != spec.cardinality(name):
+                refuse(path, f"has {len(ids):,} values of {name} for {spec.cardinality(name) - 1:,} indices", MEND)
+        return cls(spec, stored.user_id, stored.item_id, stored.trained_until)

@@ -4,22 +4,26 @@ It can be used without data, DVC and MLflow. Weights are stored as safetensors, 
 JSON. There is no pickle (unpickling can run code), and no time or path, so that the same model gives the same bytes.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from safetensors.torch import load_file, save
+from pydantic import ValidationError
+from safetensors.torch import load, save
+from torch import Tensor
 
 from widedeep.features.context import Context
 from widedeep.features.files import FeatureTables
 from widedeep.features.tensors import Names, context_of, tables_of
-from widedeep.features.vocabulary import Vocabulary
+from widedeep.features.vocabulary import MEND, Vocabulary
 from widedeep.files import write_json
 from widedeep.models.build import build
 from widedeep.models.files import ABOUT, FORMAT, WEIGHTS, read_about
 from widedeep.models.model import Model
 from widedeep.models.registry import Architecture
+from widedeep.reading import read_file, refuse
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ class Bundle:
         """Write the bundle into an existing folder."""
         weights = {name: value.contiguous() for name, value in self.model.state_dict().items()}
         # Python's write raises a distinct error if the disk is full. safetensors raises the same error for everything.
-        (folder / WEIGHTS).write_bytes(save(weights))
+        content = save(weights)
+        (folder / WEIGHTS).write_bytes(content)
         about = {
             "format": FORMAT,
             "model": self.architecture.model,
@@ -59,6 +64,7 @@ class Bundle:
             "validation": dict(self.validation),
             "parameters": sum(value.numel() for value in self.model.parameters()),
             "architecture": self.architecture.model_dump(mode="json"),
+            "weights_sha256": hashlib.sha256(content).hexdigest(),
             "weights": {name: "x".join(map(str, value.shape)) or "1" for name, value in sorted(weights.items())},
         }
         write_json(folder / ABOUT, about)
@@ -72,14 +78,18 @@ class Bundle:
         Raises
         ------
         UserError
-            There is no model, or it has another format.
+            There is no model, it has another format, or a file is missing or damaged.
         """
         folder = Path(folder)
         about = read_about(folder)
-        architecture = Architecture.load(about["architecture"])
-        context, names = context_of(FeatureTables.load(folder))
-        model = build(context.spec, architecture)
-        model.load_state_dict(load_file(folder / WEIGHTS))
+        weights = _read_weights(folder / WEIGHTS, about.get("weights_sha256"))
+        architecture = _architecture(about["architecture"], folder / ABOUT)
+        context, names = context_of(FeatureTables.load(folder, MEND, splits=False))
+        try:
+            model = build(context.spec, architecture)
+            model.load_state_dict(weights)
+        except (RuntimeError, MemoryError):  # torch lists each tensor on a line of its own
+            refuse(folder / WEIGHTS, f"does not fit the other files of the model {architecture.model}", MEND)
         return cls(
             model.eval(),
             architecture,
@@ -90,3 +100,23 @@ class Bundle:
             about["best_epoch"],
             about["validation"],
         )
+
+
+def _read_weights(path: Path, sha256: str | None) -> dict[str, Tensor]:
+    """Read the weights. Models of earlier versions have no checksum."""
+
+    def read(path: Path) -> dict[str, Tensor]:
+        content = path.read_bytes()
+        if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+            raise ValueError(f"its SHA-256 is not that in {ABOUT}")
+        return load(content)
+
+    return read_file(path, read, "a whole file of weights", MEND)
+
+
+def _architecture(stored: Mapping[str, Any], path: Path) -> Architecture:
+    try:
+        return Architecture.load(stored)
+    except (KeyError, TypeError, ValidationError) as error:
+        told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else repr(error)
+        refuse(path, f"describes no model of this version ({told})", MEND)

@@ -1,8 +1,11 @@
-"""The facts about the trained model that the report shows."""
+"""The facts about the trained model and the data that the report shows."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
+
+from widedeep.reading import made_by, read_json
+from widedeep.sections import typed
 
 
 @dataclass(frozen=True)
@@ -21,9 +24,68 @@ class About:
     """Weight of the predicted rating in the score by which a joint model sorts."""
 
     @classmethod
-    def from_json(cls, about: Mapping[str, Any]) -> "About":
-        """Read the facts from the JSON that is stored with the weights of a model."""
-        built = about["architecture"]
-        return cls(
-            about["model"], about["best_epoch"], built["objective"], built["positive_rating"], built["rating_weight"]
-        )
+    def read(cls, path: Path) -> "About":
+        """Read the facts from the JSON file that is stored with the weights of a model.
+
+        Raises
+        ------
+        UserError
+            The file is missing or damaged.
+        """
+        mend = made_by("train")
+        stored: _Stored = typed(_Stored, read_json(path, mend), path, mend)
+        built = stored.architecture
+        return cls(stored.model, stored.best_epoch, built.objective, built.positive_rating, built.rating_weight)
+
+
+def read_counts(path: Path) -> dict[str, Any]:
+    """Read reports/data.json, the numbers of rows, users and items that stage preprocess counted.
+
+    Raises
+    ------
+    UserError
+        The file is missing or damaged.
+    """
+    mend = made_by("preprocess")
+    return asdict(typed(_Counts, read_json(path, mend), path, mend))
+
+
+@dataclass(frozen=True)
+class _Architecture:
+    objective: str
+    positive_rating: float | None
+    rating_weight: float
+
+
+@dataclass(frozen=True)
+class _Stored:
+    model: str
+    best_epoch: int
+    architecture: _Architecture
+
+
+@dataclass(frozen=True)
+class _Rows:
+    read: int
+    bad_rows: dict[str, int]
+    duplicates: int
+    filtered: int
+
+
+@dataclass(frozen=True)
+class _Ratings:
+    kept: int
+
+
+@dataclass(frozen=True)
+class _Entities:
+    rated: int
+    listed: int
+
+
+@dataclass(frozen=True)
+class _Counts:
+    rows: _Rows
+    ratings: _Ratings
+    users: _Entities
+    items: _Entities

@@ -48,10 +48,7 @@ def judge_files(
         A file or folder is missing, a table breaks a rule of its format, or the two runs do not have the same test
         rows.
     """
-    try:
-        about, (ratings, items) = load_about(tables), load_named(tables)
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename} does not exist. Run `dvc repro preprocess` to make it.") from None
+    about, (ratings, items) = load_about(tables), load_named(tables)
     background = Background.of(ratings, items, about.dataset, about.rating_scale)
     scores, lists = load_scores(predictions, recommendations, background, beside)
     params = params.model_copy(update={"ks": _reached(lists, params.ks, len(background.catalogue))})

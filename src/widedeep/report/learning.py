@@ -1,17 +1,20 @@
 """How the model learnt: charts of the learning curves, or a sentence for a model that is not trained in epochs."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from widedeep.reading import made_by, refuse
 from widedeep.report.about import About
 from widedeep.report.charts import Axis, Line, Point, Series, line_chart
 from widedeep.report.charts.canvas import BLUE, CIRCLE, DIAMOND, GREY, ORANGE, PINK, SQUARE, TRIANGLE
 from widedeep.report.labels import model_title
 from widedeep.report.results import RMSE, Figure, thin_out
 from widedeep.report.text import number
+from widedeep.tabular import read_csv
 
 TRAINING, VALIDATION = Series("training", GREY, DIAMOND), Series("validation", BLUE, CIRCLE)
 # The columns of the learning curves, by what they measure. With a temporal split, `validation_rmse` is over both kinds
@@ -33,6 +36,21 @@ FITTED = {
     "validation_online_rmse": "online RMSE",
     "validation_ndcg_at_10": "NDCG at 10",
 }
+
+
+def read_curves(path: Path, kept: int) -> pd.DataFrame:
+    """Read the learning curves, a row per epoch. `kept` is the epoch whose weights were kept.
+
+    Raises
+    ------
+    UserError
+        The file is missing or damaged, or has no row of the epoch `kept`.
+    """
+    mend = made_by("train")
+    curves = read_csv(path, (), ("epoch", *dict.fromkeys(name for names in MEASURES.values() for name in names)), mend)
+    if curves["epoch"].tolist() != list(range(len(curves))) or kept not in curves["epoch"]:
+        refuse(path, f"must have a row for each epoch 0, 1, 2, ..., among them {kept}, whose weights were kept", mend)
+    return curves
 
 
 def learning_figures(curves: pd.DataFrame, kept: int) -> list[Figure]:

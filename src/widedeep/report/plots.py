@@ -1,18 +1,49 @@
 """The tables behind the charts, which stage `evaluate` writes to reports/plots."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from widedeep.evaluation.metrics import METRICS
+from widedeep.reading import made_by, refuse
 from widedeep.report.slices import SLICES
+from widedeep.tabular import read_csv
 
-TEXT = {"group": str, "model": str, "metric": str}
+INTERVAL = ("low", "high", "n")
+# The columns of each table: text, and numbers.
+COLUMNS = {
+    "calibration": ((), ("mean_predicted", "mean_rating", "n")),
+    "ranking_by_k": (("model", "metric"), ("k", "value", *INTERVAL)),
+    **dict.fromkeys(SLICES, (("group", "model"), ("users", "rmse", *INTERVAL))),
+}
 
 
-def read_plots(folder: Path) -> Mapping[str, pd.DataFrame]:
-    """Read the tables, by name. A name in a table stays text, even if it looks like a number or a missing value."""
-    return {
-        name: pd.read_csv(folder / f"{name}.csv", dtype=TEXT, keep_default_na=False, float_precision="round_trip")
-        for name in ("calibration", "ranking_by_k", *SLICES)
-    }
+def read_plots(folder: Path, models: Collection[str]) -> Mapping[str, pd.DataFrame]:
+    """Read the tables, by name. A name in a table stays text, even if it looks like a number or a missing value.
+
+    models : the model that is reported, and the others beside it
+
+    Raises
+    ------
+    UserError
+        A table is missing or damaged, or has no row for a model in one of its groups.
+    """
+    mend, tables = made_by("evaluate"), {}
+    for name, columns in COLUMNS.items():
+        path = folder / f"{name}.csv"
+        table = tables[name] = read_csv(path, *columns, mend)
+        if table[list(columns[1])].isna().any(axis=None):
+            refuse(path, "must have a number in each row", mend)
+        if "model" not in table:
+            continue
+        group = ["metric", "k"] if "k" in table else ["group"]
+        ranked = set(table["model"]) if "k" in table else set(models)  # not every model has a ranking
+        if not ranked <= set(models) or table.duplicated([*group, "model"]).any():
+            refuse(path, f"must have rows of the models {', '.join(models)}, each once in a group", mend)
+        if (table.groupby(group)["model"].size() != len(ranked)).any():
+            refuse(path, "lacks a row of a model", mend)
+    metrics = set(tables["ranking_by_k"]["metric"])
+    if not metrics <= set(METRICS):
+        refuse(folder / "ranking_by_k.csv", f"has an unknown metric among {', '.join(sorted(metrics))}", mend)
+    return tables

@@ -18,7 +18,8 @@ POLICIES = {
     "river": Series("River BiasedMF", GREY, DIAMOND),
 }
 # The columns of studies/drift/results.csv that are read.
-POLICY_COLUMNS = ("dataset", "window", "start", "policy", "metric", "value", "low", "high", "n", "seconds")
+# The columns of a table of policies: text, and numbers.
+POLICY_COLUMNS = (("dataset", "start", "policy", "metric"), ("window", "value", "low", "high", "n", "seconds"))
 DRAWN = ("rmse", "ndcg_at_10")  # the other metrics are in the table only
 
 

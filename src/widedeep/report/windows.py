@@ -11,8 +11,8 @@ from widedeep.report.results import Figure
 from widedeep.report.text import number
 
 PSI_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0)
-# The columns of reports/plots/drift.csv that are read.
-WINDOW_COLUMNS = ("feature", "window", "start", "split", "n", "psi", "psi_by_chance", "js")
+# The columns of reports/plots/drift.csv that are read: text, and numbers.
+WINDOW_COLUMNS = (("feature", "window", "start", "split"), ("n", "psi", "psi_by_chance", "js"))
 
 
 def heat_map_figure(windows: pd.DataFrame) -> Figure:

@@ -23,6 +23,8 @@ _YEAR_AT_END = re.compile(
     r"(?P<title>.*\S)\s*\((?P<year>(?:18|19|20)\d\d)(?:[-–](?:\d{4})?)?\s*\)(?:\s*\(V\))?", re.DOTALL
 )
 ID_RULE = "text that is not empty and has no space or control character at its start or end"
+# Latin-1 gives every byte a meaning, so a damaged byte shows only as a control character. Correct UTF-8 may hold them.
+_DAMAGE = {"latin-1": re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"), "utf-8": re.compile("\0")}
 _NO_GENRE = {"", "(no genres listed)", "unknown"}
 
 
@@ -132,6 +134,11 @@ def _text(path: Path, encoding: str) -> Iterator[str]:
             for line in file:
                 number += 1
                 text = line.decode(encoding)
+                if damaged := _DAMAGE[encoding].search(text):
+                    raise UserError(
+                        f"{path}, line {number}: the text must have no control character. Got {damaged[0]!r} at "
+                        f"position {damaged.start()}. Correct that line, or get the file again."
+                    )
                 # Spreadsheets start a UTF-8 file with a byte-order mark.
                 yield text.removeprefix("\ufeff") if number == 1 else text
     except FileNotFoundError:
@@ -178,6 +185,28 @@ def integer(text: str) -> int:
     if not re.fullmatch(r"-?[0-9]{1,18}", text):
         raise ValueError(text)
     return int(text)
+
+
+def one_of(*known: str) -> Callable[[str], str]:
+    """Make a function that returns a text if it is one of `known`, and else raises ValueError."""
+
+    def convert(text: str) -> str:
+        if text not in known:
+            raise ValueError(text)
+        return text
+
+    return convert
+
+
+def matching(pattern: re.Pattern[str], missing: Iterable[str]) -> Callable[[str], str]:
+    """Make a function that returns a text if it is one of `missing` or matches, and else raises ValueError."""
+
+    def convert(text: str) -> str:
+        if text not in missing and not pattern.fullmatch(text.strip()):
+            raise ValueError(text)
+        return text
+
+    return convert
 
 
 def any_id(text: str) -> str:

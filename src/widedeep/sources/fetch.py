@@ -5,9 +5,11 @@ import shutil
 import stat
 import sys
 import zipfile
-import zlib
-from collections.abc import Container, Iterable
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 import pooch
 import requests
@@ -15,13 +17,18 @@ from pooch.utils import unique_file_name
 
 from widedeep.errors import UserError
 from widedeep.files import write_json
-from widedeep.sources.source import GIVEN_FILES, Source
+from widedeep.reading import brief, made_by, read_file, read_mapping, refuse
+from widedeep.sources.source import GIVEN_FILES, MAX_GIB, Source
 
 CACHE = pooch.os_cache("widedeep")  # keeps archives outside DVC's outputs, which DVC deletes before each run
+GIB = 2**30
+BLOCK = 2**20  # bytes unpacked at once
+GET_AGAIN = "Get it again."
+_DATASET = "dataset.json"
 RETRIES = 3  # more attempts after a failed download
 
 
-def fetch(source: Source, location: str, folder: Path) -> None:
+def fetch(source: Source, location: str, folder: Path, max_gib: float = MAX_GIB) -> None:
     """Put the files of `source`, and no others, into an empty folder. Also write dataset.json.
 
     dataset.json holds the name of the data set and the SHA-256 of each file. It has no path and no time, so the same
@@ -32,6 +39,7 @@ def fetch(source: Source, location: str, folder: Path) -> None:
     location : "auto" (download from the publisher), the URL of a zip, a zip file or a folder. Paths are relative to the
         working directory. The content of a URL is not checked, because its checksum is unknown.
     folder : an existing, empty folder
+    max_gib : a zip may unpack to at most this, in GiB
 
     Raises
     ------
@@ -41,15 +49,15 @@ def fetch(source: Source, location: str, folder: Path) -> None:
     """
     path = Path(location).expanduser()
     if location == "auto":
-        source.fetch(folder)
+        source.fetch(folder, max_gib)
     elif location.startswith(("http://", "https://")):
-        unpack(download(location, None), source, folder)
+        unpack(download(location, None), source, folder, max_gib)
     elif path.is_dir():
         chosen = _choose((entry.name for entry in path.iterdir() if entry.is_file()), source, str(path))
         for name, member in chosen.items():
             shutil.copyfile(path / member, folder / name)
     elif path.is_file():
-        unpack(path, source, folder)
+        unpack(path, source, folder, max_gib)
     else:
         raise UserError(
             f"download.source must be auto, an http or https URL of a zip, a zip file or a folder. Got {location!r} "
@@ -65,7 +73,22 @@ def _describe(source: Source, folder: Path) -> None:
             raise UserError(f"{path.name} of {source.name} is empty. Get it again, or change download.source.")
         with path.open("rb") as file:
             digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    write_json(folder / "dataset.json", {"dataset": source.name, "files": digests})
+    write_json(folder / _DATASET, {"dataset": source.name, "files": digests})
+
+
+def read_dataset(folder: Path, known: Container[str]) -> str:
+    """Read the name of the data set in a raw folder. `known` are the names of the data sets of this version.
+
+    Raises
+    ------
+    UserError
+        dataset.json is missing or damaged, or names no known data set.
+    """
+    mend = made_by("download")
+    name = read_mapping(folder / _DATASET, mend).get("dataset")
+    if not isinstance(name, str) or name not in known:
+        refuse(folder / _DATASET, f"must name a data set. Got {name!r} instead", mend)
+    return name
 
 
 def download(url: str, checksum: str | None) -> Path:
@@ -103,41 +126,90 @@ def download(url: str, checksum: str | None) -> Path:
         ) from None
 
 
-def unpack(archive: Path, source: Source, folder: Path) -> None:
+def unpack(archive: Path, source: Source, folder: Path, max_gib: float) -> None:
     """Unpack the files of `source` from a zip into `folder`. They may lie in any one folder of the zip.
+
+    The size to unpack and its limit `max_gib`, in GiB, are printed. If a file is refused, `folder` may hold others.
 
     Raises
     ------
     UserError
-        The file is no zip, or is truncated or encrypted; a member points outside the folder (then nothing is written);
-        a file of `source` is missing; or these files lie in more than one folder.
+        The file is no zip, or it is damaged or encrypted; a member has no name, points outside the folder or has the
+        name of another (then nothing is written); a file of `source` is missing; these files lie in more than one
+        folder; or they unpack to more than `max_gib`.
     """
-    try:
-        with zipfile.ZipFile(archive) as zipped:
-            members = [member for member in zipped.infolist() if not member.is_dir()]
-            for member in members:
-                _refuse_unsafe(member, archive)
-            chosen = _choose((member.filename for member in members), source, str(archive))
-            for name, filename in chosen.items():
-                with zipped.open(filename) as packed, (folder / name).open("wb") as file:
-                    shutil.copyfileobj(packed, file)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise UserError(f"{archive} is not a whole, readable zip file: {error}. Get it again.") from None
+    with _open_zip(archive) as zipped:
+        members = [member for member in zipped.infolist() if not member.filename.endswith("/")]
+        _refuse_unsafe(members, archive)
+        chosen = _choose((member.filename for member in members), source, str(archive))
+        size = sum(zipped.getinfo(filename).file_size for filename in chosen.values())
+        print(f"{archive.name} unpacks to {size / GIB:,.2f} GiB (download.max_unpacked_gib: {max_gib:g})")
+        if size > max_gib * GIB:
+            raise UserError(
+                f"{archive}: the files of {source.name} unpack to {size / GIB:,.2f} GiB. At most {max_gib:g} GiB are "
+                "allowed. Raise download.max_unpacked_gib in params.yaml if you trust the archive."
+            )
+        for name, filename in chosen.items():
+            _unpack_member(zipped, filename, folder / name, archive)
 
 
-def _refuse_unsafe(member: zipfile.ZipInfo, archive: Path) -> None:
-    path = PurePosixPath(member.filename.replace("\\", "/"))
-    drive = path.parts[:1] and path.parts[0].endswith(":")
-    if path.is_absolute() or ".." in path.parts or drive or stat.S_ISLNK(member.external_attr >> 16):
+@contextmanager
+def _open_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
+    def opened(path: Path) -> zipfile.ZipFile:
+        return zipfile.ZipFile(path)
+
+    with read_file(archive, opened, "a whole, readable zip file", GET_AGAIN) as zipped:
+        yield zipped
+
+
+def _unpack_member(zipped: zipfile.ZipFile, filename: str, path: Path, archive: Path) -> None:
+    """Unpack one file. Each kind of compression has its own errors for damage, so all but those of writing are caught.
+
+    The checksum in the zip is checked at the end. zipfile stops at the declared size, which `unpack` has checked.
+    """
+    with path.open("wb") as file:
+        try:
+            packed = zipped.open(filename)
+        except Exception as error:
+            _refuse_member(archive, filename, error)
+        with packed:
+            while True:
+                try:
+                    block = packed.read(BLOCK)
+                except Exception as error:
+                    _refuse_member(archive, filename, error)
+                if not block:
+                    return
+                file.write(block)
+
+
+def _refuse_member(archive: Path, filename: str, error: Exception) -> NoReturn:
+    fact = f"is not a whole, readable zip file: the member {filename!r} cannot be unpacked ({brief(error)})"
+    refuse(archive, fact, GET_AGAIN)
+
+
+def _refuse_unsafe(members: Sequence[zipfile.ZipInfo], archive: Path) -> None:
+    names = Counter(PurePosixPath(member.filename) for member in members)
+    for member in members:
+        path = PurePosixPath(member.filename.replace("\\", "/"))
+        drive = path.parts[:1] and path.parts[0].endswith(":")
+        if path.is_absolute() or ".." in path.parts or drive or stat.S_ISLNK(member.external_attr >> 16):
+            problem = "is a link or points outside the archive"
+        elif not path.name:
+            problem = "has no name"
+        elif names[PurePosixPath(member.filename)] > 1:
+            problem = "has the name of another member"
+        else:
+            continue
         raise UserError(
-            f"{archive}: the member {member.filename!r} is a link or points outside the archive. Nothing was "
-            "unpacked. Get the archive from its publisher."
+            f"{archive}: the member {member.filename!r} {problem}. Nothing was unpacked. Get the archive from its "
+            "publisher."
         )
 
 
 def _choose(members: Iterable[str], source: Source, place: str) -> dict[str, str]:
     """Find the files of `source` among the paths `members` of `place`: name -> path. All must lie in one folder."""
-    paths = [PurePosixPath(member) for member in members]
+    paths = {PurePosixPath(member): member for member in members}
     wanted = [path for path in paths if path.name in source.files + source.optional_files + GIVEN_FILES]
     homes = sorted({str(path.parent) for path in wanted})
     if len(homes) > 1:
@@ -145,7 +217,7 @@ def _choose(members: Iterable[str], source: Source, place: str) -> dict[str, str
             f"{place}: the files of {source.name} must lie in one folder. Found some in each of {', '.join(homes)}. "
             "Put the right ones in a folder of their own and set download.source to it."
         )
-    chosen = {path.name: str(path) for path in wanted}
+    chosen = {path.name: paths[path] for path in wanted}
     missing = _missing(source, chosen)
     if missing:
         found = ", ".join(sorted(map(str, paths))[:20]) or "no file"

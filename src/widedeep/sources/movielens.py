@@ -17,7 +17,7 @@ from widedeep.sources.entities import (
     TextTable,
     integer,
     item_entities,
-    number,
+    one_of,
     read_csv,
     read_plain,
     split_genres,
@@ -25,7 +25,7 @@ from widedeep.sources.entities import (
     user_entities,
 )
 from widedeep.sources.fetch import download, unpack
-from widedeep.sources.source import Entities, RatingsFile, Source
+from widedeep.sources.source import MAX_GIB, Entities, RatingsFile, Source
 
 WHOLE_STARS = (1.0, 5.0)
 HALF_STARS = (0.5, 5.0)
@@ -33,6 +33,19 @@ HALF_STARS = (0.5, 5.0)
 _FIELDS = {USER_ID: 0, ITEM_ID: 1, RATING: 2, TIMESTAMP: 3}
 _FOLDS = ("u1", "u2", "u3", "u4", "u5", "ua", "ub")
 
+# The values in u.user of ml-100k, and the genres of all releases.
+_JOBS = (
+    "administrator", "artist", "doctor", "educator", "engineer", "entertainment", "executive", "healthcare",
+    "homemaker", "lawyer", "librarian", "marketing", "none", "other", "programmer", "retired", "salesman",
+    "scientist", "student", "technician", "writer",
+)  # fmt: skip
+_GENRES = (
+    "Action", "Adventure", "Animation", "Children", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
+    "Film-Noir", "Horror", "IMAX", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+)  # fmt: skip
+_NO_GENRE = "(no genres listed)"
+_GENDERS = ("F", "M")
+_AGE = range(151)
 # The codes of users.dat, from the README of ml-1m.
 _AGES = {"1": "Under 18", "18": "18-24", "25": "25-34", "35": "35-44", "45": "45-49", "50": "50-55", "56": "56+"}
 _OCCUPATIONS = (
@@ -50,9 +63,9 @@ class MovieLens(Source):
     md5: str | None = None
     items_complete: bool = True
 
-    def fetch(self, folder: Path) -> None:
+    def fetch(self, folder: Path, max_gib: float = MAX_GIB) -> None:
         url = f"https://files.grouplens.org/datasets/movielens/{self.name}.zip"
-        unpack(download(url, f"md5:{self.md5 or published_md5(url)}"), self, folder)
+        unpack(download(url, f"md5:{self.md5 or published_md5(url)}"), self, folder, max_gib)
 
 
 def published_md5(url: str) -> str:
@@ -80,7 +93,7 @@ class MovieLens100K(MovieLens):
         return {fold: (_tab_separated(f"{fold}.base"), _tab_separated(f"{fold}.test")) for fold in _FOLDS}
 
     def items(self, raw: Path) -> Entities:
-        genres = read_plain(raw / "u.genre", "|", ("genre", "position"), "latin-1").columns["genre"]
+        genres = _listed_genres(raw / "u.genre")
         columns = (ITEM_ID, "title", "release_date", "video_release_date", "url", *genres)
         table = read_plain(raw / "u.item", "|", columns, "latin-1")
         flags = zip(
@@ -93,9 +106,23 @@ class MovieLens100K(MovieLens):
 
     def users(self, raw: Path) -> Entities:
         table = read_plain(raw / "u.user", "|", (USER_ID, "age", "gender", "occupation", "zip"), "latin-1")
-        age = table.parse("age", number, "a number of years")
-        categorical = {name: table.columns[name] for name in ("gender", "occupation")}
+        age = table.parse("age", lambda text: float(_AGE[_AGE.index(integer(text))]), "a number of years up to 150")
+        categorical = {
+            name: table.parse(name, one_of(*known), f"one of {', '.join(known)}")
+            for name, known in (("gender", _GENDERS), ("occupation", _JOBS))
+        }
         return user_entities(table.integer_ids(USER_ID), {"age": age}, categorical)
+
+
+def _listed_genres(path: Path) -> list[str]:
+    """Read u.genre, which names the columns of u.item. A wrong order would give every item wrong genres."""
+    table = read_plain(path, "|", ("genre", "position"), "latin-1")
+    genres = table.parse("genre", one_of("unknown", *_GENRES), "unknown or a genre of MovieLens")
+    positions = iter(range(len(genres)))
+    table.parse("position", lambda text: one_of(str(next(positions)))(text), "the number of the line, counted from 0")
+    if len(set(genres)) < len(genres):
+        raise UserError(f"{path}: each genre must stand there once. Got {', '.join(genres)}. Get the file again.")
+    return genres
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,18 +136,17 @@ class MovieLensDat(MovieLens):
 
     def items(self, raw: Path) -> Entities:
         table = read_plain(raw / "movies.dat", "::", (ITEM_ID, "title", "genres"), self.encoding)
-        return _items(table, ITEM_ID, table.columns["title"], [split_genres(text) for text in table.columns["genres"]])
+        return _items(table, ITEM_ID, table.columns["title"], _genres(table))
 
     def users(self, raw: Path) -> Entities | None:
         if "users.dat" not in self.files:
             return None
         table = read_plain(raw / "users.dat", "::", (USER_ID, "gender", "age", "occupation", "zip"), self.encoding)
+        gender = table.parse("gender", one_of(*_GENDERS), "F or M")
         age = table.parse("age", _AGES.__getitem__, f"one of {', '.join(_AGES)}")
         occupations = dict(enumerate(_OCCUPATIONS))
         occupation = table.parse("occupation", lambda code: occupations[integer(code)], "a code from 0 to 20")
-        return user_entities(
-            table.integer_ids(USER_ID), {}, {"gender": table.columns["gender"], "age": age, "occupation": occupation}
-        )
+        return user_entities(table.integer_ids(USER_ID), {}, {"gender": gender, "age": age, "occupation": occupation})
 
 
 class MovieLensCsv(MovieLens):
@@ -131,12 +157,21 @@ class MovieLensCsv(MovieLens):
 
     def items(self, raw: Path) -> Entities:
         table = read_csv(raw / "movies.csv", ("movieId", "title", "genres"))
-        genres = [split_genres(text) for text in table.columns["genres"]]
-        return _items(table, "movieId", table.columns["title"], genres)
+        return _items(table, "movieId", table.columns["title"], _genres(table))
 
 
 def _tab_separated(name: str) -> RatingsFile:
     return RatingsFile(name, "\t", 4, _FIELDS)
+
+
+def _genres(table: TextTable) -> list[list[str]]:
+    def convert(text: str) -> list[str]:
+        names = split_genres(text)
+        if text != _NO_GENRE and not (names and text == "|".join(names) and set(names) <= set(_GENRES)):
+            raise ValueError(text)
+        return names
+
+    return table.parse("genres", convert, f"genres of MovieLens, each once, between |, or {_NO_GENRE}")
 
 
 def _items(table: TextTable, id_column: str, titles: list[str], genres: list[list[str]]) -> Entities:

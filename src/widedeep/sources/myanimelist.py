@@ -7,29 +7,41 @@ information about the ratings in a test set.
 import math
 import re
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import requests
 
 from widedeep.columns import ITEM_ID, RATING, USER_ID
 from widedeep.errors import UserError
-from widedeep.sources.entities import integer, item_entities, number, read_csv, split_genres, user_entities
+from widedeep.sources.entities import (
+    integer,
+    item_entities,
+    matching,
+    number,
+    one_of,
+    read_csv,
+    split_genres,
+    user_entities,
+)
 from widedeep.sources.fetch import CACHE, unpack
-from widedeep.sources.source import Entities, RatingsFile, Source
+from widedeep.sources.source import MAX_GIB, Entities, RatingsFile, Source
 
 SLUG = "dbdmobile/myanimelist-dataset"
 
 _MISSING = ("", "UNKNOWN", "Unknown")
 _NUMERIC = ("Score", "Episodes", "Rank", "Popularity", "Favorites", "Scored By", "Members")
 _CATEGORICAL = {"type": "Type", "source": "Source", "age_rating": "Rating", "status": "Status"}
+_PREMIERED = re.compile(r"(?:spring|summer|fall|winter) [0-9]{4}", re.IGNORECASE)
+_DAY = r"(?:[A-Z][a-z]{2} )?(?:[0-9]{1,2}, )?[0-9]{4}"
+_AIRED = re.compile(rf"{_DAY}(?: to (?:{_DAY}|\?))?")
+_DATE = re.compile(r"[0-9]{4}(?:-[0-9]{2}-[0-9]{2}.*)?")
 _DURATION = re.compile(r"(?:(\d+) hr\.?)? ?(?:(\d+) min\.?)? ?(?:(\d+) sec\.?)?(?: per ep\.?)?")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MyAnimeList(Source):
-    def fetch(self, folder: Path) -> None:
-        unpack(_from_kaggle(self), self, folder)
+    def fetch(self, folder: Path, max_gib: float = MAX_GIB) -> None:
+        unpack(_from_kaggle(self), self, folder, max_gib)
 
     def ratings(self, raw: Path) -> RatingsFile:
         # The title, which is the fourth field, may hold commas.
@@ -46,8 +58,13 @@ class MyAnimeList(Source):
         required = ("anime_id", "Name", "Genres", "Premiered", "Aired", "Duration", *_NUMERIC, *_CATEGORICAL.values())
         table = read_csv(raw / "anime-dataset-2023.csv", required)
         text = table.columns
-        number_or_missing = partial(number, missing=_MISSING)
-        numeric = {_snake(name): table.parse(name, number_or_missing, "a number or UNKNOWN") for name in _NUMERIC}
+        for column, pattern, rule in (
+            ("Premiered", _PREMIERED, 'a season and a year, such as "spring 1998"'),
+            ("Aired", _AIRED, 'dates such as "Apr 3, 1998 to Apr 24, 1999"'),
+            ("Duration", _DURATION, 'a length such as "24 min per ep"'),
+        ):
+            table.parse(column, matching(pattern, (*_MISSING, "Not available")), f"{rule}, or UNKNOWN")
+        numeric = {_snake(name): table.parse(name, _amount, "a number of at least 0, or UNKNOWN") for name in _NUMERIC}
         numeric["duration"] = [minutes(value) for value in text["Duration"]]
         categorical = {name: [_or_none(value) for value in text[column]] for name, column in _CATEGORICAL.items()}
         dates = zip(text["Premiered"], text["Aired"], strict=True)
@@ -67,6 +84,9 @@ class MyAnimeList(Source):
             return None
         table = read_csv(path, ("Mal ID", "Gender", "Birthday", "Location", "Joined"))
         # Mean Score and the counts of watched anime are left out: they are computed from test ratings, too.
+        for column in ("Birthday", "Joined"):
+            table.parse(column, matching(_DATE, _MISSING), "a date such as 1985-03-04, or empty")
+        table.parse("Gender", one_of("Male", "Female", "Non-Binary", *_MISSING), "Male, Female, Non-Binary or empty")
         numeric = {
             "birth_year": [_year_or_nan(value) for value in table.columns["Birthday"]],
             "joined_year": [_year_or_nan(value) for value in table.columns["Joined"]],
@@ -91,6 +111,13 @@ def minutes(text: str) -> float:
         return math.nan
     hours, whole, seconds = (int(part or 0) for part in match.groups())
     return hours * 60 + whole + seconds / 60
+
+
+def _amount(text: str) -> float:
+    value = number(text, _MISSING)
+    if value < 0:
+        raise ValueError(text)
+    return value
 
 
 def _year_or_nan(text: str) -> float:

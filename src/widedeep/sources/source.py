@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+MAX_GIB = 8.0  # what a zip may unpack to, where no parameter says it
+
 # A user may give a split of their own for any data set: the name of this fold, and its two files in the raw folder.
 GIVEN = "given"
 GIVEN_FILES = ("train.csv", "test.csv")
@@ -72,8 +74,11 @@ class Source(ABC):
     integer_ids: bool = True
 
     @abstractmethod
-    def fetch(self, folder: Path) -> None:
-        """Get the files from the publisher and put them into `folder` (for `download.source: auto`)."""
+    def fetch(self, folder: Path, max_gib: float = MAX_GIB) -> None:
+        """Get the files from the publisher and put them into `folder` (for `download.source: auto`).
+
+        A zip may unpack to at most `max_gib` GiB.
+        """
 
     @abstractmethod
     def ratings(self, raw: Path) -> RatingsFile:

@@ -25,7 +25,7 @@ from widedeep.sources.entities import (
     split_genres,
     user_entities,
 )
-from widedeep.sources.source import GIVEN, GIVEN_FILES, Entities, RatingsFile, Source
+from widedeep.sources.source import GIVEN, GIVEN_FILES, MAX_GIB, Entities, RatingsFile, Source
 
 _FIELDS = (USER_ID, ITEM_ID, RATING, TIMESTAMP)
 _RESERVED = (*_FIELDS, USER, ITEM, SPLIT, TITLE, YEAR, GENRES)
@@ -33,7 +33,7 @@ _RESERVED = (*_FIELDS, USER, ITEM, SPLIT, TITLE, YEAR, GENRES)
 
 @dataclass(frozen=True, kw_only=True)
 class CsvTables(Source):
-    def fetch(self, folder: Path) -> None:
+    def fetch(self, folder: Path, max_gib: float = MAX_GIB) -> None:
         raise UserError(
             f"the dataset {self.name} is your own, so download.source must say where it is: a folder, a zip or a URL "
             f"of a zip with {', '.join(self.files)} (or {' and '.join(GIVEN_FILES)}) and optionally "

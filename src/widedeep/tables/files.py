@@ -8,11 +8,13 @@ from typing import Any, Self
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import ArrayLike
 
-from widedeep.columns import GENRES, ITEM, ITEM_ID, USER, USER_ID, YEAR
-from widedeep.files import read_json, write_json
+from widedeep.columns import GENRES, ITEM, ITEM_ID, RATING, SPLIT, TIMESTAMP, TITLE, USER, USER_ID, YEAR
+from widedeep.files import write_json
+from widedeep.reading import made_by, read_json, refuse
+from widedeep.sections import typed
+from widedeep.tabular import Column, read_parquet, write_parquet
 
 CODE = "code"
 ID = "id"
@@ -23,6 +25,14 @@ _USERS = "users.parquet"
 _ITEM_IDS = "item_ids.parquet"
 _USER_IDS = "user_ids.parquet"
 _ABOUT = "tables.json"
+_MEND = made_by("preprocess")
+_OF_RATINGS = {
+    USER: Column("integers"),
+    ITEM: Column("integers"),
+    RATING: Column("numbers"),
+    TIMESTAMP: Column("integers", gaps=True),
+    SPLIT: Column("text"),
+}
 
 # A plainly written integer: no plus sign, no leading zero, not "-0". So text and number can be converted both ways.
 _INTEGER = "^(0|-?[1-9][0-9]{0,18})$"
@@ -64,63 +74,90 @@ class Tables:
 
     def save(self, folder: Path) -> None:
         """Write the tables into an existing folder."""
-        pq.write_table(self.ratings, folder / _RATINGS)
+        write_parquet(self.ratings, folder / _RATINGS)
         for name, entities in ((_ITEMS, self.items), (_USERS, self.users)):
-            pq.write_table(to_arrow(entities), folder / name)
+            write_parquet(to_arrow(entities), folder / name)
         for name, ids in ((_ITEM_IDS, self.item_ids), (_USER_IDS, self.user_ids)):
-            pq.write_table(pa.table({CODE: pa.array(range(len(ids)), pa.int64()), ID: ids}), folder / name)
+            write_parquet(pa.table({CODE: pa.array(range(len(ids)), pa.int64()), ID: ids}), folder / name)
         write_json(folder / _ABOUT, asdict(self.about))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote. The functions below read parts of it."""
+        """Read what `save` wrote. The functions below read parts of it.
+
+        Raises
+        ------
+        UserError
+            A file is missing or damaged, or does not fit the others.
+        """
+        items, users = load_item_ids(folder), load_user_ids(folder)
         return cls(
-            load_ratings(folder),
-            load_items(folder),
-            pd.read_parquet(folder / _USERS),
-            load_item_ids(folder),
-            load_user_ids(folder),
+            _ratings(folder, len(users), len(items)),
+            _entities(folder / _ITEMS, ITEM, len(items)),
+            _entities(folder / _USERS, USER, len(users)),
+            items,
+            users,
             load_about(folder),
         )
 
 
 def load_ratings(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read the ratings, or only some of their columns."""
-    return pq.read_table(folder / _RATINGS, columns=None if columns is None else list(columns))
-
-
-def load_items(folder: Path) -> pd.DataFrame:
-    """Read the items."""
-    return pd.read_parquet(folder / _ITEMS)
+    return read_parquet(folder / _RATINGS, _OF_RATINGS, _MEND, columns)
 
 
 def load_item_ids(folder: Path) -> pa.Array:
     """Read the id of each item, in the order of the codes."""
-    return pq.read_table(folder / _ITEM_IDS, columns=[ID])[ID].combine_chunks()
+    return _ids(folder / _ITEM_IDS)
 
 
 def load_user_ids(folder: Path) -> pa.Array:
     """Read the id of each user, in the order of the codes."""
-    return pq.read_table(folder / _USER_IDS, columns=[ID])[ID].combine_chunks()
+    return _ids(folder / _USER_IDS)
 
 
 def load_named(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read ratings and items with ids, as user_id and item_id, in place of codes."""
     users, items = external(load_user_ids(folder)), external(load_item_ids(folder))
-    ratings = load_ratings(folder)
+    ratings = _ratings(folder, len(users), len(items))
     named = pa.table({USER_ID: users.take(ratings[USER]), ITEM_ID: items.take(ratings[ITEM])})
     for name in ratings.column_names:
         if name not in (USER, ITEM):
             named = named.append_column(name, ratings[name])
-    listed = load_items(folder).drop(columns=ITEM)
+    listed = _entities(folder / _ITEMS, ITEM, len(items)).drop(columns=ITEM)
     listed.insert(0, ITEM_ID, items.to_pandas())
     return named.to_pandas(), listed
 
 
 def load_about(folder: Path) -> About:
     """Read how the tables were made."""
-    about = read_json(folder / _ABOUT)
-    return About(**about | {"rating_scale": tuple(about["rating_scale"])})
+    about: About = typed(About, read_json(folder / _ABOUT, _MEND), folder / _ABOUT, _MEND)
+    return about
+
+
+def _ids(path: Path) -> pa.Array:
+    return read_parquet(path, {ID: Column("text")}, _MEND, [ID])[ID].combine_chunks()
+
+
+def _ratings(folder: Path, n_users: int, n_items: int) -> pa.Table:
+    """Read the ratings, and check that their codes are among those of the users and items."""
+    of_codes = {USER: Column("integers", n_users), ITEM: Column("integers", n_items)}
+    return read_parquet(folder / _RATINGS, _OF_RATINGS | of_codes, _MEND)
+
+
+def _entities(path: Path, key: str, n: int) -> pd.DataFrame:
+    """Read the items or the users, and check that each of the n codes has one row."""
+    columns = {key: Column("integers", n)}
+    if key == ITEM:
+        columns |= {
+            TITLE: Column("text", gaps=True),
+            YEAR: Column("integers", gaps=True),
+            GENRES: Column("lists of text"),
+        }
+    table = read_parquet(path, columns, _MEND)
+    if table[key].to_pylist() != list(range(n)):
+        refuse(path, f"must have one row for each of the {n:,} {key}s, in the order of their codes", _MEND)
+    return table.to_pandas()
 
 
 def external(ids: pa.Array, codes: ArrayLike | None = None) -> pa.Array:

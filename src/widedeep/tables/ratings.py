@@ -1,5 +1,6 @@
 """Read and check the ratings files. The work on rows is written with Ibis, so that a database engine does it."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,15 @@ SPACE_AROUND = r"^[\s\p{Z}\p{Cc}]|[\s\p{Z}\p{Cc}]$"
 WRONG_FIELD_COUNT = "wrong_field_count"
 NOT_UTF8 = "not_utf8"
 UNKNOWN_ITEM = "unknown_item"
+NOT_SECONDS = "timestamp_not_an_integer"
+LATE = "timestamp_in_the_future"
+
+DAY = 24 * 60 * 60
+
+
+def latest_timestamp() -> int:
+    """Return the largest timestamp that a rating may have: now and one day, as clocks and time zones differ."""
+    return int(time.time()) + DAY
 
 
 @dataclass
@@ -55,7 +65,7 @@ def read_ratings(
     """Read and check the ratings files of a data set.
 
     Each line after the header must have the declared number of fields, two ids, a finite rating within `rating_scale`
-    and, if the layout has timestamps, a timestamp that is an integer of seconds.
+    and, if the layout has timestamps, a timestamp that is an integer of seconds from 1970 until tomorrow.
 
     Parameters
     ----------
@@ -239,7 +249,7 @@ def _reason(table: ir.Table, layout: RatingsFile, scale: tuple[float, float], in
         (~rating.between(*scale), "rating_out_of_scale"),
     ]
     if TIMESTAMP in layout.fields:
-        cases.append((table[TIMESTAMP].isnull(), "timestamp_not_an_integer"))
+        cases += [(table[TIMESTAMP].isnull(), NOT_SECONDS), (table[TIMESTAMP] > latest_timestamp(), LATE)]
     return ibis.cases(*cases, else_=ibis.null("string"))
 
 
@@ -256,7 +266,8 @@ def _describe(
         **_id_rules(ITEM_ID, "item"),
         "rating_not_a_number": "the rating must be a finite number",
         "rating_out_of_scale": f"the rating must lie in [{scale[0]:g}, {scale[1]:g}]",
-        "timestamp_not_an_integer": "the timestamp must be an integer of seconds since 1970, 0 or more",
+        NOT_SECONDS: "the timestamp must be an integer of seconds since 1970, 0 or more",
+        LATE: "the timestamp must be in seconds since 1970 and not later than tomorrow (are these milliseconds?)",
         UNKNOWN_ITEM: "the item must be in the items file",
     }
     total = sum(counts.bad_rows.values())
