@@ -15,6 +15,7 @@ ROOMS = (
     "errors",
     "columns",
     "files",
+    "yaml",
     "sections",
     "registry",
     "params",

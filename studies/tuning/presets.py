@@ -24,7 +24,7 @@ import yaml
 from widedeep.errors import UserError, nearest
 from widedeep.files import replacing
 from widedeep.params import Dataset, Sections, dotted, merged
-from widedeep.sections import read_yaml
+from widedeep.yaml import read_yaml
 
 FAMILIES = {"random": "random", "predefined": "random", "temporal": "temporal", "leave_last_out": "temporal"}
 
