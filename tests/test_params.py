@@ -2,17 +2,18 @@
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from tests.small_data import NETWORKS
 from widedeep.errors import UserError
 from widedeep.models.registry import ENTRIES
-from widedeep.params import Params, dotted, load_params
+from widedeep.params import Params, checked, dotted, load_params
 
 Load = Callable[..., Params]
 Write = Callable[[str, str], Path]
@@ -26,7 +27,7 @@ def repository(root: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def load(repository: dict[str, Any], tmp_path: Path) -> Load:
-    """Load the repository's params with some values changed, given as {"section.key": value}."""
+    """Check the repository's params with some values changed, given as {"section.key": value}."""
 
     def load_with(changes: dict[str, Any] | None = None, without: str = "") -> Params:
         params = copy.deepcopy(repository)
@@ -36,9 +37,7 @@ def load(repository: dict[str, Any], tmp_path: Path) -> Load:
         if without:
             section, key = section_of(params, without)
             del section[key]
-        path = tmp_path / "params.yaml"
-        path.write_text(yaml.safe_dump(params))
-        return load_params(path)
+        return checked(Params, params, str(tmp_path / "params.yaml"))
 
     return load_with
 
@@ -173,6 +172,70 @@ def test_null_is_refused_wherever_it_means_nothing(load: Load, repository: dict[
 )
 def test_bad_value_names_key_rule_and_value(load: Load, key: str, value: Any, rule: str) -> None:
     assert message(load, {key: value}).endswith(f"'{key}': {rule}")
+
+
+def counts(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, list[Any]]]:
+    """List the whole numbers in a class of params: name and rules of each, also of those in a list."""
+    for name, field in model.model_fields.items():
+        kinds: list[tuple[Any, list[Any]]] = [(field.annotation, list(field.metadata))]
+        while kinds:
+            kind, metadata = kinds.pop()
+            if get_origin(kind) is Annotated:
+                kind, *more = get_args(kind)
+                kinds.append((kind, [*metadata, *more]))
+            elif kind is int:
+                yield f"{path}{name}", metadata
+            elif get_origin(kind) is tuple:
+                kinds += [(part, []) for part in get_args(kind) if part is not ...]
+            elif isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from counts(kind, f"{path}{name}.")
+
+
+def bounds_of_counts() -> dict[str, tuple[int, int]]:
+    """Lowest and highest value of every whole number but the seeds."""
+    found = list(counts(Params))
+    for name, entry in ENTRIES.items():
+        found += counts(entry.config, f"models.{name}.")
+    return {
+        name: (
+            max(rule.ge for rule in rules if hasattr(rule, "ge")),
+            min(rule.le for rule in rules if hasattr(rule, "le")),
+        )
+        for name, rules in found
+        if not name.endswith(".seed")
+    }
+
+
+def test_count_of_any_size_is_refused_by_its_bound(load: Load, repository: dict[str, Any]) -> None:
+    bounds = bounds_of_counts()
+    assert len(bounds) > 30
+    for name, (low, high) in bounds.items():
+        section, key = section_of(repository, name)
+        listed = isinstance(section[key], list)
+        at = f"{name}.0" if listed else name
+        for value in (high + 1, 2**31, 2**63, 10**400):
+            if value > high:
+                text = message(load, {name: [value] if listed else value})
+                assert f"'{at}': must be less than or equal to {high}. Got {value!r}"[:100] in text
+        text = message(load, {name: [low - 1] if listed else low - 1})
+        assert f"'{at}': must be greater than or equal to {low}. Got {low - 1} instead." in text
+
+
+def test_comment_of_each_count_states_its_bounds(root: Path) -> None:
+    comments: dict[str, str] = {}
+    path: list[str] = []
+    comment = before = ""
+    for line in (root / "params.yaml").read_text(encoding="utf-8").splitlines():
+        text = line.strip()
+        if text.startswith("#"):
+            comment = f"{comment} {text.strip('# ')}" if before.startswith("#") else text
+        elif ":" in text:
+            path = [*path[: (len(line) - len(line.lstrip())) // 2], text.partition(":")[0]]
+            comments[".".join(path)] = comment
+        before = text
+    for name, (low, high) in bounds_of_counts().items():
+        written = f"10^{len(str(high)) - 1}" if high >= 10**5 else str(high)
+        assert f"[{low}, {written}]" in comments[name] or "As in " in comments[name], name
 
 
 def test_entry_of_a_list_is_named_by_its_position(load: Load) -> None:

@@ -117,31 +117,33 @@ def explain(problem: Any, known: Sequence[str]) -> str:
     known : the valid keys of the section, for an unknown key
     """
     location, kind = problem["loc"], problem["type"]
-    key = _shown(".".join(str(part) for part in location))
+    key = _name(location[:-1] if kind == "invalid_key" else location)  # pydantic adds "[key]" to a wrong key
     if kind == "extra_forbidden":
         otherwise = f"Known: {', '.join(known)}." if known else "This section has no keys: remove this one."
         return f"unknown key {key}. {nearest(str(location[-1])[:SHOWN], known, otherwise)}"
     if kind == "missing" and isinstance(location[-1], int):
-        key = _shown(".".join(str(part) for part in location[:-1]))
-        return f"{key}: must have at least {location[-1] + 1} entries. Got {_shown(problem['input'])} instead."
+        key, got = _name(location[:-1]), _shown(problem["input"])
+        return f"{key}: must have at least {location[-1] + 1} entries. Got {got} instead."
     if kind == "missing":
         return f"{key} is missing: add it (params.yaml of the repository explains its meaning and range)."
     rule = rule_of(problem)
     if problem.get("ctx", {}).get("error") is not None and isinstance(problem["input"], dict):
         return f"in {key}: {rule}"
     hint = ""
-    if kind == "literal_error":
+    if kind == "literal_error" and isinstance(problem["input"], str):
         options = [part.strip().strip("'") for part in problem["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        hint = f" {nearest(str(problem['input'])[:SHOWN], options)}".rstrip()
+        hint = f" {nearest(problem['input'][:SHOWN], options)}".rstrip()
     return f"{key}: {rule}. Got {_shown(problem['input'])} instead.{hint}"
+
+
+def _name(location: Sequence[str | int]) -> str:
+    """Write a dotted name in quotes, on one line of at most `SHOWN` characters."""
+    return f"'{_shown('.'.join(map(str, location)))[1:-1]}'"
 
 
 def _shown(value: Any) -> str:
     """Write a value on one line of at most `SHOWN` characters."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python refuses to write an integer of more than 4300 digits
-        text = "a number of thousands of digits"
+    text = repr(value)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 

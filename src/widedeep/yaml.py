@@ -34,7 +34,9 @@ class _Constructor(SafeConstructor):
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
+            str(value if isinstance(value, int) else "")  # fails for thousands of digits, also if written as 0xfff...
+            return value
         except YAMLError:
             raise
         except Exception as error:  # int(), float(), datetime() and tags such as !!bool each raise their own

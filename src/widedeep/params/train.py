@@ -30,15 +30,6 @@ def _registered(name: str) -> str:
     return name
 
 
-def check_configs(value: Any) -> dict[str, ModelConfig]:
-    """Check section `models`: each registered model must have all of its knobs, and no other model may be there."""
-    if isinstance(value, Mapping):
-        value = {name: dict(knobs) if isinstance(knobs, ModelConfig) else knobs for name, knobs in value.items()}
-    sections: Any = {name: (_complete(entry.config), ...) for name, entry in ENTRIES.items()}
-    found = create_model("Models", __base__=Section, **sections).model_validate(value)
-    return {name: entry.config(**dict(getattr(found, name))) for name, entry in ENTRIES.items()}
-
-
 def _complete(config: type[ModelConfig]) -> type[ModelConfig]:
     """Make a class with the same knobs but without defaults.
 
@@ -49,6 +40,18 @@ def _complete(config: type[ModelConfig]) -> type[ModelConfig]:
         for name, knob in config.model_fields.items()
     }
     return create_model(config.__name__, __base__=config, **knobs)
+
+
+_SECTIONS: Any = {name: (_complete(entry.config), ...) for name, entry in ENTRIES.items()}
+_MODELS = create_model("Models", __base__=Section, **_SECTIONS)
+
+
+def check_configs(value: Any) -> dict[str, ModelConfig]:
+    """Check section `models`: each registered model must have all of its knobs, and no other model may be there."""
+    if isinstance(value, Mapping):
+        value = {name: dict(knobs) if isinstance(knobs, ModelConfig) else knobs for name, knobs in value.items()}
+    found = _MODELS.model_validate(value)
+    return {name: entry.config(**dict(getattr(found, name))) for name, entry in ENTRIES.items()}
 
 
 class RatingParams(Section):
