@@ -10,6 +10,7 @@ import pickle
 import random
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,7 @@ def texts(rng: random.Random) -> Iterator[str]:
             yield "".join(rng.choices(ALPHABET, k=rng.randint(1, 12)))
 
 
+@cache  # the known traps are drawn often
 def read(text: str) -> tuple[Any, str]:
     """Read a value as the loader does, and see that DVC reads the same. Return the value and "", or the error."""
     document = f"value: {text}\n"
