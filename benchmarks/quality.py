@@ -27,11 +27,11 @@ from widedeep.errors import FAILED, UserError, nearest
 from widedeep.evaluation.metrics import list_length
 from widedeep.params import Sections, dotted, load_params, merged, nested
 from widedeep.reading import read_json
-from widedeep.sections import read_yaml
 from widedeep.sources import SOURCES
 from widedeep.sources.fetch import fetch
 from widedeep.sources.source import GIVEN, GIVEN_FILES
 from widedeep.tables.files import external, load_ratings, load_user_ids
+from widedeep.yaml import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("download", "preprocess", "featurize", "train", "evaluate")

@@ -1,5 +1,7 @@
 """The command line: every command has help, a mistake is one line with status 2, and the shell can complete values."""
 
+import sys
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import typer
 
 from tests.conftest import ROOT
 from widedeep.cli import APP, main
+from widedeep.errors import UserError, exit_on_user_error, show
 
 COMMANDS = ("compare", "history", "evaluate", "tune", "presets", "noise", "ablation", "benchmark")
 
@@ -34,6 +37,7 @@ def test_every_option_has_help(command: str, capsys: pytest.CaptureFixture[str])
         ("compare --last 3", "No such option: --last"),
         ("compare a b c", "unexpected extra argument"),
         ("history --last 0", "must be a whole number of at least 1. Got '0' instead"),
+        (f"history --last {'9' * 5000}", "must have at most 9 digits. Got '99999999999999999999...' instead"),
         ("history --last few", "must be a whole number of at least 1. Got 'few' instead"),
         ("presets ml-100k random", "Missing argument 'OBJECTIVE'"),
         ("presets ml-100k randm rating", "There is no split 'randm'. Did you mean 'random'?"),
@@ -55,6 +59,21 @@ def test_mistake_is_one_line_and_status_2(
     assert printed.err.startswith("error: ")
     assert printed.err.count("\n") == 1
     assert said in printed.err
+
+
+@pytest.mark.parametrize(
+    ("encoding", "printed"),
+    [("ascii", "-0.5 -> e ? - ..."), ("latin-1", "-0.5 -> é ? - ..."), ("utf-8", "−0.5 → é 語 – …")],
+)
+def test_any_text_is_printed_on_any_terminal(encoding: str, printed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = {name: BytesIO() for name in ("stdout", "stderr")}
+    for name, stream in written.items():
+        monkeypatch.setattr(sys, name, TextIOWrapper(stream, encoding=encoding, write_through=True))
+    with exit_on_user_error():
+        print("−0.5 → é 語 – …")
+    show(UserError("−0.5 → é 語 – …"))
+    assert written["stdout"].getvalue().decode(encoding) == f"{printed}\n"
+    assert written["stderr"].getvalue().decode(encoding) == f"error: {printed}\n"
 
 
 @pytest.mark.parametrize("call", ["tune", "presets ml-100k random rating", "noise", "benchmark --list"])

@@ -16,6 +16,7 @@ ROOMS = (
     "columns",
     "files",
     "reading",
+    "yaml",
     "tabular",
     "sections",
     "registry",

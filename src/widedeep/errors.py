@@ -1,8 +1,11 @@
-"""Errors that the user can fix, how they are shown, and the exit statuses of all programs."""
+"""Errors that the user can fix, how a terminal shows them and other text, and the exit statuses of all programs."""
 
+import codecs
 import difflib
 import errno
+import io
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -43,11 +46,30 @@ def show(error: Exception, mistake: int = FAILED) -> int:
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Turn an error that the user can fix into a message on stderr and exit status 1."""
+    """Turn an error that the user can fix into a message on stderr and exit status 1. Let the block print any text."""
+    print_anywhere()
     try:
         yield
     except Exception as error:
         sys.exit(show(error))
+
+
+def print_anywhere() -> None:
+    """Let stdout and stderr print any text. What the terminal does not know is replaced by similar ASCII, or by `?`."""
+    codecs.register_error("similar", _similar)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="similar")
+
+
+def _similar(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end].translate(_ASCII)
+    plain = [unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode() or "?" for letter in text]
+    return "".join(plain), error.end
+
+
+_ASCII = str.maketrans({"−": "-", "–": "-", "—": "-", "→": "->", "…": "...", "×": "x", "‘": "'", "’": "'"})
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str = "", most: int = 1, cutoff: float = 0.6) -> str:

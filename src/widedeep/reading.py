@@ -5,8 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-import yaml
-
 from widedeep.errors import UserError
 
 T = TypeVar("T")
@@ -82,21 +80,6 @@ def parse_json(content: bytes) -> Any:
         The values are nested too deep.
     """
     return json.loads(content.decode("utf-8"), parse_int=_integer, parse_float=_number, parse_constant=_number)
-
-
-def parse_yaml(content: bytes) -> Any:
-    """Parse YAML in UTF-8.
-
-    Raises
-    ------
-    ValueError
-        The content is not UTF-8 or holds a value that cannot be converted, such as the date 2001-99-99.
-    yaml.YAMLError
-        The content is not YAML.
-    RecursionError
-        The values are nested too deep.
-    """
-    return yaml.safe_load(content.decode("utf-8"))
 
 
 def _integer(text: str) -> int:

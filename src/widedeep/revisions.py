@@ -15,11 +15,10 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from widedeep.errors import UserError, nearest
 from widedeep.files import replacing
-from widedeep.reading import brief, parse_json, parse_yaml, refuse
+from widedeep.reading import brief, parse_json, refuse
+from widedeep.yaml import parse_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -230,10 +229,13 @@ def _parsed(name: str, commit: str | None, path: Path) -> dict[str, Any]:
     """Read a JSON or YAML file of the revision; {} if the revision has no such file."""
     try:
         content = path.read_bytes() if commit is None else _files(_root().resolve(), commit).read_bytes(path.as_posix())
-        parsed = parse_json(content) if path.suffix == ".json" else parse_yaml(content)
+        if path.suffix == ".json":
+            parsed = parse_json(content)
+        else:
+            parsed = parse_yaml(content.decode("utf-8"), f"{path} of {name}")
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         refuse(f"{path} of {name}", f"is not valid ({brief(error)})", _mend(commit, path))
     if not isinstance(parsed, dict):
         fact = f"must hold names and values. Got {type(parsed).__name__} instead"

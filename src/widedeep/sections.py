@@ -1,15 +1,14 @@
-"""Building blocks of typed YAML sections: numbers with a range, and error messages that name key, rule and value.
+"""Building blocks of typed YAML sections: values with a range, and error messages that name key, rule and value.
 
-Values are converted to the declared type, because YAML parsers disagree. PyYAML (YAML 1.1) reads `1e-4` as a string,
-DVC (YAML 1.2) as a number, and `dvc exp run -S` writes `1e-05`.
+A value must have the type that DVC reads. So a number in quotes is text, and `yes` is not true (see `widedeep.yaml`).
 """
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import (
     AfterValidator,
@@ -17,12 +16,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     PlainValidator,
+    StrictBool,
     TypeAdapter,
     ValidationError,
 )
 
-from widedeep.errors import UserError, nearest
+from widedeep.errors import nearest
 from widedeep.reading import refuse
+
+SHOWN = 100  # characters of a wrong value, or of an unknown key, that a message shows
 
 
 class Section(BaseModel):
@@ -31,26 +33,26 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    if isinstance(value, str):
+        raise ValueError("must be a number")
+    return value
+
+
 def _finite(value: float) -> float:
     if not math.isfinite(value):
         raise ValueError("must be finite")
     return value
 
 
-def _not_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("must be a number, not true or false")
-    return value
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            return value
-        # PyYAML reads `1e6` as a string.
-        return int(number) if number.is_integer() else value
+def _text(value: str) -> str:
+    if not value:
+        raise ValueError("must not be empty")
+    # No path and no name of a revision may have these characters. A lone surrogate cannot be written as UTF-8.
+    if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", value) or len(value) > 4096:
+        raise ValueError("must be at most 4096 characters on one line, without control characters")
     return value
 
 
@@ -58,58 +60,49 @@ def _auto_or_count(value: Any) -> Any:
     if value == "auto":
         return value
     try:
-        return _COUNT.validate_python(value)
+        return _DEVICES.validate_python(value)
     except ValidationError:
-        raise ValueError("must be auto or a whole number of at least 1") from None
+        raise ValueError("must be auto or a whole number from 1 to 1000") from None
 
 
-Float = Annotated[float, BeforeValidator(_not_bool), AfterValidator(_finite)]
-Int = Annotated[int, BeforeValidator(_whole), BeforeValidator(_not_bool)]
+def increasing(ks: tuple[int, ...]) -> tuple[int, ...]:
+    """Check that numbers increase, as a validator of a field."""
+    if list(ks) != sorted(set(ks)):
+        raise ValueError("must be increasing numbers without repeats")
+    return ks
+
+
+Float = Annotated[float, BeforeValidator(_number), AfterValidator(_finite)]
+Int = Annotated[int, BeforeValidator(_number)]
 Positive = Annotated[Float, Gt(0)]
 NonNegative = Annotated[Float, Ge(0)]
 Fraction = Annotated[Float, Ge(0), Lt(1)]
 Share = Annotated[Float, Ge(0), Le(1)]
+# A field adds the upper bound, as in Annotated[Count, Le(100)]. No value below it may exhaust the memory by itself.
 Count = Annotated[Int, Ge(1)]
 Size = Annotated[Int, Ge(0)]
 Seed = Annotated[Int, Ge(0), Lt(2**32)]
 AutoOrCount = Annotated[Literal["auto"] | int, PlainValidator(_auto_or_count)]
+Switch = StrictBool
+Text = Annotated[str, AfterValidator(_text)]
 
-_COUNT: TypeAdapter[int] = TypeAdapter(Count)
+_DEVICES: TypeAdapter[int] = TypeAdapter(Annotated[Count, Le(1000)])
 # Replacements for messages of pydantic, in the words of a person who edits YAML.
 _RULES = {
     "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
     "finite_number": "must be finite",
     "float_type": "must be a number",
-    "float_parsing": "must be a number",
     "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-    "string_type": "must be text, in quotes if it looks like a number",
+    "string_type": "must be text, in quotes if it looks like a number or a date",
+    "string_unicode": "must be text of Unicode characters",
+    "invalid_key": "a key must be text, in quotes if it looks like a number",
+    "dict_type": "must be a section of keys",
     "tuple_type": "must be a list",
     "model_type": "must be a section of keys",
     "too_short": "must have at least {min_length} entries",
     "too_long": "must have at most {max_length} entries",
 }
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file of sections with keys.
-
-    Raises
-    ------
-    UserError
-        The file does not exist, is not valid YAML, or does not hold a mapping.
-    """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist. Run from the repository root.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from None
-    if not isinstance(raw, dict):
-        raise UserError(f"{path} must hold sections with keys. Got {type(raw).__name__} instead.")
-    return raw
 
 
 def is_consequence(problem: Any) -> bool:
@@ -126,23 +119,34 @@ def explain(problem: Any, known: Sequence[str]) -> str:
     known : the valid keys of the section, for an unknown key
     """
     location, kind = problem["loc"], problem["type"]
-    key = ".".join(str(part) for part in location)
+    key = _name(location[:-1] if kind == "invalid_key" else location)  # pydantic adds "[key]" to a wrong key
     if kind == "extra_forbidden":
         otherwise = f"Known: {', '.join(known)}." if known else "This section has no keys: remove this one."
-        return f"unknown key '{key}'. {nearest(str(location[-1]), known, otherwise)}"
+        return f"unknown key {key}. {nearest(str(location[-1])[:SHOWN], known, otherwise)}"
     if kind == "missing" and isinstance(location[-1], int):
-        key = ".".join(str(part) for part in location[:-1])
-        return f"'{key}': must have at least {location[-1] + 1} entries. Got {problem['input']!r} instead."
+        key, got = _name(location[:-1]), _shown(problem["input"])
+        return f"{key}: must have at least {location[-1] + 1} entries. Got {got} instead."
     if kind == "missing":
-        return f"'{key}' is missing: add it (params.yaml of the repository explains its meaning and range)."
+        return f"{key} is missing: add it (params.yaml of the repository explains its meaning and range)."
     rule = rule_of(problem)
     if problem.get("ctx", {}).get("error") is not None and isinstance(problem["input"], dict):
-        return f"in '{key}': {rule}"
+        return f"in {key}: {rule}"
     hint = ""
-    if kind == "literal_error":
+    if kind == "literal_error" and isinstance(problem["input"], str):
         options = [part.strip().strip("'") for part in problem["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        hint = f" {nearest(str(problem['input']), options)}".rstrip()
-    return f"'{key}': {rule}. Got {problem['input']!r} instead.{hint}"
+        hint = f" {nearest(problem['input'][:SHOWN], options)}".rstrip()
+    return f"{key}: {rule}. Got {_shown(problem['input'])} instead.{hint}"
+
+
+def _name(location: Sequence[str | int]) -> str:
+    """Write a dotted name in quotes, on one line of at most `SHOWN` characters."""
+    return f"'{_shown('.'.join(map(str, location)))[1:-1]}'"
+
+
+def _shown(value: Any) -> str:
+    """Write a value on one line of at most `SHOWN` characters."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
 def rule_of(problem: Any) -> str:

@@ -28,12 +28,12 @@ def earlier_model(source: str, params: Path, model: Path) -> Iterator[Path]:
     """
     folder = params.parent / source
     with TemporaryDirectory(prefix="widedeep-") as temporary:
-        if source == WORKSPACE or (folder.is_dir() and folder.resolve() == model.resolve()):
+        if source == WORKSPACE or (_is_folder(folder) and folder.resolve() == model.resolve()):
             raise UserError(
                 f"train.warm_start_from: {source} is the folder of the new model, so the run could not be repeated. "
                 "Copy the model elsewhere, or name the commit that made it."
             )
-        if not folder.is_dir():
+        if not _is_folder(folder):
             folder = fetch(source, model, Path(temporary, "model"))
         try:
             read_about(folder)
@@ -43,3 +43,10 @@ def earlier_model(source: str, params: Path, model: Path) -> Iterator[Path]:
             if str(folder) not in text:
                 raise
             raise UserError(f"train.warm_start_from: {text.replace(str(folder), source)}") from None
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # the name is too long for the file system
+        return False

@@ -27,10 +27,10 @@ from widedeep.files import replacing
 from widedeep.models.model import Model
 from widedeep.params import Params, Recipe, TrainParams, changed, load_params, merged, nested
 from widedeep.scoring import predict, rank
-from widedeep.sections import read_yaml
 from widedeep.training.fit import fit
 from widedeep.training.losses import ndcg
 from widedeep.training.tasks import RankingTask
+from widedeep.yaml import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = 10  # length of the lists

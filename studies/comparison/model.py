@@ -16,8 +16,8 @@ from widedeep.files import replacing, write_json
 from widedeep.models.registry import ENTRIES
 from widedeep.params import Params, changed, load_params, merged
 from widedeep.scoring import UNRANKED, knowledges
-from widedeep.sections import read_yaml
 from widedeep.training.fit import fit
+from widedeep.yaml import read_yaml
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -23,10 +23,11 @@ from widedeep.models.model import Model
 from widedeep.models.registry import Architecture
 from widedeep.params import EvaluateParams, Params, Recipe, changed, checked
 from widedeep.scoring import predict
-from widedeep.sections import Float, Int, Section, Share, read_yaml
+from widedeep.sections import Float, Int, Section, Share
 from widedeep.tables.files import external
 from widedeep.training.fit import fit
 from widedeep.training.grow import grow, new_rows
+from widedeep.yaml import read_yaml
 
 STALE, RETRAIN, WARM_START = "stale", "retrain", "warm_start"
 PLACES = 10  # length of the lists

@@ -24,7 +24,7 @@ import yaml
 from widedeep.errors import UserError, nearest
 from widedeep.files import replacing
 from widedeep.params import Dataset, Sections, dotted, merged
-from widedeep.sections import read_yaml
+from widedeep.yaml import parse_yaml, read_yaml
 
 FAMILIES = {"random": "random", "predefined": "random", "temporal": "temporal", "leave_last_out": "temporal"}
 
@@ -104,8 +104,8 @@ def read_assignments(texts: Iterable[str]) -> dict[str, Any]:
         if not equals or "." not in name:
             raise UserError(f"--set must be section.key=value, as in train.epochs=5. Got {text!r} instead.")
         try:
-            values[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            values[name] = parse_yaml(value, "--set")
+        except UserError:
             raise UserError(f"--set {name}: the value must be YAML. Got {value!r} instead.") from None
     return values
 

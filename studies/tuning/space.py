@@ -26,7 +26,8 @@ from pydantic import TypeAdapter, ValidationError
 from widedeep.errors import UserError, nearest
 from widedeep.models.registry import ENTRIES, Task
 from widedeep.params import Params, RankingParams, RatingParams, TrainParams, dotted
-from widedeep.sections import Section, read_yaml, rule_of
+from widedeep.sections import Section, rule_of
+from widedeep.yaml import read_yaml
 
 POSITIVE = "models.ease.positive_rating"
 # With other values of these, a trial would measure something else or need several processes.

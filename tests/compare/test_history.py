@@ -2,7 +2,9 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -270,3 +272,15 @@ def test_history_and_mlflow_agree(session_project: Project, monkeypatch: pytest.
     # The model is trained before its results are committed.
     parent = session_project.run("git", "rev-parse", "HEAD~1").strip()
     assert run.data.tags["mlflow.source.git.commit"] == parent
+
+
+def test_history_is_printed_where_the_terminal_knows_ascii_only(
+    three: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(three, "Café → bar", {RMSE: 0.83})
+    monkeypatch.setattr(sys, "stdout", TextIOWrapper(BytesIO(), encoding="ascii"))
+    assert main(["history"]) == 0
+    sys.stdout.seek(0)
+    printed = sys.stdout.read()
+    assert "  Cafe -> bar\n" in printed
+    assert "epochs 20 -> 30" in printed

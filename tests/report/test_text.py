@@ -4,7 +4,7 @@ import pytest
 
 from tests.report.made_up import metrics
 from widedeep.report.summary import render_summary
-from widedeep.report.text import PERCENT, count, interval, markdown_table, number, percent
+from widedeep.report.text import PERCENT, code, count, escape, fenced, interval, markdown_table, number, percent
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,29 @@ def test_intervals_counts_and_shares() -> None:
     assert interval(0.4, 0.4, 0.4) == interval(0.4) == "0.400"
     assert count(1234567.0) == "1,234,567"
     assert percent(-0.0123) == f"−1.2{PERCENT}"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ndcg_at_10 0.8 [0.7, 0.9] & 5 % (a) #1", "ndcg_at_10 0.8 [0.7, 0.9] & 5 % (a) #1"),
+        ("`rm -rf` *a* _b_ ~~c~~ snake_case", r"\`rm -rf\` \*a\* \_b\_ \~\~c\~\~ snake_case"),
+        ("[a](http://b) [a][b]", r"[a]\(http:\//b) [a]\[b]"),
+        ("www.a.b <b> &lt; a\r\nb\nc", r"www\.a.b &lt;b> &amp;lt; a b c"),
+        ("a\\b|c", r"a\\b\|c"),
+    ],
+)
+def test_markdown_shows_any_text_as_it_is(text: str, shown: str) -> None:
+    assert escape(text) == shown
+    assert escape(escape(text)) == shown
+    assert markdown_table([text], []) == f"| {shown} |\n| --- |\n"
+
+
+def test_code_in_markdown_ends_where_it_should() -> None:
+    assert code("ndcg_at_10") == "`ndcg_at_10`"
+    assert code("a`b|c") == r"a\`b\|c"
+    assert fenced("a") == "```\na\n```"
+    assert fenced("a\n````\nb") == "`````\na\n````\nb\n`````"
 
 
 def test_cells_of_a_markdown_table_cannot_end_the_cell_the_row_or_begin_a_tag() -> None:

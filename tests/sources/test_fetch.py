@@ -233,6 +233,12 @@ def test_unknown_place_is_a_user_error(
         fetch(CSV, location, out)
 
 
+@pytest.mark.parametrize("location", ["~nobody-here/ratings", "x" * 300])
+def test_place_that_cannot_be_a_path_is_a_user_error(out: Path, location: str) -> None:
+    with pytest.raises(UserError, match=r"^download\.source: '.*' cannot be a path here: .*\.$"):
+        fetch(CSV, location, out)
+
+
 def test_own_data_has_no_automatic_place(out: Path) -> None:
     with pytest.raises(UserError, match=r"download\.source must say where it is"):
         fetch(CSV, "auto", out)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from widedeep.cli import scores, studies, versions
-from widedeep.errors import FAILED, MISTAKE, show
+from widedeep.errors import FAILED, MISTAKE, print_anywhere, show
 
 APP = typer.Typer(
     help="Compare, tune and measure the recommender that `dvc repro` trains. Run it in the root of the repository.\n\n"
@@ -34,6 +34,7 @@ APP.command("drift", hidden=True, help="Do the same as `widedeep compare`.")(ver
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status. An error that the user can fix is printed to stderr in one line."""
+    print_anywhere()
     try:
         status = typer.main.get_command(APP).main(arguments, prog_name="widedeep", standalone_mode=False)
         sys.stdout.flush()

@@ -76,7 +76,7 @@ def compare(
     outcomes = judge(gates, {row.metric: row for row in comparison.rows})
     rows = comparison.rows if every else headline(comparison, gates)
     if as_json:
-        print(json.dumps(as_values(comparison, outcomes), indent=2, ensure_ascii=False, allow_nan=False))
+        print(json.dumps(as_values(comparison, outcomes), indent=2, allow_nan=False))
     elif markdown:
         print(render_markdown(comparison, rows, outcomes), end="")
     else:

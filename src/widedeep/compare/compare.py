@@ -134,7 +134,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[A
     before, after = _flat(old), _flat(new)
     names = [*after, *sorted(before.keys() - after.keys())]
     pairs = {name: (before.get(name), after.get(name)) for name in names}
-    return {name: pair for name, pair in pairs.items() if _number(pair[0]) != _number(pair[1])}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -150,14 +150,6 @@ def _value(params: Mapping[str, Any], name: str) -> Any:
     for part in name.split("."):
         found = found.get(part, {}) if isinstance(found, Mapping) else {}
     return found
-
-
-def _number(value: Any) -> Any:
-    """Convert text that is a number. PyYAML reads `1e-4` as text, DVC as a number."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
 
 
 def _test_rows(old: Revision, new: Revision) -> tuple[bool, str]:

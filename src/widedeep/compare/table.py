@@ -9,7 +9,7 @@ from typing import Any
 from widedeep.compare.compare import PAIRED, STORED, Comparison, Row
 from widedeep.compare.gates import Outcome
 from widedeep.evaluation.metrics import headline_length, of_model, place_of
-from widedeep.report.text import bounds, markdown_table, number, signed
+from widedeep.report.text import Markdown, bounds, code, escape, fenced, markdown_table, number, signed
 from widedeep.revisions import WORKSPACE, Revision
 
 WIDTH = 100  # columns of the terminal
@@ -63,21 +63,21 @@ def render_text(comparison: Comparison, rows: Sequence[Row], outcomes: Sequence[
 
 def render_markdown(comparison: Comparison, rows: Sequence[Row], outcomes: Sequence[Outcome]) -> str:
     """Render Markdown for a merge request: the verdicts, the gates, and the changes, which are folded."""
-    parts = [f"### {called(comparison.old)} → {called(comparison.new)}"]
+    parts = [f"### {escape(called(comparison.old))} → {escape(called(comparison.new))}"]
     head = ["metric", *_heads(rows)]
     numeric = [place for place, name in enumerate(head) if name not in ("metric", *WORDS)]
-    cells = [[f"`{row.metric}`", *_cells(row, rows)] for row in rows]
+    cells = [[code(row.metric), *_cells(row, rows)] for row in rows]
     parts.append(markdown_table(head, cells, numeric).rstrip("\n"))
-    parts.append("\n".join(f"- {line}" for line in (*legend(rows), *(f"**{note}**" for note in comparison.notes))))
+    notes = [f"**{escape(note)}**" for note in comparison.notes]
+    parts.append("\n".join(f"- {line}" for line in (*legend(rows), *notes)))
     if outcomes:
-        lines = [["**BROKEN**" if one.broken else "ok", f"`{one.metric}`", one.why] for one in outcomes]
+        lines = [[Markdown("**BROKEN**") if one.broken else "ok", code(one.metric), one.why] for one in outcomes]
         parts.append(markdown_table(["gate", "metric", "why"], lines).rstrip("\n"))
     for title, changed in (("params", comparison.params), ("data", comparison.data)):
         if changed:
             block = "\n".join(line.removeprefix("  ") for line in _change_lines(changed))
-            parts.append(
-                f"<details><summary>Changed {title}: {len(changed)}</summary>\n\n```\n{block}\n```\n\n</details>"
-            )
+            summary = f"<summary>Changed {title}: {len(changed)}</summary>"
+            parts.append(f"<details>{summary}\n\n{fenced(block)}\n\n</details>")
         else:
             parts.append(f"The {title} are the same.")
     return "\n\n".join(filter(None, parts)) + "\n"

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
+from annotated_types import Le, Len
 from pydantic import AfterValidator, SerializeAsAny, model_validator
 
-from widedeep.sections import Count, Float, Fraction, NonNegative, Positive, Section, Size
+from widedeep.sections import Count, Float, Fraction, NonNegative, Positive, Section, Size, Switch
 
 Task = Literal["rating", "ranking", "joint"]
+Layers = Annotated[tuple[Annotated[Count, Le(4096)], ...], Len(0, 10)]
 ALL_TASKS: tuple[Task, ...] = ("rating", "ranking", "joint")
 
 
@@ -24,8 +26,8 @@ class ModelConfig(Section):
 
 
 class NetworkConfig(ModelConfig):
-    members: Count = 1
-    embedding_size: Count = 32
+    members: Annotated[Count, Le(100)] = 1
+    embedding_size: Annotated[Count, Le(1024)] = 32
     embedding_deviation: Positive = 0.05
 
 
@@ -38,12 +40,14 @@ class BiasDotConfig(DotConfig):
 
 
 class CnnConfig(BiasDotConfig):
-    channels: Count = 32
+    # The convolutions see the outer product of two embeddings, for each row of a batch.
+    embedding_size: Annotated[Count, Le(128)] = 32
+    channels: Annotated[Count, Le(256)] = 32
     dropout: Fraction = 0.2
 
 
 class LayersConfig(NetworkConfig):
-    hidden: tuple[Count, ...] = (128, 64)
+    hidden: Layers = (128, 64)
     activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
     dropout: Fraction = 0.2
 
@@ -64,17 +68,17 @@ def _some(hidden: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class DenseConfig(LayersConfig):
-    hidden: Annotated[tuple[Count, ...], AfterValidator(_some)] = (128, 64)
+    hidden: Annotated[Layers, AfterValidator(_some)] = (128, 64)
 
 
 class WideDeepConfig(LayersConfig):
-    bounded_output: bool = False
-    factors: Size = 0
-    user_items: Size = 0
-    item_users: Size = 0
+    bounded_output: Switch = False
+    factors: Annotated[Size, Le(1024)] = 0
+    user_items: Annotated[Size, Le(1000)] = 0
+    item_users: Annotated[Size, Le(1000)] = 0
     factors_l2: NonNegative = 0.0
-    history: bool = True
-    time: bool = False
+    history: Switch = True
+    time: Switch = False
     wide_l2: NonNegative = 0.0
     noise_variance: NonNegative = 0.0
     wide_optimizer: Literal["adamw", "ftrl"] = "adamw"
@@ -103,7 +107,7 @@ class RecentPopularityConfig(ModelConfig):
 
 
 class ItemKnnConfig(ModelConfig):
-    neighbours: Count = 60
+    neighbours: Annotated[Count, Le(10_000)] = 60
     shrinkage: NonNegative = 400.0
 
 

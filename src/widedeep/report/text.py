@@ -46,16 +46,36 @@ def capitalize(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+class Markdown(str):
+    """Text that is Markdown already, so `escape` leaves it as it is."""
+
+
+def escape(text: str) -> Markdown:
+    """Make Markdown of one line that shows `text` as it is: without links, tags, code, emphasis or cells."""
+    if isinstance(text, Markdown):
+        return text
+    line = " ".join(text.splitlines())
+    # Inside a word `_` means nothing, and a bracket makes a link only before another one.
+    line = re.sub(r"[\\`|*~]|(?<!\w)_|_(?!\w)|(?<=\])[(\[]|(?<=:)//|(?<=www)\.", r"\\\g<0>", line)
+    return Markdown(re.sub(r"&(?=#?\w+;)", "&amp;", line).replace("<", "&lt;"))
+
+
+def code(name: str) -> Markdown:
+    """Make Markdown that shows a name as code. A name with others than letters, digits, `_`, `.` and `-` stays text."""
+    return Markdown(f"`{name}`") if re.fullmatch(r"[\w.-]+", name) else escape(name)
+
+
+def fenced(text: str) -> str:
+    """Make a block of code. Its fence is longer than any row of backticks in `text`."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}\n{text}\n{fence}"
+
+
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> str:
-    """Make a table in Markdown. A cell may hold any text.
+    """Make a table in Markdown. A cell may hold any text; `escape` is applied to it.
 
     right : positions, from 0, of the columns that are aligned to the right
     """
     ruler = ["---:" if place in right else "---" for place in range(len(header))]
-    lines = [ruler if row is None else [_cell(text) for text in row] for row in (header, None, *rows)]
+    lines = [ruler if row is None else [escape(text) for text in row] for row in (header, None, *rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _cell(text: str) -> str:
-    """Escape what would end the cell or the line, or begin an HTML tag."""
-    return re.sub(r"([\\|])", r"\\\1", " ".join(text.split("\n"))).replace("<", "&lt;")

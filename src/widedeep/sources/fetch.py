@@ -47,12 +47,11 @@ def fetch(source: Source, location: str, folder: Path, max_gib: float = MAX_GIB)
         The location does not exist or does not answer; the archive is broken, unsafe or has the wrong checksum; or a
         needed file is missing, empty or there twice. `folder` may then hold some of the files.
     """
-    path = Path(location).expanduser()
     if location == "auto":
         source.fetch(folder, max_gib)
     elif location.startswith(("http://", "https://")):
         unpack(download(location, None), source, folder, max_gib)
-    elif path.is_dir():
+    elif (path := _local(location)).is_dir():
         chosen = _choose((entry.name for entry in path.iterdir() if entry.is_file()), source, str(path))
         for name, member in chosen.items():
             shutil.copyfile(path / member, folder / name)
@@ -64,6 +63,15 @@ def fetch(source: Source, location: str, folder: Path, max_gib: float = MAX_GIB)
             f"instead, and there is no such file or folder in {Path.cwd()}."
         )
     _describe(source, folder)
+
+
+def _local(location: str) -> Path:
+    try:
+        path = Path(location).expanduser()
+        path.exists()
+    except (OSError, RuntimeError) as error:  # a name that is too long, or the home of an unknown user
+        raise UserError(f"download.source: {location[:100]!r} cannot be a path here: {error}.") from None
+    return path
 
 
 def _describe(source: Source, folder: Path) -> None:
