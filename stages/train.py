@@ -41,9 +41,10 @@ def main() -> None:
     if not is_first_process():  # Lightning runs this script once per device
         fit(features, recipe, checkpoints, start=start)
         return
-    tracker = Tracker(recipe.flat(), args.features)
-    trained = fit(features, recipe, checkpoints, tracker.log, start)
+    # Entered before the training, so that an output that cannot be replaced costs no time.
     with replacing(args.curves) as curves, replacing(args.out) as out:
+        tracker = Tracker(recipe.flat(), args.features)
+        trained = fit(features, recipe, checkpoints, tracker.log, start)
         # Write all columns, empty if the objective lacks one: without a column `dvc plots` would draw nothing.
         pd.DataFrame(trained.curves, columns=["epoch", *CURVES]).to_csv(curves, index=False)
         out.mkdir()
