@@ -1,13 +1,16 @@
 """Stage report: write the report page and the summary from metrics and tables."""
 
 import argparse
+import math
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from widedeep.columns import ITEM_ID, KNOWLEDGE, MODEL, PREDICTED, RANK, RATING, USER_ID
-from widedeep.errors import exit_on_user_error
+from widedeep.errors import UserError, exit_on_user_error
 from widedeep.evaluation.background import relevant_from
 from widedeep.evaluation.files import PREDICTIONS, RECOMMENDATIONS
 from widedeep.evaluation.metrics import list_length
@@ -33,7 +36,7 @@ def main() -> None:
     tables = _tables(args.tables, args.data_report)
     relevant = relevant_from(params.evaluate.relevant_rating, tables.rating_scale)
     choices = Choices(list_length(params.evaluate.ks), relevant, params.report.examples, params.report.seed)
-    scores = _scores(args.results, about.model, next(iter(metrics["rating"])))
+    scores = _scores(args.results, about.model, *next(iter(metrics["rating"].items())))
     plots = read_plots(args.results / "plots")
     page = render_report(about, metrics, plots, pd.read_csv(args.curves), scores, tables, choices)
     summary = render_summary(about.model, metrics, tables.dataset, choices.k)
@@ -48,12 +51,23 @@ def _tables(folder: Path, counts: Path) -> Tables:
     return Tables(ratings, items, about.dataset, about.rating_scale, about.split, read_json(counts))
 
 
-def _scores(folder: Path, model: str, knowledge: str) -> Scores:
-    """Read the model's rows of the score tables. One knowledge is enough: the test rows are the same under each."""
+def _scores(folder: Path, model: str, knowledge: str, metrics: Mapping[str, Any]) -> Scores:
+    """Read the model's rows of the score tables. One knowledge is enough: the test rows are the same under each.
+
+    metrics : estimates of the rating metrics under this knowledge, to check that the tables are of the same run
+    """
     own = [(MODEL, "==", model)]
     test = pd.read_parquet(
-        folder / PREDICTIONS, columns=[USER_ID, ITEM_ID, RATING], filters=[*own, (KNOWLEDGE, "==", knowledge)]
+        folder / PREDICTIONS,
+        columns=[USER_ID, ITEM_ID, RATING, PREDICTED],
+        filters=[*own, (KNOWLEDGE, "==", knowledge)],
     )
+    rmse, known = float(((test[PREDICTED] - test[RATING]) ** 2).mean() ** 0.5), metrics["rmse"]["value"]
+    if not math.isclose(rmse, known, rel_tol=1e-5, abs_tol=1e-5):
+        raise UserError(
+            f"{folder / PREDICTIONS} and {folder / 'metrics.json'} are not of one run: the {knowledge} RMSE of {model} "
+            f"is {rmse:.6f} and {known:.6f}. `dvc repro evaluate` makes both again."
+        )
     columns = [USER_ID, RANK, ITEM_ID, PREDICTED]
     return Scores(test, pd.read_parquet(folder / RECOMMENDATIONS, columns=columns, filters=own))
 

@@ -4,13 +4,14 @@ Files in git are read from git, and outputs of the pipeline from DVC's cache or 
 are relative to the root of the repository.
 """
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -52,6 +53,7 @@ class Revision:
     made_with : the parameters in dvc.lock, with which the results were made
     data : content of reports/data.json
     locks : MD5 in dvc.lock of each output, by path
+    altered : paths of metrics and data whose content differs from dvc.lock
     """
 
     name: str
@@ -62,6 +64,7 @@ class Revision:
     data: Mapping[str, Any]
     locks: Mapping[str, str]
     paths: Paths
+    altered: Sequence[Path] = ()
 
     @cached_property
     def per_user(self) -> "pd.DataFrame | None":
@@ -124,7 +127,8 @@ def load(name: str, paths: Paths) -> Revision:
     for stage in stages:
         made_with |= stage.get("params", {}).get(paths.params.as_posix(), {})
     locks = {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", ()) if "md5" in out}
-    return Revision(name, commit, metrics, params, made_with, data, locks, paths)
+    altered = [path for path in (paths.metrics, paths.data) if _is_altered(commit, path, locks)]
+    return Revision(name, commit, metrics, params, made_with, data, locks, paths, altered)
 
 
 def fetch(name: str, path: str | Path, into: Path) -> Path:
@@ -208,10 +212,7 @@ def _hint(name: str) -> str:
 def _parsed(name: str, commit: str | None, path: Path) -> dict[str, Any]:
     """Read a JSON or YAML file of the revision; {} if the revision has no such file."""
     try:
-        if commit is None:
-            text = path.read_text(encoding="utf-8")
-        else:
-            text = _files(_root().resolve(), commit).read_text(path.as_posix(), encoding="utf-8")
+        text = _content(commit, path).decode("utf-8")
         parsed = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except FileNotFoundError:
         return {}
@@ -220,6 +221,22 @@ def _parsed(name: str, commit: str | None, path: Path) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise UserError(f"{path} of {name} must hold names and values. Got {type(parsed).__name__} instead.")
     return parsed
+
+
+def _content(commit: str | None, path: Path) -> bytes:
+    if commit is None:
+        return path.read_bytes()
+    content: bytes = _files(_root().resolve(), commit).read_bytes(path.as_posix())
+    return content
+
+
+def _is_altered(commit: str | None, path: Path, locks: Mapping[str, str]) -> bool:
+    """Say whether a file of the revision differs from the one that the pipeline made, as far as dvc.lock knows it."""
+    locked = locks.get(path.as_posix())
+    try:
+        return locked is not None and hashlib.md5(_content(commit, path)).hexdigest() != locked
+    except FileNotFoundError:
+        return False
 
 
 @cache
