@@ -5,7 +5,7 @@ outputs, and kills it. Afterwards, each output is the old or the new one. WIDEDE
 kills. If it is set, they are also done to a real `dvc repro`.
 """
 
-import multiprocessing
+import json
 import os
 import random
 import shlex
@@ -14,9 +14,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -29,33 +29,30 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages
 KILLS = int(os.environ.get("WIDEDEEP_KILLS", "0"))
 
 
-def run_stage(stage: str, folder: Path, kill_after: int, two_renames: bool) -> None:
-    """Run a stage in this process, which ends with it. Kill it after some number of renames, 0: not."""
-    os.chdir(folder)
-    os.environ["MLFLOW_TRACKING_URI"] = "no-such-store://"
-    for stream in (1, 2):
-        os.dup2(os.open("printed", os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
-    renames = 0
+class Server:
+    """Runs stages, one at a time (see `stage_server.py`)."""
 
-    def counted(rename: Callable[..., object]) -> Callable[..., object]:
-        def run(*arguments: object) -> object:
-            nonlocal renames
-            result = rename(*arguments)
-            renames += result is not False
-            if renames == kill_after:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
+    def __init__(self) -> None:
+        names = [f"stages.{stage}" for stage in STAGES] + ["ibis.backends.duckdb", "pyarrow.dataset", "sklearn.impute"]
+        self.process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("stage_server.py"), *names], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
 
-        return run
+    def start(self, stage: str, folder: Path, kill_after: int = 0, two_renames: bool = False) -> int:
+        """Start a stage in a folder and return the id of its process."""
+        arguments = shlex.split(STAGES[stage]["cmd"])[2:]
+        assert self.process.stdin
+        print(json.dumps([str(folder), arguments, kill_after, two_renames]), file=self.process.stdin, flush=True)
+        return self._answer()
 
-    Path.replace = counted(Path.replace)  # type: ignore[assignment, method-assign]
-    files._exchange = (lambda *_: False) if two_renames else counted(files._exchange)  # type: ignore[assignment]
-    sys.argv = shlex.split(STAGES[stage]["cmd"])[2:]
-    import_module(f"stages.{stage}").main()
+    def wait(self) -> int:
+        """Return the exit status of the stage, or below 0 the signal that killed it."""
+        return self._answer()
 
-
-PROCESSES = multiprocessing.get_context("forkserver")  # imports the stages once for all runs
-PROCESSES.set_forkserver_preload([f"stages.{stage}" for stage in STAGES] + ["tests.test_kills"])
+    def _answer(self) -> int:
+        assert self.process.stdout
+        return int(self.process.stdout.readline())
 
 
 def outputs(stage: str) -> list[str]:
@@ -77,36 +74,34 @@ class Runs:
     old: Path
     new: Path
     seconds: dict[str, float]
+    server: Server
 
-    def began(
-        self, stage: str, folder: Path, kill_after: int = 0, two_renames: bool = False
-    ) -> multiprocessing.Process:
+    def start(self, stage: str, folder: Path, kill_after: int = 0, two_renames: bool = False) -> int:
         """Start a stage of the new run on the outputs of the old one."""
-        shutil.copytree(self.new, folder)
+        shutil.copytree(self.new, folder, dirs_exist_ok=True)
         for output in outputs(stage):
             files.remove(folder / output)
             (shutil.copytree if (self.old / output).is_dir() else shutil.copy)(self.old / output, folder / output)
-        process = PROCESSES.Process(target=run_stage, args=(stage, folder, kill_after, two_renames))
-        process.start()
-        return process  # type: ignore[return-value]
+        return self.server.start(stage, folder, kill_after, two_renames)
 
-    def check(self, stage: str, folder: Path) -> None:
-        """Check that all outputs are whole, and that the next run makes the new ones and leaves nothing else."""
+    def check_whole(self, stage: str, folder: Path) -> None:
+        """Check that each output is the old or the new one."""
         for output in outputs(stage):
             found = content(folder, output)
             assert found in (content(self.old, output), content(self.new, output)), f"{output} is not whole"
-        finish(stage, folder)
+
+    def check_next_run(self, stage: str, folder: Path) -> None:
+        """Check that the next run makes the new outputs and leaves nothing else."""
+        finish(self.server, stage, folder)
         for output in outputs(stage):
             assert content(folder, output) == content(self.new, output)
         assert not list(folder.rglob("*.partial"))
         assert not list(folder.glob("checkpoints/*"))
 
 
-def finish(stage: str, folder: Path) -> None:
-    process = PROCESSES.Process(target=run_stage, args=(stage, folder, 0, False))
-    process.start()
-    process.join()
-    assert process.exitcode == 0, (folder / "printed").read_text(encoding="utf-8")
+def finish(server: Server, stage: str, folder: Path) -> None:
+    server.start(stage, folder)
+    assert server.wait() == 0, (folder / "printed").read_text(encoding="utf-8")
 
 
 def write_ratings(path: Path, seed: int) -> None:
@@ -121,7 +116,13 @@ def write_ratings(path: Path, seed: int) -> None:
 
 def write_params(path: Path, ratings: Path) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    own = {"download.dataset": "csv", "download.source": str(ratings), "train.epochs": 3, "train.batch_size": 64}
+    own = {
+        "preprocess.rating_scale": [1, 5],
+        "download.dataset": "csv",
+        "download.source": str(ratings),
+        "train.epochs": 3,
+        "train.batch_size": 64,
+    }
     for name, value in (FAST | own).items():
         *sections, key = name.split(".")
         section = params
@@ -132,7 +133,8 @@ def write_params(path: Path, ratings: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    server = Server()
     seconds = {}
     folders = [tmp_path_factory.mktemp(name) for name in ("old", "new")]
     for seed, folder in enumerate(folders):
@@ -140,36 +142,39 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         write_params(folder / "params.yaml", folder / "source")
         for stage in STAGES:
             start = time.monotonic()
-            finish(stage, folder)
+            finish(server, stage, folder)
             seconds[stage] = time.monotonic() - start
     differ = [
         content(folders[0], output) != content(folders[1], output) for stage in STAGES for output in outputs(stage)
     ]
     assert sum(differ) > len(differ) / 2
-    return Runs(folders[0], folders[1], seconds)
+    yield Runs(folders[0], folders[1], seconds, server)
+    server.process.kill()
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_kill_after_each_rename_leaves_whole_outputs(ran: Runs, tmp_path: Path, stage: str) -> None:
     killed = 0
     while True:
-        folder = tmp_path / str(killed)
-        process = ran.began(stage, folder, kill_after=killed + 1)
-        process.join()
-        if process.exitcode == 0:
+        ran.start(stage, tmp_path / "run", kill_after=killed + 1)
+        status = ran.server.wait()
+        if status == 0:
             break
-        assert process.exitcode == -signal.SIGKILL
+        assert status == -signal.SIGKILL
         killed += 1
-        ran.check(stage, folder)
+        ran.check_whole(stage, tmp_path / "run")
+        if KILLS:
+            ran.check_next_run(stage, tmp_path / "run")
+        shutil.rmtree(tmp_path / "run/checkpoints", ignore_errors=True)
     assert killed >= len(outputs(stage))
 
 
 def test_kill_between_two_renames_is_mended_by_the_next_run(ran: Runs, tmp_path: Path) -> None:
     """Without an exchange of names, a folder is away for a moment."""
-    process = ran.began("download", tmp_path / "run", kill_after=1, two_renames=True)
-    process.join()
+    ran.start("download", tmp_path / "run", kill_after=1, two_renames=True)
+    assert ran.server.wait() == -signal.SIGKILL
     assert not (tmp_path / "run/data/raw").exists()
-    finish("download", tmp_path / "run")
+    finish(ran.server, "download", tmp_path / "run")
     assert content(tmp_path / "run", "data/raw") == content(ran.new, "data/raw")
     assert "raw is back: an earlier run was killed" in (tmp_path / "run/printed").read_text(encoding="utf-8")
 
@@ -179,12 +184,13 @@ def test_kill_at_a_random_moment_leaves_whole_outputs(ran: Runs, tmp_path: Path)
     killed = 0
     for number in range(KILLS or len(STAGES)):
         stage = list(STAGES)[number % len(STAGES)]
-        process = ran.began(stage, tmp_path / str(number))
+        process = ran.start(stage, tmp_path / str(number))
         time.sleep(draw.uniform(0, ran.seconds[stage]))
-        process.kill()
-        process.join()
-        killed += process.exitcode == -signal.SIGKILL
-        ran.check(stage, tmp_path / str(number))
+        with suppress(ProcessLookupError):  # it has ended
+            os.kill(process, signal.SIGKILL)
+        killed += ran.server.wait() == -signal.SIGKILL
+        ran.check_whole(stage, tmp_path / str(number))
+        ran.check_next_run(stage, tmp_path / str(number))
     print(f"{killed} of {KILLS or len(STAGES)} stages were killed before they ended")
     assert killed
 
