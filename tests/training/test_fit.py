@@ -1,5 +1,7 @@
 """Training learns, keeps the best epoch, gives the same result again, and continues after it was killed."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -248,6 +250,12 @@ def test_damaged_checkpoint_is_named_and_training_starts_anew(
     assert said == [f"{checkpoint} is damaged (its checksum is wrong). It was removed, and training starts anew."]
     assert len(seen) == 6
     assert same_weights(again, whole)
+
+
+def test_terminated_training_does_not_end_like_a_complete_one(features: FeatureSet, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        fit(features, small_recipe(), tmp_path / "c", lambda row: os.kill(os.getpid(), signal.SIGTERM))
+    assert ended.value.code == 143
 
 
 def test_checkpoint_is_written_beside_its_place(
