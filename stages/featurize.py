@@ -25,11 +25,11 @@ def main(arguments: list[str] | None = None) -> None:
         if params.train.warm_start_from is not None:
             with earlier_model(params.train.warm_start_from, Path(args.params), args.model) as folder:
                 earlier = Vocabulary.load(folder)
-        features = build_features(Tables.load(args.tables), params.featurize, earlier)
-        if left_out := features.spec.crosses_left_out:
-            crosses = ", ".join(" x ".join(names) for names in left_out)
-            print(f"crosses left out, because {features.spec.dataset} lacks one of their fields: {crosses}")
         with replacing(args.out) as out:
+            features = build_features(Tables.load(args.tables), params.featurize, earlier)
+            if left_out := features.spec.crosses_left_out:
+                crosses = ", ".join(" x ".join(names) for names in left_out)
+                print(f"crosses left out, because {features.spec.dataset} lacks one of their fields: {crosses}")
             out.mkdir()
             features.save(out)
 

@@ -28,8 +28,8 @@ def main(arguments: list[str] | None = None) -> None:
         if params.train.warm_start_from is not None:
             with earlier_model(params.train.warm_start_from, Path(args.params), args.model) as folder:
                 scaling = Vocabulary.load(folder).spec.scaling
-        tables, counts = build_tables(source, args.raw, params.preprocess, scaling)
         with replacing(args.report) as report, replacing(args.out) as out:
+            tables, counts = build_tables(source, args.raw, params.preprocess, scaling)
             write_json(report, counts)
             out.mkdir()
             tables.save(out)

@@ -1,11 +1,14 @@
 """Stage report: write the report page and the summary from metrics and tables."""
 
 import argparse
+import math
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-from widedeep.columns import ITEM_ID, PREDICTED, RANK, RATING, USER_ID
-from widedeep.errors import exit_on_user_error
+from widedeep.columns import FROZEN, ITEM_ID, PREDICTED, RANK, RATING, USER_ID
+from widedeep.errors import UserError, exit_on_user_error
 from widedeep.evaluation.files import PREDICTIONS, RECOMMENDATIONS, load_columns
 from widedeep.evaluation.metrics import list_length
 from widedeep.evaluation.results import read_metrics
@@ -32,7 +35,7 @@ def main() -> None:
     tables = _tables(args.tables, args.data_report)
     relevant = params.evaluate.relevant_from(tables.rating_scale)
     choices = Choices(list_length(params.evaluate.ks), relevant, params.report.examples, params.report.seed)
-    scores = _scores(args.results, tables, about.model, next(iter(metrics["rating"])))
+    scores = _scores(args.results, tables, about.model, *next(iter(metrics["rating"].items())))
     plots = read_plots(args.results / "plots", [about.model, *metrics["baselines"]])
     page = render_report(about, metrics, plots, read_curves(args.curves, about.kept), scores, tables, choices)
     summary = render_summary(about.model, metrics, tables.dataset, choices.k)
@@ -47,11 +50,21 @@ def _tables(folder: Path, counts: Path) -> Tables:
     return Tables(ratings, items, about.dataset, about.rating_scale, about.split, read_counts(counts))
 
 
-def _scores(folder: Path, tables: Tables, model: str, knowledge: str) -> Scores:
-    """Read the model's rows of the score tables. One knowledge is enough: the test rows are the same under each."""
-    test = load_columns(folder / PREDICTIONS, [USER_ID, ITEM_ID, RATING], tables.ratings, model, knowledge)
-    lists = load_columns(folder / RECOMMENDATIONS, [USER_ID, RANK, ITEM_ID, PREDICTED], tables.ratings, model)
-    return Scores(test, lists)
+def _scores(folder: Path, tables: Tables, model: str, knowledge: str, metrics: Mapping[str, Any]) -> Scores:
+    """Read the model's frozen lists, and its test rows, which are the same under each knowledge.
+
+    metrics : estimates of the rating metrics under this knowledge, to check that the tables are of the same run
+    """
+    columns = [USER_ID, ITEM_ID, RATING, PREDICTED]
+    test = load_columns(folder / PREDICTIONS, columns, tables.ratings, model, knowledge)
+    rmse, known = float(((test[PREDICTED] - test[RATING]) ** 2).mean() ** 0.5), metrics["rmse"]["value"]
+    if not math.isclose(rmse, known, rel_tol=1e-5, abs_tol=1e-5):
+        raise UserError(
+            f"{folder / PREDICTIONS} and {folder / 'metrics.json'} are not of one run: the {knowledge} RMSE of {model} "
+            f"is {rmse:.6f} and {known:.6f}. `dvc repro evaluate` makes both again."
+        )
+    columns = [USER_ID, RANK, ITEM_ID, PREDICTED]
+    return Scores(test, load_columns(folder / RECOMMENDATIONS, columns, tables.ratings, model, FROZEN))
 
 
 if __name__ == "__main__":

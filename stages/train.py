@@ -9,7 +9,7 @@ import pandas as pd
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import exit_on_user_error
 from widedeep.features.tensors import load_features
-from widedeep.files import replacing, sha256
+from widedeep.files import PARTIAL, replacing, sha256
 from widedeep.models.bundle import Bundle
 from widedeep.models.files import WEIGHTS
 from widedeep.params import load_params
@@ -41,9 +41,12 @@ def main() -> None:
     if not is_first_process():  # Lightning runs this script once per device
         fit(features, recipe, checkpoints, start=start)
         return
-    tracker = Tracker(recipe.flat(), args.features)
-    trained = fit(features, recipe, checkpoints, tracker.log, start)
+    # Entered before the training, so that an output that cannot be replaced costs no time.
     with replacing(args.curves) as curves, replacing(args.out) as out:
+        for unfinished in args.checkpoints.glob(f"*/*{PARTIAL}"):  # of killed trainings, also with other parameters
+            unfinished.unlink()
+        tracker = Tracker(recipe.flat(), args.features)
+        trained = fit(features, recipe, checkpoints, tracker.log, start)
         # Write all columns, empty if the objective lacks one: without a column `dvc plots` would draw nothing.
         pd.DataFrame(trained.curves, columns=["epoch", *CURVES]).to_csv(curves, index=False)
         out.mkdir()

@@ -31,8 +31,8 @@ def worse(here: Project) -> Project:
     per_user = pd.read_parquet("reports/per_user.parquet")
     for knowledge in ("online", "frozen"):
         per_user[f"{knowledge}_squared_error"] *= 1.04**2
-        rmse = metrics["rating"][knowledge]["rmse"]
-        rmse |= {name: 1.04 * rmse[name] for name in ("value", "low", "high")}
+        for rmse in (metrics["rating"][knowledge][name] for name in ("rmse", "user_mean_rmse")):
+            rmse |= {name: 1.04 * rmse[name] for name in ("value", "low", "high")}
     Path("reports/per_user.parquet").unlink()  # a link into the cache, which must not change
     per_user.to_parquet("reports/per_user.parquet")
     write_json(Path("reports/metrics.json"), metrics)
@@ -65,6 +65,20 @@ def test_worse_model_breaks_the_gates_and_is_named(capsys: pytest.CaptureFixture
     assert [line.split(": ")[1] for line in printed.err.splitlines()] == list(GATED[:2])
     assert main(["compare", "--md"]) == 1
     assert "| **BROKEN** | `rating.frozen.rmse` |" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("here")
+def test_metrics_beside_results_by_user_of_another_run_pass_no_gate(capsys: pytest.CaptureFixture[str]) -> None:
+    metrics = read_json("reports/metrics.json")
+    metrics["rating"]["online"]["rmse"]["value"] = 9.9
+    write_json(Path("reports/metrics.json"), metrics)
+    assert main(["compare"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(
+        "error: reports/per_user.parquet of workspace and its reports/metrics.json are not of one run: "
+        "rating.online.rmse is 9.9 there, but "
+    )
+    assert error.count("\n") == 1
 
 
 def test_worse_model_within_the_noise_of_training_passes(worse: Project, capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,6 +97,14 @@ def test_results_of_every_kind_of_revision(name: str, rate: int) -> None:
     assert set(revision.locks) == {"models", "per_user.parquet", "metrics.json"}
 
 
+def test_metrics_that_are_not_those_of_the_lock_are_found(clone: Project) -> None:
+    assert [load(name, PATHS).altered for name in ("HEAD", "first", WORKSPACE)] == [[]] * 3
+    (clone.path / "metrics.json").write_text('{"loss": 0}')
+    assert [load(name, PATHS).altered for name in ("HEAD", WORKSPACE)] == [[], [Path("metrics.json")]]
+    clone.commit()
+    assert load("HEAD", PATHS).altered == [Path("metrics.json")]
+
+
 @pytest.mark.usefixtures("inside")
 def test_short_and_full_commits_are_one_revision() -> None:
     commit = resolve("first")

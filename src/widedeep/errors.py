@@ -4,6 +4,7 @@ import codecs
 import difflib
 import errno
 import io
+import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,10 @@ from contextlib import contextmanager
 FAILED, MISTAKE = 1, 2
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-REFUSED = (errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR)
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EBUSY)
+
+# DVC removes the outputs of a stage before it runs the stage.
+BACK = "`dvc checkout` and `git restore reports` bring back the earlier outputs."
 
 
 class UserError(Exception):
@@ -27,7 +31,8 @@ def show(error: Exception, mistake: int = FAILED) -> int:
     """Print an error that the user can fix on stderr, and return the exit status.
 
     A `UserError`, a missing file and a path without access give the status `mistake`. A full disk gives `FAILED`. Any
-    other error is raised again.
+    other error is raised again. If DVC runs the stage or a write failed, the message ends with the commands that bring
+    back the earlier outputs.
     """
     status = mistake
     if isinstance(error, UserError):
@@ -36,10 +41,12 @@ def show(error: Exception, mistake: int = FAILED) -> int:
         # Python names the file in `filename`, Arrow in the message.
         message = f"{error.filename or error} does not exist. `dvc repro` makes what a stage needs."
     elif isinstance(error, OSError) and error.errno in (*FULL, *REFUSED):
-        message = f"{error.strerror}: {error.filename or 'while writing an output'}. Earlier outputs are as they were."
+        message = f"{error.strerror}: {error.filename or 'while writing an output'}. {BACK}"
         status = FAILED if error.errno in FULL else mistake
     else:
         raise error
+    if "DVC_STAGE" in os.environ and not message.endswith(BACK):
+        message += f" {BACK}"
     print(f"error: {message}", file=sys.stderr)
     return status
 

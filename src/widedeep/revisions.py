@@ -4,12 +4,13 @@ Files in git are read from git, and outputs of the pipeline from DVC's cache or 
 are relative to the root of the repository.
 """
 
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -70,6 +71,7 @@ class Revision:
     made_with : the parameters in dvc.lock, with which the results were made
     data : content of reports/data.json
     locks : MD5 in dvc.lock of each output, by path
+    altered : paths of metrics and data whose content differs from dvc.lock
     """
 
     name: str
@@ -80,6 +82,7 @@ class Revision:
     data: Mapping[str, Any]
     locks: Mapping[str, str]
     paths: Paths
+    altered: Sequence[Path] = ()
 
     @cached_property
     def per_user(self) -> "pd.DataFrame | None":
@@ -144,7 +147,8 @@ def load(name: str, paths: Paths) -> Revision:
     for stage in lock.stages.values():
         made_with |= stage.params.get(paths.params.as_posix(), {})
     locks = {out.path: out.md5 for stage in lock.stages.values() for out in stage.outs if out.md5 is not None}
-    return Revision(name, commit, metrics, params, made_with, data, locks, paths)
+    altered = [path for path in (paths.metrics, paths.data) if _is_altered(commit, path, locks)]
+    return Revision(name, commit, metrics, params, made_with, data, locks, paths, altered)
 
 
 def fetch(name: str, path: str | Path, into: Path) -> Path:
@@ -228,7 +232,7 @@ def _hint(name: str) -> str:
 def _parsed(name: str, commit: str | None, path: Path) -> dict[str, Any]:
     """Read a JSON or YAML file of the revision; {} if the revision has no such file."""
     try:
-        content = path.read_bytes() if commit is None else _files(_root().resolve(), commit).read_bytes(path.as_posix())
+        content = _content(commit, path)
         if path.suffix == ".json":
             parsed = parse_json(content)
         else:
@@ -247,6 +251,22 @@ def _mend(commit: str | None, path: Path) -> str:
     if commit is None:
         return f"Bring back the committed one: git restore {path}"
     return "Name another commit (git log --oneline)."
+
+
+def _content(commit: str | None, path: Path) -> bytes:
+    if commit is None:
+        return path.read_bytes()
+    content: bytes = _files(_root().resolve(), commit).read_bytes(path.as_posix())
+    return content
+
+
+def _is_altered(commit: str | None, path: Path, locks: Mapping[str, str]) -> bool:
+    """Say whether a file of the revision differs from the one that the pipeline made, as far as dvc.lock knows it."""
+    locked = locks.get(path.as_posix())
+    try:
+        return locked is not None and hashlib.md5(_content(commit, path)).hexdigest() != locked
+    except FileNotFoundError:
+        return False
 
 
 @cache

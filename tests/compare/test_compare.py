@@ -1,6 +1,7 @@
 """Two revisions side by side: differences, intervals, verdicts, gates and notes, worked out by hand."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
@@ -95,6 +96,58 @@ def test_paired_ranking_counts_users_that_have_a_relevant_item(revision: Callabl
     found = row(compare(revision(metrics(ndcg=0.25), old), revision(metrics(ndcg=0.75), new), None, BOOTSTRAP), NDCG)
     assert (found.difference, found.low, found.high, found.interval) == (0.5, 0.5, 0.5, "paired")
     assert (found.verdict, found.n) == ("better", 2)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            {"frozen_squared_error": [163.35, 163.35, 261.36]},
+            "not of one run: rating.frozen.rmse is 1 there, but 9.9 by",
+        ),
+        (
+            {"frozen_ndcg_at_10": [0.5, 0.6, np.nan]},
+            "not of one run: ranking.frozen.ndcg_at_10 is 0.5 there, but 0.55 by",
+        ),
+        ({"frozen_ndcg_at_10": 0.5}, "ranking.frozen.ndcg_at_10 has n = 2 there, but 3 by user"),
+        ({"frozen_ndcg_at_10": np.nan}, "ranking.frozen.ndcg_at_10 has n = 2 there, but 0 by user"),
+        ({"n": [2, 2, 3]}, "rating.frozen.rmse has n = 6 there, but 7 by user"),
+        ({"n": [2, np.nan, 4]}, "column n has no finite number for user 2"),
+        ({"n": "2"}, "column n must hold numbers"),
+        ({"user_id": [1, 2, 1]}, "user 1 stands there twice"),
+        ({"frozen_squared_error": [2.0, np.nan, 2.0]}, "column frozen_squared_error has no finite number for user 2"),
+        ({"frozen_squared_error": [2.0, 2.0, np.inf]}, "column frozen_squared_error has no finite number for user 3"),
+        ({"frozen_squared_error": "2"}, "column frozen_squared_error must hold numbers"),
+    ],
+)
+def test_results_by_user_of_another_run_are_refused(
+    revision: Callable[..., Revision], table: dict[str, Any], message: str
+) -> None:
+    good, other = users([2.0] * 3), users([2.0] * 3).assign(**table)
+    for old, new in ((good, other), (other, good)):
+        with pytest.raises(UserError, match=re.escape(message)) as found:
+            compare(revision(metrics(), old), revision(metrics(), new), None, BOOTSTRAP)
+        assert "of workspace" in str(found.value)
+        assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("column", ["user_id", "n", "frozen_squared_error", "frozen_ndcg_at_10"])
+def test_results_by_user_without_a_column_are_refused(revision: Callable[..., Revision], column: str) -> None:
+    table = users([2.0] * 3).drop(columns=column)
+    with pytest.raises(UserError, match=f"must have the column {column}, which is missing"):
+        compare(revision(metrics()), revision(metrics(), table), None, BOOTSTRAP)
+
+
+def test_fewer_users_are_refused(revision: Callable[..., Revision]) -> None:
+    table = users([2.0] * 3)[:2]
+    with pytest.raises(UserError, match=r"rating.frozen.rmse has n = 6 there, but 4 by user"):
+        compare(revision(metrics(), users([2.0] * 3)), revision(metrics(), table), None, BOOTSTRAP)
+
+
+def test_metrics_that_are_not_those_of_the_lock_are_noted(revision: Callable[..., Revision]) -> None:
+    """They need not be metrics that the results by user show."""
+    comparison = compare(revision(metrics()), revision(metrics(), altered=[Path("metrics.json")]), None, BOOTSTRAP)
+    assert "metrics.json of workspace is not the one in its lock: run `dvc repro`" in comparison.notes
 
 
 def test_paired_rmse_is_that_of_the_evaluation() -> None:

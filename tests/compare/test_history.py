@@ -184,6 +184,14 @@ def test_metrics_of_another_shape_and_files_that_cannot_be_read(three: Project) 
     assert [len(line) for line in drawn(commits, RMSE)] == [4]
 
 
+def test_metrics_that_are_not_those_of_the_lock_are_noted(three: Project) -> None:
+    lock = f"stages: {{evaluate: {{outs: [{{path: reports/metrics.json, md5: {'0' * 32}}}]}}}}\n"
+    (three.path / "dvc.lock").write_text(lock, encoding="utf-8")
+    commit(three, "Edited", {RMSE: 0.1})
+    commits = past()
+    assert remarks(commits) == [f"the metrics of {commits[-1].sha[:7]} are not those of its dvc.lock"]
+
+
 def test_a_commit_that_took_the_metrics_away_is_left_out(three: Project) -> None:
     (three.path / "reports/metrics.json").unlink()
     commit(three, "Gone")

@@ -69,6 +69,27 @@ def test_without_a_terminal_there_is_a_plain_line_per_epoch(train: Callable[...,
     assert "validation_rmse" in lines[0]
 
 
+def test_output_that_cannot_be_replaced_is_found_before_the_training(train: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "models").symlink_to("not-mounted")
+    with pytest.raises(subprocess.CalledProcessError) as found:
+        train()
+    assert "error: models is a symbolic link to not-mounted, which does not exist" in found.value.output
+    assert "epoch" not in found.value.output
+
+
+def test_unfinished_checkpoints_of_killed_trainings_do_not_stay(train: Callable[..., str], tmp_path: Path) -> None:
+    other = tmp_path / "checkpoints" / "other"
+    other.mkdir(parents=True)
+    for name in ("last.ckpt", "last.ckpt.partial"):
+        (other / name).touch()
+    (tmp_path / "big").mkdir()
+    (tmp_path / "models").symlink_to("big")
+    train()
+    assert [path.name for path in other.iterdir()] == ["last.ckpt"]
+    assert (tmp_path / "models").is_symlink()
+    assert {path.name for path in (tmp_path / "big").iterdir()} == MODEL
+
+
 def test_several_processes_train_one_model(train: Callable[..., str], tmp_path: Path) -> None:
     printed = train(devices=2)
     assert "MEMBER: 2/2" in printed

@@ -1,5 +1,7 @@
 """Training learns, keeps the best epoch, gives the same result again, and continues after it was killed."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -216,6 +218,53 @@ def test_killed_run_goes_on_and_ends_with_the_same_weights(features: FeatureSet,
     assert [row["epoch"] for row in seen] == [3, 4, 5]
     assert resumed.curves == whole.curves
     assert same_weights(resumed, whole)
+
+
+@pytest.fixture(scope="module")
+def stopped(features: FeatureSet, tmp_path_factory: pytest.TempPathFactory) -> tuple[Fit, bytes]:
+    """Train six epochs, and return the result and the checkpoint of the first two."""
+    folder = tmp_path_factory.mktemp("whole")
+    whole = fit(features, small_recipe(), folder / "whole")
+    fit(features, small_recipe(epochs=2), folder / "part")
+    assert [path.name for path in (folder / "part").iterdir()] == ["last.ckpt"]
+    return whole, (folder / "part" / "last.ckpt").read_bytes()
+
+
+# A fraction is a place in the file; among the weights, a wrong bit makes other weights and no error.
+@pytest.mark.parametrize("damage", ["cut off", "empty", 0, 40, 400, 0.3, 0.5, 0.7, 0.9, -1])
+def test_damaged_checkpoint_is_named_and_training_starts_anew(
+    features: FeatureSet, stopped: tuple[Fit, bytes], tmp_path: Path, damage: str | float,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    whole, content = stopped
+    broken = bytearray(content)
+    if isinstance(damage, str):
+        broken = broken[: len(content) // 2 if damage == "cut off" else 0]
+    else:
+        broken[int(damage if isinstance(damage, int) else damage * len(content))] ^= 4
+    checkpoint = tmp_path / "last.ckpt"
+    checkpoint.write_bytes(broken)
+    seen: list[Row] = []
+    again = fit(features, small_recipe(), tmp_path, seen.append)
+    said = [line for line in capsys.readouterr().err.splitlines() if "checkpoint" in line or "ckpt" in line]
+    assert said == [f"{checkpoint} is damaged (its checksum is wrong). It was removed, and training starts anew."]
+    assert len(seen) == 6
+    assert same_weights(again, whole)
+
+
+def test_terminated_training_does_not_end_like_a_complete_one(features: FeatureSet, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        fit(features, small_recipe(), tmp_path / "c", lambda row: os.kill(os.getpid(), signal.SIGTERM))
+    assert ended.value.code == 143
+
+
+def test_checkpoint_is_written_beside_its_place(
+    features: FeatureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning would write to TMPDIR first, which may be another file system."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    fit(features, small_recipe(epochs=1), tmp_path / "c")
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["last.ckpt"]
 
 
 @pytest.mark.parametrize("objective", ["rating", "ranking"])

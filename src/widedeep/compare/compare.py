@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from widedeep.columns import USER_ID
-from widedeep.compare.intervals import independent, paired
+from widedeep.compare.intervals import check, independent, paired
 from widedeep.compare.noise import SECTIONS, Noise
 from widedeep.evaluation.bootstrap import NO_EVIDENCE, Bootstrap, Estimate, verdict
 from widedeep.evaluation.metrics import LOWER, NEITHER, N, metric_of, place_of
@@ -81,8 +81,16 @@ def compare(old: Revision, new: Revision, noise: Noise | None, bootstrap: Bootst
 
     If the results by user of both revisions are at hand, the interval of a difference is from a paired bootstrap over
     users. Otherwise, and for a metric without results by user, it is made from the two stored intervals.
+
+    Raises
+    ------
+    UserError
+        The results by user of a revision are damaged, or of another run than its metrics.
     """
     before, after = estimates(old.metrics), estimates(new.metrics)
+    for one, own in ((old, before), (new, after)):
+        if one.per_user is not None:
+            check(one.per_user, own, f"{one.paths.per_user} of {one.name}", f"its {one.paths.metrics}")
     params = changes(old.params, new.params)
     same_rows, about_rows = _test_rows(old, new)
     differences: dict[str, Estimate] = {}
@@ -208,6 +216,9 @@ def _warnings(old: Revision, new: Revision, noise: Noise | None) -> list[str]:
     """Collect what makes the verdicts less certain: stale results, missing results by user, missing or old noise."""
     said = []
     for one in {one.commit: one for one in (old, new)}.values():
+        said += [
+            f"{path} of {one.name} is not the one in its {one.paths.lock}: run `dvc repro`" for path in one.altered
+        ]
         other = changes(one.made_with, {name: _value(one.params, name) for name in one.made_with})
         if other:
             keys = ", ".join(other)

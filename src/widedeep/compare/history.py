@@ -33,6 +33,7 @@ class Commit:
     comparable : False if the test rows differ from those of the commit before, as far as that is known
     model_md5 : MD5 of the model in dvc.lock, or "" if that has none
     problem : the reason why the metrics cannot be read, or ""
+    altered : whether the metrics are not those of dvc.lock
     """
 
     sha: str
@@ -43,6 +44,7 @@ class Commit:
     comparable: bool
     model_md5: str
     problem: str = ""
+    altered: bool = False
 
 
 def history(paths: Paths, model: str, last: int, since: str | None = None) -> list[Commit]:
@@ -75,14 +77,20 @@ def history(paths: Paths, model: str, last: int, since: str | None = None) -> li
         changed = changes(_params(before), _params(revision)) if before else {}
         comparable = before is None or _same_rows(before, revision)
         md5 = revision.locks.get(model, "")
-        commits.append(Commit(sha, date, subject, estimates(revision.metrics), changed, comparable, md5))
+        altered = paths.metrics in revision.altered
+        found = estimates(revision.metrics)
+        commits.append(Commit(sha, date, subject, found, changed, comparable, md5, altered=altered))
         before = revision
     return commits[-len(logged) :]
 
 
 def remarks(commits: Sequence[Commit]) -> list[str]:
-    """Note what a reader of a history must know: which commits cannot be read, and whether older ones are missing."""
+    """Note what a reader of a history must know.
+
+    Which commits cannot be read, which have other metrics than their dvc.lock says, and whether older ones are missing.
+    """
     said = [f"{commit.sha[:7]} shows no metrics: {commit.problem}" for commit in commits if commit.problem]
+    said += [f"the metrics of {commit.sha[:7]} are not those of its dvc.lock" for commit in commits if commit.altered]
     if git("rev-parse", "--is-shallow-repository") == "true":
         said.append("this clone is shallow, so older commits are missing. Fetch them: `git fetch --unshallow`")
     return said

@@ -1,5 +1,8 @@
 """Intervals of the difference of a metric between two revisions: paired by user, or from two stored intervals.
 
+A paired interval comes from the results by user, the value beside it from the metrics. `check` makes sure that both are
+of one run.
+
 Notation: U users, C columns of per-user sums, R resamples.
 """
 
@@ -10,8 +13,61 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from widedeep.columns import USER_ID
+from widedeep.errors import UserError
 from widedeep.evaluation.bootstrap import Bootstrap, Estimate, Terms
-from widedeep.evaluation.metrics import stored_terms
+from widedeep.evaluation.metrics import RATING_TASK, N, stored_column, stored_terms
+from widedeep.evaluation.results import DECIMALS
+
+
+def check(per_user: pd.DataFrame, metrics: Mapping[str, Mapping[str, Any]], place: str, beside: str) -> None:
+    """Check that results by user are whole, and of the same run as the metrics.
+
+    Parameters
+    ----------
+    per_user : reports/per_user.parquet, see `paired`
+    metrics : estimates by flat name, from the metrics of the same revision
+    place, beside : what the message calls the results and the metrics
+
+    Raises
+    ------
+    UserError
+        A column is missing, holds something else than numbers, or lacks a number; a user stands there twice; or a
+        metric has another value or another number of rows or users than the results by user give.
+    """
+    mend = "`dvc checkout` and `git restore reports` bring back results of one run, `dvc repro` makes new ones."
+    stored = {metric: column for metric in metrics if (column := stored_column(metric))}
+    missing = [name for name in dict.fromkeys((USER_ID, N, *stored.values())) if name not in per_user]
+    if missing:
+        raise UserError(f"{place} must have the column {missing[0]}, which is missing. {mend}")
+    errors = {column for metric, column in stored.items() if metric.startswith(RATING_TASK)}
+    for name in (N, *stored.values()):
+        if not pd.api.types.is_numeric_dtype(per_user[name]):
+            raise UserError(f"{place}: column {name} must hold numbers. Got {per_user[name].dtype} instead. {mend}")
+        values = per_user[name].to_numpy(np.float64, na_value=np.nan)
+        # A ranking metric is not defined for a user without a relevant item.
+        bad = ~np.isfinite(values) if name == N or name in errors else np.isinf(values)
+        if bad.any():
+            user = per_user[USER_ID].iloc[int(bad.argmax())]
+            raise UserError(f"{place}: column {name} has no finite number for user {user}. {mend}")
+    twice = per_user.loc[per_user[USER_ID].duplicated(), USER_ID]
+    if len(twice):
+        raise UserError(f"{place}: user {twice.iloc[0]} stands there twice. {mend}")
+    for metric in stored:
+        _, terms = stored_terms(per_user, metric) or (None, Terms(np.zeros(0), np.zeros(0)))
+        above, below, known = terms.above.sum(), terms.below.sum(), metrics[metric]
+        if known.get("n", below) != below:
+            raise UserError(
+                f"{place} and {beside} are not of one run: {metric} has n = {known['n']:,} there, but {below:,.0f} "
+                f"by user. {mend}"
+            )
+        ratio = above / below if below else math.nan
+        value = math.sqrt(ratio) if terms.root else ratio
+        if not math.isclose(value, known["value"], rel_tol=1e-9, abs_tol=10**-DECIMALS):
+            raise UserError(
+                f"{place} and {beside} are not of one run: {metric} is {known['value']:g} there, but {value:g} "
+                f"by user. {mend}"
+            )
 
 
 def paired(old: pd.DataFrame, new: pd.DataFrame, metrics: Iterable[str], bootstrap: Bootstrap) -> dict[str, Estimate]:

@@ -216,21 +216,28 @@ def unit_of(flat_name: str) -> str:
     return metric.unit if metric else ""
 
 
+def stored_column(flat_name: str) -> str | None:
+    """Return the column of reports/per_user.parquet that holds a metric of the model by user, or None.
+
+    There is none for metrics of baselines, differences, and metrics that are not a mean over users or rows.
+    """
+    metric = of_model(flat_name)
+    if metric is None or flat_name.count(".") != 2 or not (metric.column or metric.every_k):
+        return None
+    _, knowledge, name = flat_name.split(".")
+    return f"{knowledge}_{metric.column or name}"
+
+
 def stored_terms(per_user: pd.DataFrame, flat_name: str) -> tuple[pd.Index, Terms] | None:
     """Read a metric of the model from reports/per_user.parquet: the U users, and their numerators and denominators.
 
-    The result is None if the table does not hold the metric. It does not hold metrics of baselines, differences, and
-    metrics that are not a mean over users or rows.
+    The result is None if the table does not hold the metric (see `stored_column`).
     """
-    metric = of_model(flat_name)
-    if metric is None:
-        return None
-    task, knowledge, name = flat_name.split(".")
-    column = f"{knowledge}_{metric.column or name}"
-    if column not in per_user:
+    metric, column = of_model(flat_name), stored_column(flat_name)
+    if metric is None or column is None or column not in per_user:
         return None
     table = per_user.dropna(subset=column)
-    n = N if task == RATING_TASK else f"{knowledge}_{N_LISTS}"
+    n = N if metric.task == RATING_TASK else f"{flat_name.split('.')[1]}_{N_LISTS}"
     # Before there were online lists, each user had one list, and the number of lists was not stored.
     of_users = table[n].to_numpy(np.float64) if n in table else np.ones(len(table))
     return pd.Index(table[USER_ID]), metric.terms(table[column].to_numpy(np.float64), of_users)

@@ -1,12 +1,18 @@
-"""What happens after each epoch: keep the best weights, and record and print the learning curves."""
+"""What happens after each epoch: keep the best weights, write a checkpoint, record and print the learning curves."""
 
+import hashlib
+import io
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from torch import Tensor
 
+from widedeep.files import remove, replacing
 from widedeep.training.module import VALIDATION_LOSS, TrainingModule
 from widedeep.training.tasks import (
     TRAIN_RANKING_LOSS,
@@ -26,6 +32,7 @@ CURVES = (
 )
 
 Row = dict[str, float]
+DIGEST = hashlib.sha256().digest_size
 
 
 class BestWeights(pl.Callback):
@@ -84,3 +91,40 @@ class Curves(pl.Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows = state["rows"]
+
+
+class Checkpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it. The file is the SHA-256 of the rest, then that of torch.
+
+    Lightning itself writes to TMPDIR and moves the file. Between two file systems, that is a copy, which a killed
+    process leaves unfinished.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        content = buffer.getbuffer()
+        with replacing(path) as partial, partial.open("wb") as file:
+            file.write(hashlib.sha256(content).digest())
+            file.write(content)
+
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
+        content = Path(path).read_bytes()[DIGEST:]
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location, weights_only=weights_only)
+        return state
+
+
+def usable(checkpoint: Path, say: bool) -> bool:
+    """Return whether there is a whole checkpoint. A damaged one is removed. If `say`, it is named on stderr."""
+    try:
+        content = checkpoint.read_bytes()
+        problem = "" if hashlib.sha256(content[DIGEST:]).digest() == content[:DIGEST] else "its checksum is wrong"
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        problem = f"{error.strerror}"
+    if problem:
+        remove(checkpoint)
+    if problem and say:
+        print(f"{checkpoint} is damaged ({problem}). It was removed, and training starts anew.", file=sys.stderr)
+    return not problem

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 import widedeep
 from widedeep.errors import UserError
@@ -26,7 +28,7 @@ from widedeep.models.popularity import least_squares
 from widedeep.models.registry import WideDeepConfig
 from widedeep.params import Recipe
 from widedeep.scoring import predict
-from widedeep.training.callbacks import CURVES, BestWeights, Curves, Row
+from widedeep.training.callbacks import CURVES, BestWeights, Checkpoints, Curves, Row, usable
 from widedeep.training.data import TrainingData
 from widedeep.training.module import VALIDATION_LOSS, TrainingModule
 from widedeep.training.tasks import VALIDATION_METRICS
@@ -119,6 +121,7 @@ def fit(
             max_epochs=params.epochs,
             deterministic=True,
             callbacks=callbacks,
+            plugins=[Checkpoints()],
             logger=False,
             enable_progress_bar=sys.stderr.isatty(),
             enable_model_summary=False,
@@ -140,7 +143,10 @@ def fit(
         on_epoch(row)
         return Fit(model.cpu().eval(), [row], 0, {name: row[name] for name in VALIDATION_METRICS if name in row})
     last = checkpoints / "last.ckpt"
-    trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None)
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=last if usable(last, is_first_process()) else None)
+    except SIGTERMException:  # Lightning would exit with status 0, as if the training were complete
+        sys.exit(128 + signal.SIGTERM)
     if not best.weights or not all(bool(torch.isfinite(weight).all()) for weight in best.weights.values()):
         raise UserError(
             "The training diverged: weights or validation loss are not finite. Lower train.learning_rate or set "
