@@ -162,7 +162,8 @@ def _ranking_rows(
         ones = np.ones(len(values[keys[0]]))
         ratios = bootstrap.ratios([key[0].terms(values[key].to_numpy(), ones) for key in keys])
         for (metric, cut), ratio in zip(keys, ratios, strict=True):
-            yield row(model, knowledge, RANKING_TASK, metric.name, cut, bootstrap.estimate(ratio, len(ones)))
+            estimate = bootstrap.estimate(ratio, len(ones), len(ones))
+            yield row(model, knowledge, RANKING_TASK, metric.name, cut, estimate)
     for metric in of_task(RANKING_TASK):
         if metric.of_all:
             value = metric.of_all(lists, k)
