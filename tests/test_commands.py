@@ -8,7 +8,7 @@ import typer
 from tests.conftest import ROOT
 from widedeep.cli import APP, main
 
-COMMANDS = ("compare", "history", "evaluate", "tune", "presets", "noise", "ablation", "benchmark")
+COMMANDS = ("compare", "history", "bisect", "evaluate", "tune", "presets", "noise", "ablation", "benchmark")
 
 
 def test_help_lists_the_commands_with_a_whole_sentence_each(capsys: pytest.CaptureFixture[str]) -> None:
