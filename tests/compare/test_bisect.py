@@ -220,4 +220,5 @@ def test_command_prints_steps_commit_values_and_changed_params(
     assert printed.count(", stored: 0.") == 3
     assert f"\n{RMSE} got worse in this commit:\n" in printed
     assert "train.epochs  2 -> 7" in printed
+    assert "more metrics" not in printed
     assert "rmse  0.8010  0.9000  +0.0990  [0.0849, 0.1131]  stored" in printed

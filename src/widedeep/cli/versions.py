@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -171,7 +172,8 @@ def bisect(
     print(f"\n{describe(found, metric)}")
     bootstrap = Bootstrap(evaluate.bootstrap_replicates, evaluate.seed)
     comparison = compare(found.before, found.after, read_noise(NOISE), bootstrap)
-    print(render_text(comparison, [row for row in comparison.rows if row.metric == metric], ()), end="")
+    rows = tuple(row for row in comparison.rows if row.metric == metric)
+    print(render_text(replace(comparison, rows=rows), rows, ()), end="")
 
 
 def _over_time() -> "OverTime":
