@@ -85,6 +85,7 @@ def test_worse_model_within_the_noise_of_training_passes(worse: Project, capsys:
     assert worse.run("python", "-m", "widedeep.cli", "noise", "--seeds", "2").count("seed ") == 2
     noise = read_json("reports/noise.json")
     assert noise["seeds"] == 2
+    assert noise["test_sha256"] == read_json("reports/data.json")["test_sha256"]
     assert not any(name.startswith("baselines.") for name in noise["metrics"])
     _, found = result(capsys)
     for name in GATED:  # t of 1 degree of freedom is 12.7062

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 from widedeep.cli import APP, main
 from widedeep.errors import UserError, exit_on_user_error, show
 
-COMMANDS = ("compare", "history", "evaluate", "tune", "presets", "noise", "ablation", "benchmark")
+COMMANDS = ("compare", "history", "bisect", "evaluate", "tune", "presets", "noise", "ablation", "benchmark")
 
 
 def test_help_lists_the_commands_with_a_whole_sentence_each(capsys: pytest.CaptureFixture[str]) -> None:

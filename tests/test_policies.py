@@ -213,7 +213,7 @@ def test_report_says_what_the_numbers_say(stream: Stream, ndcg: dict[str, list[f
     for window in (1, 2, 3):
         for policy, value in error.items():
             more = {} if policy == RIVER else ndcg
-            done.append(judged(policy, [value / 2, value / 2], window, seconds[policy], **more))
+            done.append(judged(policy, [0.505 * value, 0.495 * value], window, seconds[policy], **more))
     found = results(stream, done, Bootstrap(100))
     assert found.seconds == {STALE: 0, RETRAIN: 20, WARM_START: 2, RIVER: 6}  # without the first window
     words = render(found, pd.DataFrame({"trained_before": [1], "window": [1], "value": [0.5]})).replace(PERCENT, " %")

@@ -133,7 +133,8 @@ def rank(
                 looks[model.reads] = grid(context, some, catalogue, asked_at, model.reads, with_history, online)
             inputs = looks[model.reads]
             scores = model(inputs if model.ranks_with_history else inputs._replace(history=None)).ranking
-            found[name].append(top_items(scores.float().expand(len(some), len(catalogue)), seen, k))
+            every = scores.float().expand(len(some), len(catalogue))
+            found[name].append(top_items(every, seen, k, context.tie_order))
     return {name: Lists(*(torch.cat(part) for part in zip(*parts, strict=True))) for name, parts in found.items()}
 
 
@@ -144,16 +145,19 @@ def seen_items(context: Context, user: Tensor, before: Tensor | None = None) -> 
     return by_user.pick(user, torch.zeros_like(count), count)
 
 
-def top_items(scores: Tensor, exclude: Ragged, k: int) -> Lists:
+def top_items(scores: Tensor, exclude: Ragged, k: int, tie_order: Tensor) -> Lists:
     """Return the k best items of each user, without the excluded ones.
 
-    Items with equal scores are ordered by code, the lower one first. So the list is the same on every device.
+    Items with equal scores are in the order of `tie_order`, so the list is the same on every device. Codes would not do
+    for ties: publishers often list well-known items first, so a model without any knowledge would look good.
 
     Parameters
     ----------
     scores : (U, I) float
         Higher is better. An item with the score -inf is never listed.
     exclude : items to leave out, by user
+    tie_order : (I,) int64
+        The place of each item among items with equal scores, a permutation of 0 to I - 1 (see `Context`).
 
     Raises
     ------
@@ -172,17 +176,17 @@ def top_items(scores: Tensor, exclude: Ragged, k: int) -> Lists:
         items, border = items[:, :k], best[:, k - 1]
         tied = (border == best[:, k]).nonzero().squeeze(1)
         if len(tied):
-            items[tied] = _resolve_border(scores[tied], border[tied, None], k)
-    items = items.sort(dim=1).values
+            items[tied] = _resolve_border(scores[tied], border[tied, None], k, tie_order)
+    items = items.gather(1, tie_order[items].argsort(dim=1))
     best, order = scores.gather(1, items).sort(dim=1, descending=True, stable=True)
     items = items.gather(1, order).masked_fill(best == -torch.inf, PAD)
     return Lists(functional.pad(items, (0, k - kept), value=PAD), functional.pad(best, (0, k - kept), value=-torch.inf))
 
 
-def _resolve_border(scores: Tensor, border: Tensor, k: int) -> Tensor:
-    """Choose the items above the border score, then the lowest codes at it: (T, I), (T, 1) -> (T, k) int64."""
+def _resolve_border(scores: Tensor, border: Tensor, k: int, tie_order: Tensor) -> Tensor:
+    """Choose the items above the border score, then the first in `tie_order` at it: (T, I), (T, 1) -> (T, k) int64."""
     n_items = scores.shape[1]
-    first = torch.arange(n_items, 0, -1, dtype=torch.int32, device=scores.device)
+    first = (n_items - tie_order).int()
     key = torch.where(scores > border, n_items + 1, torch.where(scores == border, first, 0))
     return key.topk(k).indices
 

@@ -103,7 +103,7 @@ def ablate(features: FeatureSet, preset: Params, variants: Mapping[str, Mapping[
         sums, seconds, epochs = measure(features, variant.recipe, seeds)
         values = statistic(sums, bootstrap, rating)
         base = values if base is None else base
-        difference = bootstrap.estimate(values - base, int(sums[0, 1].sum()))
+        difference = bootstrap.estimate(values - base, int(sums[0, 1].sum()), sums.shape[2])
         rows.append(
             {
                 "variant": name,

@@ -114,7 +114,7 @@ def compare(tables: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> pd.Data
         knowledge, _, metric = column.partition("_")
         metric = RMSE if metric == SQUARED_ERROR else metric
         lower_is_better = METRICS[metric.partition("_at_")[0]].direction == LOWER
-        statistics: dict[str, tuple[NDArray[np.float64], int]] = {}
+        statistics: dict[str, tuple[NDArray[np.float64], int, int]] = {}
         for model, table in tables.items():
             if column in table:
                 same = table[[USER_ID, N]].equals(reference[[USER_ID, N]])
@@ -124,9 +124,9 @@ def compare(tables: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> pd.Data
                     )
                 statistics[model] = statistic(table, knowledge, metric, bootstrap)
         estimates = []
-        for model, (values, n) in statistics.items():
-            own = bootstrap.estimate(values, n)
-            minus = bootstrap.estimate(values - statistics[REFERENCE][0], n)
+        for model, (values, n, users) in statistics.items():
+            own = bootstrap.estimate(values, n, users)
+            minus = bootstrap.estimate(values - statistics[REFERENCE][0], n, users)
             estimates.append((model, own, minus))
         estimates.sort(key=lambda entry: entry[1].value if lower_is_better else -entry[1].value)
         for model, own, minus in estimates:
@@ -141,12 +141,12 @@ def compare(tables: Mapping[str, pd.DataFrame], bootstrap: Bootstrap) -> pd.Data
 
 def statistic(
     table: pd.DataFrame, knowledge: str, metric: str, bootstrap: Bootstrap
-) -> tuple[NDArray[np.float64], int]:
-    """Compute a metric on the data and on each of R resamples of users: (1 + R,). Return its n too."""
+) -> tuple[NDArray[np.float64], int, int]:
+    """Compute a metric on the data and on each of R resamples of users: (1 + R,). Return its n and users too."""
     stored = stored_terms(table, f"{METRICS[metric.partition('_at_')[0]].task}.{knowledge}.{metric}")
     assert stored is not None, "the column is in the table"
     _, terms = stored
-    return bootstrap.ratios([terms])[0], int(terms.below.sum())
+    return bootstrap.ratios([terms])[0], int(terms.below.sum()), len(terms.below)
 
 
 def render_table(results: pd.DataFrame, dataset: str) -> str:

@@ -118,10 +118,10 @@ def estimate(sums: pd.DataFrame, metric: str, bootstrap: Bootstrap) -> Estimates
     for one, other in pairs:
         if not below[one].equals(below[other]):
             raise ValueError(f"{one} and {other} were not judged on the same rows.")
-    n_rows = {policy: int(n.sum()) for policy, n in below.items()}
+    n_of = {policy: (int(n.sum()), len(n)) for policy, n in below.items()}  # rows and users
     return Estimates(
-        {policy: bootstrap.estimate(values[policy], n_rows[policy]) for policy in POLICIES if policy in values},
-        {(one, other): bootstrap.estimate(values[one] - values[other], n_rows[one]) for one, other in pairs},
+        {policy: bootstrap.estimate(values[policy], *n_of[policy]) for policy in POLICIES if policy in values},
+        {(one, other): bootstrap.estimate(values[one] - values[other], *n_of[one]) for one, other in pairs},
     )
 
 

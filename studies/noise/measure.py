@@ -7,24 +7,36 @@ from tempfile import TemporaryDirectory
 from studies.judging import evaluate
 from widedeep.columns import TEST, TRAIN, VALIDATION
 from widedeep.compare.compare import estimates
-from widedeep.compare.noise import SECTIONS
+from widedeep.compare.noise import SECTIONS, TEST_HASH
+from widedeep.errors import UserError
 from widedeep.evaluation.results import DECIMALS
 from widedeep.features.tensors import load_features
 from widedeep.files import replacing, write_json
 from widedeep.params import Params, load_params
+from widedeep.reading import read_json
 from widedeep.training.fit import fit
 
 
-def measure_noise(path: Path, features: Path, out: Path, seeds: int) -> None:
+def measure_noise(path: Path, data: Path, features: Path, out: Path, seeds: int) -> None:
     """Write the mean and the standard deviation of each metric over several trainings to the file `out`.
 
     Parameters
     ----------
     path : file of parameters
+    data : reports/data.json of the run that made the features
     features : folder of stage featurize
     seeds : number of trainings, at least 2
+
+    Raises
+    ------
+    UserError
+        The file `data` does not exist.
     """
     params = load_params(path)
+    try:
+        test_sha256 = read_json(data)[TEST_HASH]
+    except FileNotFoundError:
+        raise UserError(f"{data} does not exist. Run `dvc repro` to make it.") from None
     values = measure(features, params, seeds)
     sections = params.model_dump(mode="json", include=set(SECTIONS), exclude={"train": {"seed"}})
     # dvc.lock has the knobs of the model under this name too.
@@ -37,7 +49,7 @@ def measure_noise(path: Path, features: Path, out: Path, seeds: int) -> None:
         for metric, of_seeds in values.items()
     }
     with replacing(out) as partial:
-        write_json(partial, {"seeds": seeds, "metrics": spread, "params": sections})
+        write_json(partial, {"seeds": seeds, TEST_HASH: test_sha256, "metrics": spread, "params": sections})
 
 
 def measure(folder: Path, params: Params, seeds: int) -> dict[str, list[float]]:

@@ -1,6 +1,7 @@
 """Two revisions side by side: differences, intervals, verdicts, gates and notes, worked out by hand."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from itertools import count
@@ -66,36 +67,65 @@ def row(comparison: Comparison, name: str = RMSE) -> Row:
     return found
 
 
+# Each user has two rows. The errors 9, 8, 7 make an RMSE of sqrt(24 / 6) = 2, and without one user sqrt(15 / 4),
+# sqrt(16 / 4) and sqrt(17 / 4). Their deviations make a standard error of 0.072207. Student's t with 2 degrees of
+# freedom is 4.302653, so the half-width is 0.310682. The errors 2, 2, 2 make an RMSE of 1, whoever is left out.
 @pytest.mark.parametrize(
-    ("squared_error", "difference", "bounds", "verdict"),
+    ("old", "new", "difference", "half_width", "verdict"),
     [
-        # RMSE is sqrt(24 / 6) = 2 or 0.5, in the data and in all resamples, because all users are alike. It was 1.
-        ([8.0, 8.0, 8.0], 1.0, (1.0, 1.0), "worse"),
-        ([0.5, 0.5, 0.5], -0.5, (-0.5, -0.5), "better"),
-        ([2.0, 2.0, 2.0], 0.0, (0.0, 0.0), "no evidence"),
-        # sqrt(10.5 / 6). With the first user alone it is better (0.5), with the third user alone worse (2).
-        ([0.5, 2.0, 8.0], 0.322876, (-0.5, 1.0), "no evidence"),
+        ([2.0, 2.0, 2.0], [9.0, 8.0, 7.0], 1.0, 0.310682, "worse"),
+        ([9.0, 8.0, 7.0], [2.0, 2.0, 2.0], -1.0, 0.310682, "better"),
+        ([2.0, 2.0, 2.0], [2.0, 2.0, 2.0], 0.0, 0.0, "no evidence"),
+        # sqrt(10.5 / 6), and without one user sqrt(2.5), sqrt(2.125) and sqrt(0.625)
+        ([2.0, 2.0, 2.0], [0.5, 2.0, 8.0], 0.322876, 2.113067, "no evidence"),
     ],
 )
 def test_paired_rmse(
-    revision: Callable[..., Revision], squared_error: list[float], difference: float, bounds: tuple[float, float],
+    revision: Callable[..., Revision], old: list[float], new: list[float], difference: float, half_width: float,
     verdict: str,
 ) -> None:  # fmt: skip
-    new = metrics(1 + difference)
-    comparison = compare(
-        revision(metrics(), users([2.0, 2.0, 2.0])), revision(new, users(squared_error)), None, Bootstrap(2000)
-    )
-    found = row(comparison)
-    assert (found.old, found.low, found.high) == (1, *bounds)
-    assert found.difference == pytest.approx(difference)
+    before, after = (revision(metrics(math.sqrt(sum(errors) / 6)), users(errors)) for errors in (old, new))
+    found = row(compare(before, after, None, BOOTSTRAP))
+    assert found.difference == pytest.approx(difference, abs=1e-6)
+    assert (found.low, found.high) == pytest.approx((difference - half_width, difference + half_width), abs=2e-6)
     assert (found.verdict, found.interval) == (verdict, "paired")
 
 
 def test_paired_ranking_counts_users_that_have_a_relevant_item(revision: Callable[..., Revision]) -> None:
-    old, new = users([2.0] * 3, [0.25, 0.25]), users([2.0] * 3, [0.75, 0.75])
-    found = row(compare(revision(metrics(ndcg=0.25), old), revision(metrics(ndcg=0.75), new), None, BOOTSTRAP), NDCG)
-    assert (found.difference, found.low, found.high, found.interval) == (0.5, 0.5, 0.5, "paired")
-    assert (found.verdict, found.n) == ("better", 2)
+    """The differences 0.5 and 0.52 have a standard error of 0.01. Student's t with 1 degree of freedom is 12.7062."""
+    old, new = users([2.0] * 3, [0.25, 0.25]), users([2.0] * 3, [0.75, 0.77])
+    found = row(compare(revision(metrics(ndcg=0.25), old), revision(metrics(ndcg=0.76), new), None, BOOTSTRAP), NDCG)
+    assert (found.low, found.high) == pytest.approx((0.51 - 0.127062, 0.51 + 0.127062))
+    assert (found.difference, found.interval, found.verdict, found.n) == (0.51, "paired", "better", 2)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_one_user_gives_no_verdict(revision: Callable[..., Revision], stored: bool) -> None:
+    table = pd.DataFrame({"user_id": [1], "n": 6, "frozen_squared_error": [6.0], "frozen_ndcg_at_10": 0.5})
+    old, new = (metrics(rmse) for rmse in (1.0, 2.0))
+    for one in (old, new):
+        one["rating"]["frozen"]["rmse"] |= dict.fromkeys(("low", "high"), one["rating"]["frozen"]["rmse"]["value"])
+    per_user = (None, None) if stored else (table, table.assign(frozen_squared_error=24.0))
+    sides = revision(old, per_user[0]), revision(new, per_user[1])
+    found = row(compare(*sides, Noise(5, {}, {RMSE: 0.01}, "a"), BOOTSTRAP))
+    assert (found.verdict, found.reason, found.difference) == ("no evidence", "too few users", 1.0)
+    assert (found.low, found.high, found.least) == (None, None, None)
+
+
+def test_difference_of_the_least_size_is_found_in_80_of_100_test_sets(revision: Callable[..., Revision]) -> None:
+    rng = np.random.default_rng(3)
+    ids = pd.DataFrame({"user_id": range(80), "n": 1})
+    nothing = revision(metrics(ndcg=0), ids.assign(frozen_ndcg_at_10=0.0))
+
+    def against_nothing(true: float, seed: int) -> Row:
+        values = rng.normal(true, 0.3, 80)
+        something = revision(metrics(ndcg=values.mean()), ids.assign(frozen_ndcg_at_10=values))
+        return row(compare(nothing, something, None, Bootstrap(300, seed)), NDCG)
+
+    least = float(np.mean([against_nothing(0.0, seed).least for seed in range(30)]))
+    assert least == pytest.approx(2.8 * 0.3 / math.sqrt(80), rel=0.05)
+    found = np.mean([against_nothing(least, seed).verdict == "better" for seed in range(100)])
+    assert found == pytest.approx(0.8, abs=0.12)  # three standard deviations
 
 
 @pytest.mark.parametrize(
@@ -198,24 +228,25 @@ def test_metric_without_interval_is_judged_by_noise_alone(revision: Callable[...
     old, new = revision(metrics()), revision(metrics(coverage=0.5))
     assert row(compare(old, new, None, BOOTSTRAP), COVERAGE).reason == "no interval"
     for deviation, verdict in ((0.001, "changed"), (0.1, "no evidence")):
-        found = row(compare(old, new, Noise(5, {}, {COVERAGE: deviation}), BOOTSTRAP), COVERAGE)
+        found = row(compare(old, new, Noise(5, {}, {COVERAGE: deviation}, "a"), BOOTSTRAP), COVERAGE)
         assert (found.verdict, found.low, found.difference) == (verdict, None, 0.25)
 
 
 def test_difference_within_noise_is_no_evidence_however_sure_the_users_are(revision: Callable[..., Revision]) -> None:
-    old, new = revision(metrics(), users([2.0] * 3)), revision(metrics(2.0), users([8.0] * 3))
+    old, new = revision(metrics(), users([2.0] * 3)), revision(metrics(2.0), users([9.0, 8.0, 7.0]))
     # Student's t with 4 degrees of freedom is 2.7764 at 97.5 % (any printed table), so the margin is 3.9265 deviations.
     for deviation, verdict in ((0.254, "worse"), (0.255, "no evidence")):
-        found = row(compare(old, new, Noise(5, {}, {RMSE: deviation}), BOOTSTRAP))
+        found = row(compare(old, new, Noise(5, {}, {RMSE: deviation}, "a"), BOOTSTRAP))
         assert found.noise == pytest.approx(3.9265 * deviation, rel=1e-4)
-        assert (found.low, found.verdict) == (1.0, verdict)
+        assert found.low == pytest.approx(1 - 0.310682)
+        assert found.verdict == verdict
 
 
 def test_two_seeds_differ_by_less_than_the_noise_95_times_in_100() -> None:
     rng = np.random.default_rng(1)
     measured = rng.normal(0, 3, (20_000, 4)).std(axis=1, ddof=1)
     difference = np.abs(rng.normal(0, 3, 20_000) - rng.normal(0, 3, 20_000))
-    margin = Noise(4, {}, {"rmse": 1.0}).margin("rmse")
+    margin = Noise(4, {}, {"rmse": 1.0}, "a").margin("rmse")
     assert margin is not None
     assert (difference <= margin * measured).mean() == pytest.approx(0.95, abs=0.006)
 
@@ -301,13 +332,22 @@ def test_changed_params_and_data(revision: Callable[..., Revision]) -> None:
 def test_warnings(revision: Callable[..., Revision]) -> None:
     old = revision(metrics(), users([2.0] * 3), params={"train": {"rate": 1, "seed": 3}})
     new = revision(metrics(), params={"train": {"rate": 2, "seed": 3}}, made_with={"train": {"rate": 1, "seed": 3}})
-    noise = Noise(5, {"train": {"rate": 1}}, {})
+    noise = Noise(5, {"train": {"rate": 1}}, {}, "a")
     stale, unpaired, other = compare(old, new, noise, BOOTSTRAP).notes
     made_with = "the results of workspace were made with other values than its params.yaml"
     assert stale == f"{made_with}: run `dvc repro` (train.rate)"
     assert unpaired.endswith("of workspace is neither in the DVC cache nor in a remote, so no interval is paired")
     assert other == "noise was measured with other values of train.rate: `make noise` measures it again"
     assert compare(old, old, noise, BOOTSTRAP).notes == ()
+
+
+@pytest.mark.parametrize("measured_on", ["b", None])
+def test_noise_of_other_test_rows_plays_no_part(revision: Callable[..., Revision], measured_on: str | None) -> None:
+    old, new = revision(metrics(), users([2.0] * 3)), revision(metrics(2.0), users([9.0, 8.0, 7.0]))
+    comparison = compare(old, new, Noise(5, {}, {RMSE: 9.0}, measured_on), BOOTSTRAP)
+    assert (row(comparison).noise, row(comparison).verdict) == (None, "worse")
+    said = "noise was measured on other test rows (test_sha256), so no verdict uses it: `make noise` measures it again"
+    assert comparison.notes == (said,)
 
 
 def test_broken_noise_file_is_named(tmp_path: Path) -> None:
@@ -323,10 +363,10 @@ def gate(relative: float | None = None, absolute: float | None = None, significa
     return Gate(relative=relative, absolute=absolute, significant=significant)
 
 
-LOSS = Row(RMSE, 2.0, 2.1, 6, 0.1, 0.05, 0.15, "paired", None, "worse")
-MAYBE = Row(RMSE, 2.0, 2.1, 6, 0.1, -0.05, 0.25, "paired", None, "no evidence")
-FEWER = Row(NDCG, 0.5, 0.4, 6, -0.1, -0.2, -0.05, "paired", None, "worse")
-GAIN = Row(NDCG, 0.4, 0.5, 6, 0.1, 0.05, 0.2, "paired", None, "better")
+LOSS = Row(RMSE, 2.0, 2.1, 6, 0.1, 0.05, 0.15, "paired", None, None, "worse")
+MAYBE = Row(RMSE, 2.0, 2.1, 6, 0.1, -0.05, 0.25, "paired", None, None, "no evidence")
+FEWER = Row(NDCG, 0.5, 0.4, 6, -0.1, -0.2, -0.05, "paired", None, None, "worse")
+GAIN = Row(NDCG, 0.4, 0.5, 6, 0.1, 0.05, 0.2, "paired", None, None, "better")
 
 
 @pytest.mark.parametrize(
@@ -364,7 +404,7 @@ def test_gate_of_a_metric_without_better_and_worse_is_a_mistake() -> None:
 
 def test_text_of_real_metrics_fits_the_terminal(revision: Callable[..., Revision], root: Path) -> None:
     real = read_json(root / "reports/metrics.json")
-    noise = Noise(5, {}, dict.fromkeys(estimates(real), 0.01))
+    noise = Noise(5, {}, dict.fromkeys(estimates(real), 0.01), "a")
     comparison = compare(revision(real), revision(real), noise, BOOTSTRAP)
     for rows in (comparison.rows, headline(comparison, [])):
         lines = render_text(comparison, rows, ()).splitlines()
@@ -390,24 +430,24 @@ def test_cut_offs_stand_in_their_order(revision: Callable[..., Revision]) -> Non
 
 def test_text_markdown_and_json_say_the_same(revision: Callable[..., Revision]) -> None:
     old = revision(metrics(), users([2.0] * 3), params={"train": {"rate": 1}})
-    new = revision(metrics(2.0), users([8.0] * 3), params={"train": {"rate": 2, "more": True}})
-    comparison = compare(old, new, Noise(5, {}, {RMSE: 0.01}), BOOTSTRAP)
+    new = revision(metrics(2.0), users([9.0, 8.0, 7.0]), params={"train": {"rate": 2, "more": True}})
+    comparison = compare(old, new, Noise(5, {}, {RMSE: 0.01}, "a"), BOOTSTRAP)
     outcomes = judge({RMSE: gate(0.1)}, {row.metric: row for row in comparison.rows})
     text = render_text(comparison, comparison.rows, outcomes)
-    assert "rmse            1.0000  2.0000  +1.0000  [1.0000, 1.0000]  paired  0.0393  worse\n" in text
-    assert "coverage_at_10  0.2500  0.2500   0.0000       no interval                  no evidence\n" in text
+    assert "rmse            1.0000  2.0000  +1.0000  [0.6893, 1.3107]  paired  0.4438  0.0393  worse\n" in text
+    assert "coverage_at_10  0.2500  0.2500   0.0000       no interval                          no evidence\n" in text
     assert "params:\n  train.rate  1 -> 2\n  new: train.more=True\n" in text
     assert "gates:\n  BROKEN  rating.frozen.rmse  1.0000 worse, at most 0.1000 allowed\n" in text
     markdown = render_markdown(comparison, comparison.rows, outcomes)
     assert (
-        "| `rating.frozen.rmse` | 1.0000 | 2.0000 | +1.0000 | [1.0000, 1.0000] | paired | 0.0393 | worse |\n"
+        "| `rating.frozen.rmse` | 1.0000 | 2.0000 | +1.0000 | [0.6893, 1.3107] | paired | 0.4438 | 0.0393 | worse |\n"
         in markdown
     )
     assert "| **BROKEN** | `rating.frozen.rmse` | 1.0000 worse, at most 0.1000 allowed |\n" in markdown
     found = json.loads(json.dumps(as_values(comparison, outcomes), allow_nan=False))
     assert found["metrics"][RMSE] == {
-        "old": 1.0, "new": 2.0, "n": 6, "difference": 1.0, "low": 1.0, "high": 1.0, "interval": "paired",
-        "noise": 0.039265, "verdict": "worse", "reason": "",
+        "old": 1.0, "new": 2.0, "n": 6, "difference": 1.0, "low": 0.689318, "high": 1.310682, "interval": "paired",
+        "least": 0.443831, "noise": 0.039265, "verdict": "worse", "reason": "",
     }  # fmt: skip
     assert found["params"]["train.rate"] == {"old": 1, "new": 2}
     assert found["gates"][RMSE]["broken"] is True

@@ -7,14 +7,14 @@ import pytest
 import scipy.stats
 from numpy.typing import ArrayLike
 
-from widedeep.evaluation.bootstrap import Bootstrap, Estimate, Terms
+from widedeep.evaluation.bootstrap import MANY, NO_EVIDENCE, Bootstrap, Estimate, Terms, verdict
 
 
 def user_mean(values: ArrayLike, bootstrap: Bootstrap | None = None) -> Estimate:
-    """Make the terms of the mean over users, from one value per user."""
+    """Estimate the mean over users, from one value per user."""
     array = np.asarray(values, dtype=np.float64)
     bootstrap = bootstrap or Bootstrap(replicates=20)
-    return bootstrap.estimate(bootstrap.ratios([Terms(array, np.ones(len(array)))])[0], len(array))
+    return bootstrap.estimate(bootstrap.ratios([Terms(array, np.ones(len(array)))])[0], len(array), len(array))
 
 
 @pytest.fixture
@@ -26,20 +26,65 @@ def per_user() -> np.ndarray:
 
 
 def test_position_0_is_the_sum_over_the_data() -> None:
-    sums = Bootstrap(replicates=5).sums([[1.0, 2.0, 4.0], [1.0, 1.0, 2.0]])
+    sums = Bootstrap(replicates=5).sums([[1.0] * 70, [0.0] * 69 + [7.0]])
     assert sums.shape == (2, 6)
-    assert sums[:, 0].tolist() == [7.0, 4.0]
+    assert sums[:, 0].tolist() == [70.0, 7.0]
 
 
 def test_every_resample_has_as_many_users_as_the_data() -> None:
-    assert set(Bootstrap(replicates=50).sums(np.ones((1, 9)))[0]) == {9.0}
+    assert set(Bootstrap(replicates=50).sums(np.ones((1, 90)))[0]) == {90.0}
 
 
-def test_resamples_of_two_users_are_the_four_possible_ones() -> None:
-    sums = Bootstrap(replicates=4000).sums([[0.0, 1.0]])[0, 1:]
-    values, counts = np.unique(sums, return_counts=True)
-    assert values.tolist() == [0.0, 1.0, 2.0]
-    np.testing.assert_allclose(counts / 4000, [0.25, 0.5, 0.25], atol=0.03)
+def test_resamples_draw_users_with_replacement() -> None:
+    """The number of draws of one of 100 users has a binomial distribution."""
+    drawn = Bootstrap(replicates=4000).sums([np.arange(100) == 7])[0, 1:]
+    expected = scipy.stats.binom.pmf([0, 1, 2, 3], 100, 0.01)
+    np.testing.assert_allclose([(drawn == times).mean() for times in range(4)], expected, atol=0.03)
+
+
+def test_resamples_of_few_users_leave_out_one_each() -> None:
+    sums = Bootstrap(replicates=5).sums([[1.0, 2.0, 4.0], [1.0, 1.0, 2.0]])
+    assert sums.tolist() == [[7, 6, 5, 3], [4, 3, 3, 2]]
+
+
+def test_interval_of_the_mean_of_few_users_is_that_of_student() -> None:
+    values = np.random.default_rng(5).gamma(2.0, 1.0, 12)
+    found = user_mean(values)
+    expected = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_interval_of_few_users_of_a_root_of_a_ratio_is_that_of_the_delta_method() -> None:
+    """To first order, the RMSE sqrt(sum S / sum n) of user sums S_u has the error (S_u / n_u - MSE) n_u of each user,
+    over 2 RMSE sum n. The jackknife agrees where the users are alike."""
+    rng = np.random.default_rng(6)
+    n = rng.integers(9, 12, 40).astype(float)
+    squared = n * rng.normal(1.0, 0.05, 40)
+    bootstrap = Bootstrap()
+    found = bootstrap.estimate(bootstrap.ratios([Terms(squared, n, root=True)])[0], int(n.sum()), 40)
+    rmse = math.sqrt(squared.sum() / n.sum())
+    error = math.sqrt(40 / 39 * ((squared - rmse**2 * n) ** 2).sum()) / (2 * rmse * n.sum())
+    half_width = scipy.stats.t.ppf(0.975, 39) * error
+    assert (found.low, found.high) == pytest.approx((rmse - half_width, rmse + half_width), abs=half_width / 50)
+
+
+@pytest.mark.parametrize("users", [2, 3, 5, 8, 20, 59, 60, 80])
+def test_chance_alone_gives_a_verdict_in_5_of_100_cases(users: int) -> None:
+    """Two models have the same true errors, and differ by chance. A percentile bootstrap gives a verdict in half of
+    these cases with 2 users, and in a sixth with 5."""
+    rng, cases = np.random.default_rng(users), 1000 if users < MANY else 400
+    rows = np.full(users, 10.0)
+    true = rng.uniform(0.5, 1.5, (cases, users))
+    verdicts = 0
+    for case in range(cases):
+        bootstrap = Bootstrap(replicates=200, seed=case)
+        one, other = bootstrap.ratios(
+            [Terms(rows * (true[case] + rng.normal(0, 0.1, users)), rows, root=True) for _ in range(2)]
+        )
+        verdicts += verdict(bootstrap.estimate(one - other, users, users), lower_is_better=True) != NO_EVIDENCE
+    deviation = math.sqrt(0.05 * 0.95 / cases)
+    bias = 0.015 if users >= MANY else 0  # of percentiles, and of only 200 resamples
+    assert abs(verdicts / cases - 0.05) < 3 * deviation + bias
 
 
 def test_same_seed_same_sums(per_user: np.ndarray) -> None:
@@ -72,7 +117,7 @@ def test_interval_agrees_with_scipy(per_user: np.ndarray) -> None:
 
     bootstrap = Bootstrap(replicates=5000)
     sums = bootstrap.sums(per_user)
-    ours = bootstrap.estimate(np.sqrt(sums[0] / sums[1]), n=int(n.sum()))
+    ours = bootstrap.estimate(np.sqrt(sums[0] / sums[1]), n=int(n.sum()), users=200)
     theirs = scipy.stats.bootstrap(
         (squared, n), rmse, n_resamples=5000, paired=True, vectorized=True, method="percentile", rng=1
     ).confidence_interval
@@ -106,12 +151,14 @@ def test_higher_confidence_is_wider(per_user: np.ndarray) -> None:
 
 def test_estimate_takes_quantiles_of_the_resamples() -> None:
     statistic = np.concatenate([[99.0], np.arange(101.0)])
-    estimate = Bootstrap(confidence=0.9).estimate(statistic, n=4)
+    estimate = Bootstrap(confidence=0.9).estimate(statistic, n=4, users=100)
     assert estimate.as_dict() == pytest.approx({"value": 99, "low": 5, "high": 95, "n": 4})
 
 
-def test_interval_of_one_user_collapses() -> None:
-    assert user_mean([0.3]) == Estimate(0.3, 0.3, 0.3, 1)
+def test_one_user_has_no_interval_and_no_verdict() -> None:
+    found = user_mean([0.3])
+    assert found == Estimate(0.3, 0.3, 0.3, 1)
+    assert verdict(found, lower_is_better=False) == NO_EVIDENCE
 
 
 def test_a_mean_counts_every_user_once() -> None:
@@ -134,8 +181,8 @@ def test_ratios_of_one_call_and_of_several_are_paired() -> None:
 
 
 def test_estimate_as_dict_is_json() -> None:
-    text = json.dumps(user_mean([1.0, 2.0]).as_dict(), allow_nan=False)
-    assert json.loads(text) == {"value": 1.5, "low": 1.0, "high": 2.0, "n": 2}
+    text = json.dumps(user_mean([1.5, 1.5]).as_dict(), allow_nan=False)
+    assert json.loads(text) == {"value": 1.5, "low": 1.5, "high": 1.5, "n": 2}
 
 
 def test_no_users_is_an_error() -> None:
@@ -151,7 +198,7 @@ def test_sums_refuses_numbers_that_are_not_finite(bad: float) -> None:
 
 def test_estimate_refuses_a_ratio_without_rows() -> None:
     with pytest.raises(ValueError, match="finite"):
-        Bootstrap().estimate(np.array([1.0, math.nan]), n=0)
+        Bootstrap().estimate(np.array([1.0, math.nan]), n=0, users=2)
 
 
 def test_no_replicates_is_an_error() -> None:

@@ -270,7 +270,7 @@ def test_models_with_other_rows_are_an_error(judge: Judge) -> None:
 
 
 def test_scores_stay_what_they_were(judge: Judge) -> None:
-    """Commit 32c3131 made the committed scores, before scores were tables."""
+    """Commit 32c3131 made the committed scores, before scores were tables. Since then only ties are ordered anew."""
     folder = Path(__file__).parent
     judged = judge(train={"factors": 2, "user_items": 3, "item_users": 2, "time": True}, ks=(1, 5))
     expected = pd.read_csv(folder / "expected_predictions.csv")

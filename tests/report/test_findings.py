@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 
 from tests.report.conftest import text
+from widedeep.report.charts import Point, Series
 from widedeep.report.labels import axis_label, metric_label
 from widedeep.report.learning import learning_finding
 from widedeep.report.ranking import by_k_finding, ranking_finding
 from widedeep.report.rating import headline_finding, rating_finding
-from widedeep.report.results import Results
+from widedeep.report.results import Results, point
 from widedeep.report.slices import slice_finding
 
 
@@ -73,6 +74,25 @@ def test_finding_says_what_the_interval_says(low: float, high: float, sentence: 
 )
 def test_ranking_finding_says_what_the_intervals_say(ndcg: tuple[float, float], words: str) -> None:
     assert words in text(ranking_finding(results(0, 0, ndcg), 5))
+
+
+def test_finding_of_one_user_is_no_verdict() -> None:
+    found = results(-0.1, -0.1, (0.25, 0.25))
+    few = "RMSE 0.900 online, the bias baseline 1.000. There are too few test users for a verdict."
+    assert rating_finding(found, "online").endswith(few)
+    assert headline_finding(found, "online") == "Online, Wide & Deep and bias cannot be told apart"
+    assert "95" not in rating_finding(Results("wide_deep", {**found.metrics, "baselines": {}}), "online")
+    for of_model in (found.metrics, found.metrics["baselines"]["bias"]):
+        ndcg = of_model["ranking"]["frozen"]["ndcg_at_5"]
+        ndcg |= {"low": ndcg["value"], "high": ndcg["value"]}
+    assert ranking_finding(found, 5).endswith("bias 0.350. There are no intervals to compare them with.")
+
+
+def test_interval_of_two_users_is_not_drawn() -> None:
+    look = Series("one", "#0072B2", "circle")
+    estimate = {"value": 1.0, "low": -3.0, "high": 5.0, "n": 9}
+    assert point(look, estimate | {"users": 2}) == Point(look, 1.0, 1.0, 1.0, hollow=True)
+    assert point(look, estimate | {"users": 3}) == Point(look, 1.0, -3.0, 5.0, hollow=True)
 
 
 def test_two_objectives_keep_an_epoch_that_need_not_be_the_best_of_either() -> None:

@@ -94,7 +94,8 @@ def test_ndcg_is_that_of_the_evaluation_and_of_scikit_learn(k: int) -> None:
     known = ~relevant & (torch.rand(20, 30, generator=generator) < 0.3)
     user, item = relevant.nonzero()[torch.randperm(int(relevant.sum()), generator=generator)].T
 
-    top = top_items(scores, relevant_to(known.nonzero()[:, 0], known.nonzero()[:, 1], 20), k).items
+    left_out = relevant_to(known.nonzero()[:, 0], known.nonzero()[:, 1], 20)
+    top = top_items(scores, left_out, k, torch.arange(30)).items
     found = ndcg(top, relevant_to(user, item, 20))
     ours = ranking.ndcg(lists(top, pairs=(user, item)), k)
     np.testing.assert_allclose(found, ours, atol=1e-6)

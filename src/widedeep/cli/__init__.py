@@ -21,6 +21,7 @@ APP = typer.Typer(
 for command in (
     versions.compare,
     versions.history,
+    versions.bisect,
     scores.evaluate,
     studies.tune,
     studies.presets,

@@ -12,7 +12,7 @@ import typer
 
 from widedeep.cli import complete
 from widedeep.cli.values import whole
-from widedeep.cli.versions import PARAMS
+from widedeep.cli.versions import PARAMS, PATHS
 from widedeep.errors import UserError
 
 FEATURES = Path("data/features")
@@ -129,7 +129,7 @@ def noise(
     _find("studies")
     from studies.noise.measure import measure_noise
 
-    measure_noise(params, features, out, seeds)
+    measure_noise(params, PATHS.data, features, out, seeds)
 
 
 def ablation(

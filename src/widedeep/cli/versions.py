@@ -1,7 +1,8 @@
-"""The commands `widedeep compare` and `widedeep history`, for versions of the recommender."""
+"""The commands `widedeep compare`, `history` and `bisect`, for versions of the recommender."""
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -135,6 +136,42 @@ def history(
         charts = [(figure.title, figure.svg) for figure in history_figures(commits, metrics)]
         with replacing(svg) as partial:
             partial.write_text(sheet(charts), encoding="utf-8")
+
+
+def bisect(
+    metric: Annotated[str, typer.Option(metavar="NAME", help="The metric, such as rating.online.rmse.")],
+    good: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="GOOD",
+            help="A commit with a good value. Default: the best of the last 20 with results.",
+            show_default=False,
+            autocompletion=complete.revisions,
+        ),
+    ] = None,
+    bad: Annotated[
+        str, typer.Argument(metavar="BAD", help="A later commit.", autocompletion=complete.revisions)
+    ] = "HEAD",
+) -> None:
+    """Find the commit where a metric got worse.
+
+    The history between GOOD and BAD is halved again and again. Stored results are used first. For commits without
+    results the pipeline is run in a temporary folder, so your files stay as they are.
+    """
+    from widedeep.compare.bisect import bisect, describe
+    from widedeep.compare.compare import compare
+    from widedeep.compare.noise import read_noise
+    from widedeep.compare.table import render_text
+    from widedeep.evaluation.bootstrap import Bootstrap
+    from widedeep.params import load_params
+
+    evaluate = load_params(PARAMS).evaluate
+    found = bisect(metric, good, bad, PATHS, lambda line: print(line, flush=True))
+    print(f"\n{describe(found, metric)}")
+    bootstrap = Bootstrap(evaluate.bootstrap_replicates, evaluate.seed)
+    comparison = compare(found.before, found.after, read_noise(NOISE), bootstrap)
+    rows = tuple(row for row in comparison.rows if row.metric == metric)
+    print(render_text(replace(comparison, rows=rows), rows, ()), end="")
 
 
 def _over_time() -> "OverTime":

@@ -12,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from widedeep.compare.compare import TEST_HASH, changes, estimates
+from widedeep.compare.compare import changes, estimates
+from widedeep.compare.noise import TEST_HASH
 from widedeep.errors import UserError, nearest
 from widedeep.evaluation.metrics import headline_length, of_model, place_of
 from widedeep.report.text import interval

@@ -99,7 +99,7 @@ def paired(old: pd.DataFrame, new: pd.DataFrame, metrics: Iterable[str], bootstr
                 np.sqrt(above / below) if terms.root else above / below
                 for terms, (above, below) in zip(pair, parts, strict=True)
             )
-            differences[metric] = bootstrap.estimate(after - before, len(users))
+            differences[metric] = bootstrap.estimate(after - before, len(users), len(users))
     return differences
 
 

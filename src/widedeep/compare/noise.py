@@ -10,6 +10,7 @@ from scipy.special import stdtrit
 
 from widedeep.reading import brief, read_json, refuse
 
+TEST_HASH = "test_sha256"  # key of the hash of the test rows, here and in reports/data.json
 SECTIONS = ("download", "preprocess", "featurize", "train")  # sections of params.yaml that shape a trained model
 
 
@@ -20,11 +21,13 @@ class Noise:
     seeds : number of trainings, at least 2
     params : the sections `SECTIONS` of params.yaml without train.seed, and the knobs of the model as `models.<name>`
     deviations : sample standard deviation of each metric, in its unit, by flat name
+    test_sha256 : hash of the test rows of these trainings, as in reports/data.json; None in a file of an older version
     """
 
     seeds: int
     params: Mapping[str, Mapping[str, Any]]
     deviations: Mapping[str, float]
+    test_sha256: str | None
 
     def margin(self, metric: str) -> float | None:
         """Return the bound that 95 % of the differences of two trainings stay within, or None for an unknown metric.
@@ -51,7 +54,7 @@ def read_noise(path: Path) -> Noise | None:
     read = read_json(path, mend)
     try:
         deviations = {name: float(metric["deviation"]) for name, metric in read["metrics"].items()}
-        return Noise(int(read["seeds"]), dict(read["params"]), deviations)
+        return Noise(int(read["seeds"]), dict(read["params"]), deviations, read.get(TEST_HASH))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {brief(error)}"
         refuse(path, f"does not have the form that `make noise` writes ({reason})", mend)

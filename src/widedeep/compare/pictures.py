@@ -42,7 +42,10 @@ def history_finding(commits: Sequence[Commit], metric: str) -> str:
     start = f"{label}: {number(first['value'])} to {number(last['value'])} in {len(run)} commits"
     if not all({"low", "high"} <= one.keys() for one in (first, last)):
         return start
-    if overlap(first, last):
+    overlapping = overlap(first, last)
+    if overlapping is None:
+        return start
+    if overlapping:
         return f"{start}; the intervals overlap"
     return f"{start}; the intervals do not overlap"
 

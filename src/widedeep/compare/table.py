@@ -12,12 +12,13 @@ from widedeep.evaluation.metrics import headline_length, of_model, place_of
 from widedeep.report.text import Markdown, bounds, code, escape, fenced, markdown_table, number, signed
 from widedeep.revisions import WORKSPACE, Revision
 
-WIDTH = 100  # columns of the terminal
+WIDTH = 105  # columns of the terminal
 DECIMALS = 4
 WORDS = ("by", "verdict")  # columns without numbers
 LEGEND = {
     PAIRED: "paired: both versions are judged on the same resamples of the test users",
     STORED: "stored: computed from the stored intervals of both versions, so it is wider than necessary",
+    "least": "least: a true difference of this size is found in 80 of 100 test sets with this number of users",
     "noise": "noise: trainings that differ only in the seed differ by less than this (95 %)",
 }
 
@@ -132,13 +133,17 @@ def _value(value: Any) -> str:
 
 def legend(rows: Sequence[Row]) -> list[str]:
     """Explain the words in the columns of these rows."""
-    used = {row.interval for row in rows} | ({"noise"} if any(row.noise is not None for row in rows) else set())
+    used = {row.interval for row in rows} | set(_measured(rows))
     return [text for name, text in LEGEND.items() if name in used]
 
 
 def _heads(rows: Sequence[Row]) -> list[str]:
-    noise = ["noise"] if any(row.noise is not None for row in rows) else []
-    return ["old", "new", "diff", "95 % interval", "by", *noise, "verdict"]
+    return ["old", "new", "diff", "95 % interval", "by", *_measured(rows), "verdict"]
+
+
+def _measured(rows: Sequence[Row]) -> list[str]:
+    """Return which of the columns `least` and `noise` have a number in these rows."""
+    return [name for name in ("least", "noise") if any(getattr(row, name) is not None for row in rows)]
 
 
 def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
@@ -149,6 +154,7 @@ def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
         "diff": "" if row.difference is None else signed(row.difference, DECIMALS),
         "95 % interval": row.reason if row.low is None or row.high is None else bounds(row.low, row.high, DECIMALS),
         "by": row.interval or "",
+        "least": _number(row.least),
         "noise": _number(row.noise),
         "verdict": row.verdict,
     }

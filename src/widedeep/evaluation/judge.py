@@ -176,7 +176,8 @@ def _ranking_rows(
         n = values[keys[0]][N].to_numpy(np.float64)
         ratios = bootstrap.ratios([key[0].terms(values[key][TOTAL].to_numpy(), n) for key in keys])
         for (metric, cut), ratio in zip(keys, ratios, strict=True):
-            yield row(model, knowledge, RANKING_TASK, metric.name, cut, bootstrap.estimate(ratio, int(n.sum())))
+            estimate = bootstrap.estimate(ratio, int(n.sum()), len(n))
+            yield row(model, knowledge, RANKING_TASK, metric.name, cut, estimate)
     for metric in of_task(RANKING_TASK):
         if metric.of_all:
             value = metric.of_all(lists, k)

@@ -58,7 +58,7 @@ def rating_metrics(per_user: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, Es
     n = per_user[N].to_numpy(np.float64)
     terms = [metric.terms(per_user[metric.column].to_numpy(np.float64), n) for metric in metrics]
     return {
-        metric.name: bootstrap.estimate(ratio, int(below.sum()))
+        metric.name: bootstrap.estimate(ratio, int(below.sum()), len(per_user))
         for metric, ratio, (_, below, _) in zip(metrics, bootstrap.ratios(terms), terms, strict=True)
     }
 
@@ -78,7 +78,7 @@ def rmse_difference(a: pd.DataFrame, b: pd.DataFrame, bootstrap: Bootstrap) -> E
         raise ValueError("A paired comparison needs the same rows. The users or their numbers of rows differ.")
     rmse, n = METRICS["rmse"], a[N].to_numpy(np.float64)
     ratio_a, ratio_b = bootstrap.ratios([rmse.terms(table[rmse.column].to_numpy(np.float64), n) for table in (a, b)])
-    return bootstrap.estimate(ratio_a - ratio_b, int(n.sum()))
+    return bootstrap.estimate(ratio_a - ratio_b, int(n.sum()), len(n))
 
 
 def calibration(predicted: ArrayLike, rating: ArrayLike, bins: int = 10) -> pd.DataFrame:

@@ -116,7 +116,7 @@ def slice_metrics(
             sums = [np.bincount(user_code[rows], weights=error)[there].astype(np.float64) for error in squared[:, rows]]
             ratios = bootstrap.ratios([Terms(total, count, root=True) for total in sums])
             for model, ratio in zip(predictions, ratios, strict=True):
-                rmse = bootstrap.estimate(ratio, len(rows))
+                rmse = bootstrap.estimate(ratio, len(rows), int(users))
                 found.append((one.name, group, model, rmse.n, users, rmse.value, rmse.low, rmse.high))
     return pd.DataFrame(found, columns=["slice", "group", "model", "n", "users", "rmse", "low", "high"])
 

@@ -1,14 +1,19 @@
 """What a recommender needs beside a model: users, items, and the state that ratings have left."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from widedeep.features.entities import Entities
 from widedeep.features.spec import Spec
 from widedeep.features.state import Ratings, State, add, settled
+
+TIES = b"ties"  # seed of the hash that orders items with equal scores
 
 
 @dataclass(frozen=True)
@@ -18,20 +23,30 @@ class Context:
     spec : description of the features
     users, items : as a model sees them
     state : what is known from ratings
+    tie_order : (I,) int64
+        The place of each of the I items among items with equal scores, from a hash of its id (see `order_of_ties`).
     """
 
     spec: Spec
     users: Entities
     items: Entities
     state: State
+    tie_order: Tensor
 
     def to(self, device: torch.device | str) -> Self:
-        return replace(self, **{name: getattr(self, name).to(device) for name in ("users", "items", "state")})
+        parts = ("users", "items", "state", "tie_order")
+        return replace(self, **{name: getattr(self, name).to(device) for name in parts})
 
     def extended(self, users: Entities | None = None, items: Entities | None = None) -> Self:
-        """Return a copy with new users and items, which have no ratings. They get the next free codes."""
+        """Return a copy with new users and items, which have no ratings. They get the next free codes.
+
+        Among items with equal scores, the new ones come last.
+        """
+        n_items = len(self.items) + (0 if items is None else len(items))
+        last = torch.arange(len(self.items), n_items, device=self.tie_order.device)
         return replace(
             self,
+            tie_order=torch.cat([self.tie_order, last]),
             users=self.users if users is None else self.users.extended(users),
             items=self.items if items is None else self.items.extended(items),
             state=self.state.extended(0 if users is None else len(users), 0 if items is None else len(items)),
@@ -66,3 +81,14 @@ class Context:
     def settled(self) -> Self:
         """Return a copy in which all ratings count, as they do at any time after the latest second."""
         return replace(self, state=settled(self.state, self.items.bag, self.spec.mean, self.spec.damping))
+
+
+def order_of_ties(item_ids: Sequence[str]) -> Tensor:
+    """Order items by a hash of their ids: (I,) int64, the place of each item, from 0.
+
+    Which of two items comes first depends on their two ids alone, not on codes, other items or the device.
+    """
+    hashes = [blake2b(item_id.encode(), digest_size=8, key=TIES).digest() for item_id in item_ids]
+    places = np.empty(len(hashes), dtype=np.int64)
+    places[sorted(range(len(hashes)), key=hashes.__getitem__)] = np.arange(len(hashes))
+    return torch.from_numpy(places)

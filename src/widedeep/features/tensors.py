@@ -12,7 +12,7 @@ from torch import Tensor
 
 from widedeep.columns import GENRES, ITEM, ITEM_ID, RATING, SPLIT, TIMESTAMP, TITLE, TRAIN, USER, USER_ID
 from widedeep.features.assemble import as_of_state, history, history_numbers
-from widedeep.features.context import Context
+from widedeep.features.context import Context, order_of_ties
 from widedeep.features.entities import Entities
 from widedeep.features.files import MEND, FeatureTables
 from widedeep.features.ragged import Ragged
@@ -86,7 +86,7 @@ class FeatureSet(Context):
             by_user=Ragged.of(rows.user, rows.item, *columns, n=len(self.users)),
             by_item=Ragged.of(rows.item, rows.user, *columns, n=len(self.items)),
         )
-        return Context(self.spec, self.users, self.items, state)
+        return Context(self.spec, self.users, self.items, state, self.tie_order)
 
 
 def _by_index(index: Tensor, ids: pa.Array, earlier: list[str]) -> list[str]:
@@ -104,7 +104,7 @@ def feature_set(tables: FeatureTables, *splits: str) -> FeatureSet:
     visible = pa.concat_tables([table for split, table in rows.items() if split == TRAIN or spec.online])
     context, names = _context(tables, visible)
     parts = {split: _rows(context, table, split) for split, table in rows.items()}
-    return FeatureSet(context.spec, context.users, context.items, context.state, names, parts)
+    return FeatureSet(context.spec, context.users, context.items, context.state, context.tie_order, names, parts)
 
 
 def load_features(folder: str | Path, *splits: str) -> FeatureSet:
@@ -155,7 +155,8 @@ def _context(tables: FeatureTables, interactions: pa.Table) -> tuple[Context, Na
         by_item=Ragged.of(item, user, *columns, n=len(items)),
     )
     names = Names(*(column.combine_chunks() for column in (users[USER_ID], items[ITEM_ID], items[TITLE])))
-    return Context(spec, _entities(users, spec, "user"), _entities(items, spec, "item"), state), names
+    own = _entities(users, spec, "user"), _entities(items, spec, "item")
+    return Context(spec, *own, state, order_of_ties(names.item_ids.to_pylist())), names
 
 
 def _rows(context: Context, table: pa.Table, split: str) -> Rows:

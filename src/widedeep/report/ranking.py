@@ -28,7 +28,10 @@ def ranking_finding(results: Results, k: int) -> str:
         return f"{start}."
     best = max(by_model, key=lambda model: by_model[model]["value"])
     other, label = by_model[best], model_label(best)
-    if overlap(own, other):
+    overlapping = overlap(own, other)
+    if overlapping is None:
+        return f"{start}, {label} {number(other['value'])}. There are no intervals to compare them with."
+    if overlapping:
         return f"{start}, {label} {number(other['value'])}: the 95{PERCENT} intervals overlap."
     word = "above" if own["value"] > other["value"] else "below"
     return f"{start}, {word} the {number(other['value'])} of {label} (the 95{PERCENT} intervals do not overlap)."

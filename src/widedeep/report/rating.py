@@ -24,8 +24,12 @@ def rating_finding(results: Results, knowledge: str) -> str:
         else f"Its {knowledge} RMSE is {own}"
     )
     if not results.rated:
+        if not _has_interval(estimate):
+            return f"{start}. There are too few test users for an interval."
         return f"{start} (95{PERCENT} interval {number(estimate['low'])} to {number(estimate['high'])})."
     best, rmse, difference = _against_best(results, knowledge)
+    if not _has_interval(difference):
+        return f"{start}, the {model_label(best)} baseline {number(rmse)}. There are too few test users for a verdict."
     bounds = f"95{PERCENT} interval of the difference {number(difference['low'])} to {number(difference['high'])}"
     other = f"the {model_label(best)} baseline"
     if difference["low"] <= 0 <= difference["high"]:
@@ -41,10 +45,14 @@ def headline_finding(results: Results, knowledge: str) -> str:
         return f"{knowledge.capitalize()}, the RMSE is {number(results.metrics['rating'][knowledge]['rmse']['value'])}"
     best, _, difference = _against_best(results, knowledge)
     model, other = model_label(results.model), model_label(best)
-    if difference["low"] <= 0 <= difference["high"]:
+    if difference["low"] <= 0 <= difference["high"] or not _has_interval(difference):
         return f"{knowledge.capitalize()}, {model} and {other} cannot be told apart"
     lower, higher = (model, other) if difference["high"] < 0 else (other, model)
     return f"{knowledge.capitalize()}, {lower} has a lower RMSE than {higher}"
+
+
+def _has_interval(estimate: Estimate) -> bool:
+    return estimate["low"] != estimate["high"]
 
 
 def _against_best(results: Results, knowledge: str) -> tuple[str, float, Estimate]:
