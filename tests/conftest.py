@@ -30,6 +30,17 @@ FAST = {
 OUTPUTS = ("data/raw", "data/interim", "data/features", "models", "reports")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use the run of the pipeline: they are slow, and one worker runs all of them.
+
+    So `make test`, which has two workers, runs the pipeline of `session_project` once.
+    """
+    for item in items:
+        if "session_project" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.xdist_group("pipeline"))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The root of the repository."""
@@ -100,6 +111,8 @@ def clean_environment() -> Iterator[None]:
         for name in list(os.environ):
             if name.startswith(("MLFLOW_", "GIT_", "DVC_", "MAKE", "MFLAGS", "PYTHONPATH", "PYTHONSAFEPATH")):
                 patch.delenv(name)
+        # Programs that tests start use one thread: with data this small, and a test beside this one, more only wait.
+        patch.setenv("OMP_NUM_THREADS", "1")
         # `python -m widedeep.cli` is the command of this tree, wherever else the package may be installed from.
         patch.setenv("PYTHONPATH", str(ROOT / "src"))
         yield
