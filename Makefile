@@ -5,12 +5,12 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 INSTALLED := .venv/.installed
 
-.PHONY: help install repro compare drift noise policies tune models test lint docs mlflow clean
+.PHONY: help install repro compare drift noise policies tune models test test-quick lint docs mlflow clean
 
 ## List the targets
 help:
 	@awk '/^## / {text = substr($$0, 4)} \
-	      /^[a-z]+:/ && text {split($$0, name, ":"); printf "make %-9s %s\n", name[1], text; text = ""}' Makefile
+	      /^[a-z-]+:/ && text {split($$0, name, ":"); printf "make %-10s %s\n", name[1], text; text = ""}' Makefile
 
 ## Build or update the environment in .venv (with another Python: make install PYTHON=/path/to/python3.12)
 install: $(INSTALLED)
@@ -60,9 +60,13 @@ tune: install
 models: install
 	.venv/bin/dvc repro studies/comparison/dvc.yaml
 
-## Run all tests
+## Run all tests, two at a time
 test: install
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadgroup
+
+## Run the tests that neither run the pipeline nor take long
+test-quick: install
+	.venv/bin/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 ## Check style, format and types
 lint: install

@@ -1,17 +1,22 @@
 """Fixtures for tests of several rooms."""
 
 import hashlib
+import importlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from widedeep.errors import exit_on_user_error
 
 pytest_plugins = ["tests.browser", "tests.small_data"]
 
@@ -28,6 +33,17 @@ FAST = {
     "evaluate.ks": [10],
 }
 OUTPUTS = ("data/raw", "data/interim", "data/features", "models", "reports")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use the run of the pipeline: they are slow, and one worker runs all of them.
+
+    So `make test`, which has two workers, runs the pipeline of `session_project` once.
+    """
+    for item in items:
+        if "session_project" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.xdist_group("pipeline"))
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +116,8 @@ def clean_environment() -> Iterator[None]:
         for name in list(os.environ):
             if name.startswith(("MLFLOW_", "GIT_", "DVC_", "MAKE", "MFLAGS", "PYTHONPATH", "PYTHONSAFEPATH")):
                 patch.delenv(name)
+        # Programs that tests start use one thread: with data this small, and a test beside this one, more only wait.
+        patch.setenv("OMP_NUM_THREADS", "1")
         # `python -m widedeep.cli` is the command of this tree, wherever else the package may be installed from.
         patch.setenv("PYTHONPATH", str(ROOT / "src"))
         yield
@@ -149,6 +167,27 @@ def session_project(unrun_project: Project, tmp_path_factory: pytest.TempPathFac
 def project(session_project: Project, tmp_path: Path) -> Project:
     """A copy of the project after `dvc repro`, for one test."""
     return session_project.copy(tmp_path / "repo")
+
+
+@pytest.fixture
+def run_stage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[Project, str], str]:
+    """Run one stage of a project by its command in dvc.yaml, and return what it prints on stderr.
+
+    It runs in this process, because a new one would need seconds to import torch.
+    """
+
+    def run(project: Project, stage: str) -> str:
+        for name, value in project.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(project.path)
+        command = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]["cmd"]
+        _, _, module, *arguments = shlex.split(command)
+        monkeypatch.setattr(sys, "argv", [module, *arguments])
+        with suppress(SystemExit), exit_on_user_error():
+            importlib.import_module(module).main()
+        return capsys.readouterr().err
+
+    return run
 
 
 @pytest.fixture(scope="session")

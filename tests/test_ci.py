@@ -1,15 +1,20 @@
-"""The check of a change: the script .ci/drift, and the GitHub workflow that calls it."""
+"""The checks of a change: the GitHub workflows, the scripts that they call, and the hooks of pre-commit."""
 
 import re
 import sys
+import tomllib
 from typing import Any
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
 
 from tests.conftest import ROOT, Project
 
-WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/drift.yml").read_text(encoding="utf-8"))
+WORKFLOWS: dict[str, dict[Any, Any]] = {
+    path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (ROOT / ".github/workflows").glob("*.yml")
+}
+WORKFLOW = WORKFLOWS["drift"]
 JOB: dict[str, Any] = WORKFLOW["jobs"]["drift"]
 SCRIPT = (ROOT / ".ci/drift").read_text(encoding="utf-8")
 
@@ -28,11 +33,42 @@ def ready(project: Project) -> Project:
     return project
 
 
-def test_workflow_runs_the_script_against_the_base_with_all_history_and_pinned_actions() -> None:
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_actions_of_a_workflow_are_pinned(name: str) -> None:
+    (job,) = WORKFLOWS[name]["jobs"].values()
+    used = [step["uses"] for step in job["steps"] if "uses" in step]
+    assert used
+    assert all(re.fullmatch(r"actions/[a-z-]+@v\d+\.\d+\.\d+", action) for action in used)
+
+
+def test_lint_and_tests_run_with_every_supported_python() -> None:
+    assert WORKFLOWS["test"][True] == {"push": {"branches": ["main"]}, "pull_request": None}
+    job = WORKFLOWS["test"]["jobs"]["test"]
+    pythons = SpecifierSet(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"])
+    assert job["strategy"]["matrix"]["python"] == [f"3.{minor}" for minor in range(30) if f"3.{minor}" in pythons]
+    assert job["steps"][-1]["run"] == ".ci/run"
+    commands = (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
+    assert [line for line in commands if line.startswith("make ")] == [
+        "make install",
+        "make lint",
+        "make docs",
+        "make test",
+    ]
+
+
+def test_hooks_run_what_make_lint_runs() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    lint = re.findall(
+        r"^\t(.+?)(?: \.)?$", makefile.partition("\nlint: install\n")[2].partition("\n\n")[0], re.MULTILINE
+    )
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    assert repository["repo"] == "local"  # so that nothing is downloaded
+    assert [hook["entry"].removesuffix(" --force-exclude") for hook in repository["hooks"]] == lint
+
+
+def test_workflow_runs_the_script_against_the_base_with_all_history() -> None:
     assert WORKFLOW[True] == "pull_request"  # YAML 1.1 reads the key `on` as true
     steps = JOB["steps"]
-    used = [step["uses"] for step in steps if "uses" in step]
-    assert all(re.fullmatch(r"actions/[a-z-]+@v\d+\.\d+\.\d+", action) for action in used)
     (checkout,) = (step for step in steps if step.get("uses", "").startswith("actions/checkout@"))
     assert checkout["with"]["fetch-depth"] == 0
     (check,) = (step for step in steps if ".ci/drift" in step.get("run", ""))

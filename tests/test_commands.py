@@ -1,5 +1,6 @@
 """The command line: every command has help, a mistake is one line with status 2, and the shell can complete values."""
 
+import subprocess
 import sys
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
@@ -21,6 +22,19 @@ def test_help_lists_the_commands_with_a_whole_sentence_each(capsys: pytest.Captu
     for line in lines:
         assert line.endswith((".", "?")), line
         assert not line.endswith("..."), line
+
+
+def test_help_imports_no_library_that_takes_long() -> None:
+    """`widedeep --help` takes a tenth of a second of a processor; torch alone would take more than one."""
+    code = (
+        "import sys, widedeep.cli; widedeep.cli.main(['--help']); "
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "typer" in loaded
+    slow = {"torch", "pytorch_lightning", "numpy", "pandas", "pyarrow", "pydantic", "dvc", "mlflow", "optuna", "ibis"}
+    assert loaded & slow == set()
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "drift"])

@@ -140,6 +140,7 @@ def outputs(stage: str) -> dict[str, Any]:
     return {path: options for entry in listed for path, options in entry.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "heavy"),
     [

@@ -1,4 +1,7 @@
-"""pyproject.toml, environment.yml and constraints.txt name the same versions, and these are installed."""
+"""pyproject.toml, environment.yml and constraints.txt name the same versions, and these are installed.
+
+The version of this project is the same everywhere, too.
+"""
 
 import re
 import sys
@@ -94,3 +97,9 @@ def test_constraints_have_every_package_that_the_project_needs() -> None:
                 needed.add(canonicalize_name(further.name))
                 todo.append(further)
     assert needed <= set(of_constraints())
+
+
+def test_version_of_the_project_is_the_same_everywhere() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    released = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert citation["version"] == PROJECT["version"] == released[0]

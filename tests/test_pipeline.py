@@ -1,5 +1,6 @@
 """The whole pipeline: real DVC commands in copies of the repository, with small and fast params."""
 
+import itertools
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 import yaml
@@ -26,10 +27,12 @@ def append(path: Path, line: str) -> None:
 
 @pytest.fixture(scope="module")
 def changed(session_project: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
-    """Change the learning rate, run `dvc repro` and commit. Return the project and what DVC printed."""
+    """Run an experiment with another learning rate, and commit. Return the project and what DVC printed.
+
+    DVC writes 1e-05, which is a text in the YAML 1.1 that Python reads.
+    """
     project = session_project.copy(tmp_path_factory.mktemp("changed") / "repo")
-    project.set({"train.learning_rate": 0.01})
-    printed = project.run("dvc", "repro")
+    printed = project.run("dvc", "exp", "run", "--set-param", "train.learning_rate=1e-5")
     project.commit()
     return project, printed
 
@@ -47,14 +50,7 @@ def test_second_run_runs_nothing(project: Project, stages_run: StagesRun) -> Non
     assert "Data and pipelines are up to date." in printed
 
 
-def test_touching_evaluation_runs_evaluate_only(project: Project, stages_run: StagesRun) -> None:
-    append(project.path / "src/widedeep/evaluation/rating.py", "# touched")
-    before = project.digests()
-    assert stages_run(project.run("dvc", "repro")) == ["evaluate"]
-    assert project.digests() == before
-
-
-def test_changing_the_learning_rate_runs_train_evaluate_and_report_only(
+def test_experiment_with_another_learning_rate_runs_train_evaluate_and_report_only(
     changed: tuple[Project, str], stages_run: StagesRun
 ) -> None:
     assert stages_run(changed[1]) == ["train", "evaluate", "report"]
@@ -87,7 +83,7 @@ def test_commits_are_compared_in_a_clone_without_cache(changed: tuple[Project, s
     assert not (clone.path / ".dvc/cache").exists()
     params = json.loads(clone.run("dvc", "params", "diff", "HEAD~1", "--json"))
     (difference,) = params["params.yaml"].items()
-    assert difference == ("train.learning_rate", {"old": 0.001, "new": 0.01, "diff": pytest.approx(0.009)})
+    assert difference == ("train.learning_rate", {"old": 0.001, "new": 1e-5, "diff": pytest.approx(-0.00099)})
     metrics = json.loads(clone.run("dvc", "metrics", "diff", "HEAD~1", "--json"))
     assert "rating.online.rmse.value" in metrics["reports/metrics.json"]
     assert clone.run("dvc", "metrics", "diff") == ""
@@ -100,15 +96,9 @@ def test_commits_are_compared_in_a_clone_without_cache(changed: tuple[Project, s
     assert clone.run("git", "status", "--porcelain") == ""
 
 
-def test_experiment_takes_a_parameter_from_the_command_line(project: Project, stages_run: StagesRun) -> None:
-    printed = project.run("dvc", "exp", "run", "--set-param", "train.learning_rate=1e-5")
-    assert stages_run(printed) == ["train", "evaluate", "report"]
-    params = json.loads(project.run("dvc", "params", "diff", "--json"))
-    assert params["params.yaml"]["train.learning_rate"]["new"] == 1e-5
-    assert "rating.online.rmse.value" in project.run("dvc", "metrics", "diff")
-
-
-def test_temporary_experiment_runs_its_own_code(project: Project, stages_run: StagesRun) -> None:
+def test_temporary_experiment_runs_its_own_code_and_only_what_depends_on_it(
+    project: Project, stages_run: StagesRun
+) -> None:
     before = project.digests()
     append(project.path / "src/widedeep/evaluation/rating.py", 'print("marker in", __file__)')
     printed = project.run("dvc", "exp", "run", "--temp")
@@ -131,7 +121,7 @@ def test_queued_experiments_run(project: Project) -> None:
 
 def test_killed_training_keeps_earlier_outputs_and_goes_on(project: Project, changed: tuple[Project, str]) -> None:
     before = project.digests()
-    project.set({"train.learning_rate": 0.01})
+    project.set({"train.learning_rate": 1e-5})
     process = subprocess.Popen(
         # Even on a busy machine, the first checkpoint is seen long before the training ends.
         ["nice", "-n", "19", "dvc", "repro"], cwd=project.path, env=project.environment, start_new_session=True,
@@ -171,6 +161,16 @@ def test_full_disk_is_a_clear_error_and_keeps_earlier_outputs(project: Project, 
     assert not list(project.path.glob("**/*.partial"))
 
 
+def shortened(source: Path, path: Path) -> Path:
+    """Copy a zip with at most the first 30,000 lines of each file."""
+    with ZipFile(source) as whole, ZipFile(path, "w", ZIP_DEFLATED) as part:
+        for name in whole.namelist():
+            with whole.open(name) as lines:
+                part.writestr(name, b"".join(itertools.islice(lines, 30_000)))
+    return path
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dataset", "file"),
     [
@@ -184,25 +184,18 @@ def test_data_set_runs_end_to_end_by_changing_its_name_and_source(
     unrun_project: Project, shared_data: Path, tmp_path: Path, dataset: str, file: str
 ) -> None:
     project = unrun_project.clone(tmp_path / "repo")
-    project.set({"download.dataset": dataset, "download.source": str(shared_data / file), "train.epochs": 1})
+    source = shortened(shared_data / file, tmp_path / file)
+    project.set({"download.dataset": dataset, "download.source": str(source), "train.epochs": 1})
     project.run("dvc", "repro")
     metrics = json.loads((project.path / "reports/metrics.json").read_text(encoding="utf-8"))
     assert metrics["rating"]["frozen"]["rmse"]["n"] > 0
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"train.learning_rat": 0.1}, "unknown key 'train.learning_rat'. Did you mean 'learning_rate'?"),
-        ({"models.wide_deep.dropout": 1.5}, "'models.wide_deep.dropout'"),
-        ({"download.dataset": "ml-100"}, "Did you mean 'ml-100k'?"),
-    ],
-)
-def test_bad_parameter_stops_the_stage(project: Project, changes: dict[str, Any], message: str) -> None:
+def test_bad_parameter_stops_the_stage(project: Project) -> None:
     before = project.digests()
-    project.set(changes)
+    project.set({"download.dataset": "ml-100"})
     printed = project.run("dvc", "repro", fails=True)
-    assert message in printed
+    assert "Did you mean 'ml-100k'?" in printed
     assert "Traceback" not in printed
     assert project.digests() == before
 

@@ -167,6 +167,7 @@ def test_river_predicts_before_it_learns_and_is_clipped(stream: Stream) -> None:
     assert first.per_user["online_squared_error"].tolist() == pytest.approx([(rating - 0.5) ** 2])
 
 
+@pytest.mark.slow
 def test_river_on_ml_100k_has_its_known_error(shared_data: Path) -> None:
     """One pass in order of time has RMSE 0.9479. The order within a second and the seed may change that a little."""
     params = load_params(ROOT / "params.yaml")

@@ -56,6 +56,7 @@ def ml_1m(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_official_fold_with_a_preset(shared_data: Path, tmp_path: Path, preset_file: Path) -> None:
     kept = tmp_path / "kept"
     source = str(shared_data / "ml-100k.zip")
@@ -77,6 +78,7 @@ def test_official_fold_with_a_preset(shared_data: Path, tmp_path: Path, preset_f
     assert params.recipe.flat()["hidden"] == (16,)
 
 
+@pytest.mark.slow
 def test_split_from_two_files_keeps_items_and_users_of_the_data_set(ml_1m: Path, tmp_path: Path) -> None:
     for name, rows in (("base", ROWS[5:]), ("holdout", ROWS[:5])):
         lines = ["user_id,item_id,rating,timestamp", *(row.replace("::", ",") for row in rows)]
@@ -161,6 +163,7 @@ def test_mistake_in_the_call_is_one_line_and_status_2(
     assert message in printed.err
 
 
+@pytest.mark.slow
 def test_failing_stage_is_told_and_gives_status_1(tmp_path: Path) -> None:
     for name in ("train", "test"):
         (tmp_path / f"{name}.csv").write_text("user_id,item_id,rating\n1,1,3\n")

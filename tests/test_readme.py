@@ -1,4 +1,4 @@
-"""What README.md and the pages of docs/ show exists: commands with their options, parameters, numbers, links.
+"""What the README, CONTRIBUTING.md and the pages of docs/ show exists: commands, parameters, numbers, links.
 
 The cheap commands and the Python examples run.
 """
@@ -14,10 +14,13 @@ import pytest
 from tests.conftest import ROOT, Project
 from widedeep.reading import read_json
 
-PAGES = {path: path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+PAGES = {
+    path: path.read_text(encoding="utf-8")
+    for path in (*(ROOT / name for name in ("README.md", "CONTRIBUTING.md")), *sorted((ROOT / "docs").glob("*.md")))
+}
 README = PAGES[ROOT / "README.md"]
 MODELS = PAGES[ROOT / "docs/model.md"]
-TARGETS = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
 CHEAP = ("repro", "status", "dag", "metrics", "params", "plots", "exp show")
 
 
@@ -44,7 +47,7 @@ EXAMPLES = {
 
 
 def test_pages_show_commands_of_these_programs_only() -> None:
-    assert {words[0] for words in COMMANDS} == {"make", "dvc", "widedeep", "python", "source"}
+    assert {words[0] for words in COMMANDS} == {"make", "dvc", "widedeep", "python", "source", "pre-commit"}
 
 
 def test_make_targets_exist_and_have_a_sentence(unrun_project: Project) -> None:

@@ -1,5 +1,6 @@
-"""The registry of metrics: a metric needs only one entry, and names lead to entries."""
+"""The registry of metrics: an entry is all the code of a metric, and docs, tests and results have every entry."""
 
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.evaluation.conftest import Judged
+from tests.lists import lists
 from widedeep.compare.intervals import paired
 from widedeep.evaluation.bootstrap import Bootstrap
 from widedeep.evaluation.metrics import METRICS, Metric, label_of, metric_of, stored_terms, unit_of
@@ -84,16 +86,85 @@ def test_a_name_that_is_not_known_has_no_metric(flat: str) -> None:
     assert (label_of(flat), unit_of(flat)) == (flat, "")
 
 
-def test_directions() -> None:
-    by_direction = {
-        direction: [name for name, metric in METRICS.items() if metric.direction == direction]
-        for direction in ("lower", "higher", "neither")
-    }
-    assert by_direction == {
-        "lower": ["rmse", "mae", "user_mean_rmse", "user_mean_mae"],
-        "higher": ["precision", "recall", "f1", "ndcg", "map", "mrr", "hit_rate"],
-        "neither": ["novelty", "diversity", "coverage"],
-    }
+# User 0 rated 4 and 5, and user 1 rated 2. The predictions are 3, 5 and 4.
+ERRORS = pd.DataFrame({"user": [0, 0, 1], "rating": [4.0, 5.0, 2.0], "predicted": [3.0, 5.0, 4.0]})
+# Items 1, 4 and 9 of ten are relevant. The list has two of them, at ranks 2 and 3. Of 8 users, 8, 4, 2 and 1 rated its
+# items. Two pairs of its items have the same genre, four have none in common.
+LIST = lists(
+    [[7, 1, 4, 8]],
+    [[1, 4, 9]],
+    item_counts=[1, 4, 1, 1, 2, 1, 1, 8, 1, 1],
+    n_users=8,
+    item_genres=np.isin(np.arange(10), (1, 7))[:, None] == [True, False],
+)
+BY_HAND = {
+    "rmse": math.sqrt((1 + 0 + 4) / 3),
+    "mae": (1 + 0 + 2) / 3,
+    "user_mean_rmse": (math.sqrt(1 / 2) + 2) / 2,
+    "user_mean_mae": (1 / 2 + 2) / 2,
+    "precision": 2 / 4,
+    "recall": 2 / 3,
+    "f1": 2 * (2 / 4) * (2 / 3) / (2 / 4 + 2 / 3),
+    "ndcg": (1 / math.log2(3) + 1 / 2) / (1 + 1 / math.log2(3) + 1 / 2),
+    "map": (1 / 2 + 2 / 3) / 3,
+    "mrr": 1 / 2,
+    "hit_rate": 1,
+    "novelty": (0 + 1 + 2 + 3) / 4,
+    "diversity": 1 - 2 / 6,
+    "coverage": 4 / 10,
+}
+
+
+def computed(metric: Metric) -> float:
+    """Compute a metric of the example from its entry alone."""
+    if metric.of_row:
+        amounts = metric.of_row(ERRORS["rating"].to_numpy(), ERRORS["predicted"].to_numpy())
+        by_user = pd.Series(amounts).groupby(ERRORS["user"])
+        return float(Bootstrap(1).ratios([metric.terms(by_user.sum().to_numpy(), by_user.size().to_numpy())])[0, 0])
+    if metric.of_all:
+        return metric.of_all(LIST, 4)
+    assert metric.of_lists
+    return float(metric.of_lists(LIST, 4).mean())
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_value_by_hand(name: str) -> None:
+    assert computed(METRICS[name]) == pytest.approx(BY_HAND[name])
+
+
+def missing(root: Path) -> list[str]:
+    """List the places that lack a metric of the registry, as what to do."""
+    glossary = (root / "docs/glossary.md").read_text(encoding="utf-8")
+    results = "".join(path.read_text(encoding="utf-8") for path in (root / "reports").glob("*.json"))
+    todo = []
+    for name, metric in METRICS.items():
+        if name not in BY_HAND:
+            todo.append(f"{name}: add its value by hand to BY_HAND in tests/evaluation/test_metrics.py")
+        shown = f"{name}_at_k" if metric.at_k else name
+        row = f"| {shown} | {metric.label} | {metric.unit or 'none'} | {metric.direction} |"
+        if row not in glossary:
+            todo.append(f"{name}: add to docs/glossary.md: {row}")
+        stored = f'"{name}_at_' if metric.at_k else f'"{name}"'
+        if stored not in results:
+            todo.append(f"{name}: run `dvc repro` and commit reports/")
+    return todo
+
+
+def test_every_metric_is_in_the_docs_the_tests_and_the_results(root: Path) -> None:
+    assert missing(root) == []
+
+
+def test_a_metric_added_in_one_place_only_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, metric in NEW.items():
+        monkeypatch.setitem(METRICS, name, metric)
+    assert missing(root) == [
+        "within_half: add its value by hand to BY_HAND in tests/evaluation/test_metrics.py",
+        "within_half: add to docs/glossary.md: | within_half | Within half a point | none | higher |",
+        "within_half: run `dvc repro` and commit reports/",
+        "first_item: add its value by hand to BY_HAND in tests/evaluation/test_metrics.py",
+        "first_item: add to docs/glossary.md: | first_item_at_k | First item | none | higher |",
+        "first_item: run `dvc repro` and commit reports/",
+    ]
 
 
 def test_what_is_stored_by_user_makes_the_metrics_again(judge: Callable[..., Judged]) -> None:

@@ -28,19 +28,6 @@ def metrics(top: Sequence[Sequence[int]], relevant: Sequence[Sequence[int]], *ks
     return {f"{name}_at_{k}": value(name, of, k) for k in ks for name in ACCURACY}
 
 
-def test_metrics_by_hand() -> None:
-    # Items 1, 4 and 9 are relevant. The list has two of them, at ranks 2 and 3.
-    assert metrics([[7, 1, 4, 8]], [[1, 4, 9]], 4) == {
-        "precision_at_4": [2 / 4],
-        "recall_at_4": [2 / 3],
-        "f1_at_4": [pytest.approx(2 * (2 / 4) * (2 / 3) / (2 / 4 + 2 / 3))],
-        "ndcg_at_4": [pytest.approx((1 / math.log2(3) + 1 / 2) / (1 + 1 / math.log2(3) + 1 / 2))],
-        "map_at_4": [pytest.approx((1 / 2 + 2 / 3) / 3)],
-        "mrr_at_4": [1 / 2],
-        "hit_rate_at_4": [1.0],
-    }
-
-
 def test_metrics_look_no_further_than_k() -> None:
     found = metrics([[7, 1, 4, 8]], [[1, 4, 9]], 1, 2)
     assert [found[f"{name}_at_1"] for name in ACCURACY] == [[0.0]] * 7

@@ -169,7 +169,7 @@ def test_history_of_three_ratings_by_hand() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("row", range(0, 240, 15))
+@pytest.mark.parametrize("row", range(0, 240, 30))
 def test_label_reaches_only_later_seconds(rows: pd.DataFrame, genres_of: dict[int, list[str]], row: int) -> None:
     other = rows.copy()
     other.loc[row, "rating"] = 0.5 if rows["rating"][row] > 2 else 5
@@ -178,7 +178,7 @@ def test_label_reaches_only_later_seconds(rows: pd.DataFrame, genres_of: dict[in
     assert before[unseen].equals(after[unseen])
 
 
-@pytest.mark.parametrize("row", range(0, 240, 15))
+@pytest.mark.parametrize("row", range(0, 240, 30))
 def test_label_never_reaches_its_own_row_out_of_fold(
     rows: pd.DataFrame, genres_of: dict[int, list[str]], row: int
 ) -> None:

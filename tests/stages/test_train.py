@@ -1,4 +1,4 @@
-"""The train stage as its own process: what it writes, alone and with several processes."""
+"""The train stage as its own process: what it writes and prints, alone and with several processes."""
 
 import os
 import subprocess
@@ -25,74 +25,92 @@ MODEL = {
 }
 
 
-@pytest.fixture
-def train(root: Path, tmp_path: Path, featurize: Callable[..., FeatureTables]) -> Callable[..., str]:
-    """Run the stage in `tmp_path` on the small data set, with other train params. Return what it prints."""
-    (tmp_path / "features").mkdir()
-    written(featurize(), tmp_path / "features")
+@pytest.fixture(scope="module")
+def train(
+    root: Path, featurize: Callable[..., FeatureTables], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., tuple[Path, str]]:
+    """Run the stage on the small data set, in `where` or a new folder. Return the folder and what the stage prints."""
 
-    def run(**changes: Any) -> str:
+    def run(where: Path | None = None, **changes: Any) -> tuple[Path, str]:
+        folder = where or tmp_path_factory.mktemp("train")
+        (folder / "features").mkdir()
+        written(featurize(), folder / "features")
         params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
         params["train"] |= FAST | changes
         params["models"]["wide_deep"] |= {"embedding_size": 4, "hidden": [8]}
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+        (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
         command = [
             sys.executable, "-m", "stages.train", "--params", "params.yaml", "--features", "features",
             "--out", "models", "--curves", "curves.csv", "--checkpoints", "checkpoints",
         ]  # fmt: skip
         store = {"MLFLOW_TRACKING_URI": "sqlite:///runs.db", "PYTHONPATH": str(root)}
         done = subprocess.run(
-            command, cwd=tmp_path, env=os.environ | store, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            command, cwd=folder, env=os.environ | store, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             check=True,
         )  # fmt: skip
-        return done.stdout
+        return folder, done.stdout
 
     return run
 
 
-def test_outputs_are_a_model_and_a_row_per_epoch(train: Callable[..., str], tmp_path: Path) -> None:
-    train()
-    assert {path.name for path in (tmp_path / "models").iterdir()} == MODEL
-    curves = pd.read_csv(tmp_path / "curves.csv")
+@pytest.fixture(scope="module")
+def trained(train: Callable[..., tuple[Path, str]]) -> tuple[Path, str]:
+    """The folder after the stage, and what the stage printed."""
+    return train()
+
+
+@pytest.mark.slow
+def test_outputs_are_a_model_and_a_row_per_epoch(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    assert {path.name for path in (folder / "models").iterdir()} == MODEL
+    curves = pd.read_csv(folder / "curves.csv")
     assert curves["epoch"].tolist() == [0, 1]
     assert list(curves) == ["epoch", *CURVES]
     assert curves["train_ranking_loss"].isna().all()
-    bundle = Bundle.load(tmp_path / "models")
-    assert bundle.data_sha256 == sha256(tmp_path / "features")
+    bundle = Bundle.load(folder / "models")
+    assert bundle.data_sha256 == sha256(folder / "features")
     assert bundle.names.titles.to_pylist() == ["T"] * 31
-    assert list((tmp_path / "checkpoints").iterdir()) == []
+    assert list((folder / "checkpoints").iterdir()) == []
 
 
-def test_without_a_terminal_there_is_a_plain_line_per_epoch(train: Callable[..., str]) -> None:
-    lines = [line for line in train().splitlines() if line.startswith("epoch")]
+@pytest.mark.slow
+def test_without_a_terminal_there_is_a_plain_line_per_epoch(trained: tuple[Path, str]) -> None:
+    lines = [line for line in trained[1].splitlines() if line.startswith("epoch")]
     assert len(lines) == 2
     assert "validation_rmse" in lines[0]
 
 
-def test_output_that_cannot_be_replaced_is_found_before_the_training(train: Callable[..., str], tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_output_that_cannot_be_replaced_is_found_before_the_training(
+    train: Callable[..., tuple[Path, str]], tmp_path: Path
+) -> None:
     (tmp_path / "models").symlink_to("not-mounted")
     with pytest.raises(subprocess.CalledProcessError) as found:
-        train()
+        train(tmp_path)
     assert "error: models is a symbolic link to not-mounted, which does not exist" in found.value.output
     assert "epoch" not in found.value.output
 
 
-def test_unfinished_checkpoints_of_killed_trainings_do_not_stay(train: Callable[..., str], tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_unfinished_checkpoints_of_killed_trainings_do_not_stay(
+    train: Callable[..., tuple[Path, str]], tmp_path: Path
+) -> None:
     other = tmp_path / "checkpoints" / "other"
     other.mkdir(parents=True)
     for name in ("last.ckpt", "last.ckpt.partial"):
         (other / name).touch()
     (tmp_path / "big").mkdir()
     (tmp_path / "models").symlink_to("big")
-    train()
+    train(tmp_path)
     assert [path.name for path in other.iterdir()] == ["last.ckpt"]
     assert (tmp_path / "models").is_symlink()
     assert {path.name for path in (tmp_path / "big").iterdir()} == MODEL
 
 
-def test_several_processes_train_one_model(train: Callable[..., str], tmp_path: Path) -> None:
-    printed = train(devices=2)
+@pytest.mark.slow
+def test_several_processes_train_one_model(train: Callable[..., tuple[Path, str]]) -> None:
+    folder, printed = train(devices=2)
     assert "MEMBER: 2/2" in printed
     assert printed.count("epoch  1") == 1
-    assert {path.name for path in (tmp_path / "models").iterdir()} == MODEL
-    assert len(pd.read_csv(tmp_path / "curves.csv")) == 2
+    assert {path.name for path in (folder / "models").iterdir()} == MODEL
+    assert len(pd.read_csv(folder / "curves.csv")) == 2

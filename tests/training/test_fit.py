@@ -316,6 +316,7 @@ def test_members_are_trained_apart_from_different_starts(features: FeatureSet, t
     assert together < sum(alone) / 2
 
 
+@pytest.mark.slow
 def test_what_the_ratings_leave_uncertain_is_shrunk_the_more_noise_they_have(
     features: FeatureSet, tmp_path: Path
 ) -> None:
