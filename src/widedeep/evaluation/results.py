@@ -7,7 +7,7 @@ import pandas as pd
 
 from widedeep.columns import FROZEN, KNOWLEDGE, MODEL
 from widedeep.evaluation.bootstrap import Estimate
-from widedeep.evaluation.metrics import RANKING_TASK, RATING_TASK
+from widedeep.evaluation.metrics import METRICS, RANKING_TASK, RATING_TASK
 
 DECIMALS = 6  # further digits differ between processors
 TASK, METRIC, K = "task", "metric", "k"
@@ -46,7 +46,24 @@ def nested(results: pd.DataFrame, model: str) -> dict[str, Any]:
     return metrics
 
 
-def headline(results: pd.DataFrame, model: str, k: int) -> dict[str, float]:
+def select_headline(results: pd.DataFrame, model: str, k: int) -> dict[str, float]:
+    """Select the few values that people follow, for reports/headline.json and so for the tables of DVC.
+
+    They are the `main` metrics of the registry, of `model` first, then of the other models, rounded to 6 decimals. Ranking
+    metrics are those at `k`. The names are flat and short: `online_rmse`, `frozen_ndcg_at_10`, `bias_online_rmse`.
+    """
+    main = [metric.name for metric in METRICS.values() if metric.main]
+    found = {}
+    rows = results[results[METRIC].isin(main)].to_dict("records")
+    for row in sorted(rows, key=lambda row: row[MODEL] != model):
+        if pd.isna(row[K]) or row[K] == k:
+            parts = [] if row[MODEL] == model else [row[MODEL]]
+            parts += [row[KNOWLEDGE], row[METRIC]] + ([] if pd.isna(row[K]) else [f"at_{k}"])
+            found["_".join(parts)] = round(row["value"], DECIMALS)
+    return found
+
+
+def flatten(results: pd.DataFrame, model: str, k: int) -> dict[str, float]:
     """Select the values for MLflow: the rating metrics of all models, and the ranking metrics of `model` at `k`.
 
     The names are flat: `rating.online.rmse`, `ranking.frozen.ndcg_at_10`, `bias.rating.online.rmse`.
