@@ -38,7 +38,7 @@ def main() -> None:
         save(recommendations, outputs.enter_context(replacing(args.out / RECOMMENDATIONS)))
         save_evaluation(evaluation, args.out, outputs)
         write_json(outputs.enter_context(replacing(args.out / "headline.json")), select_headline(*results))
-    log_metrics(args.model / WEIGHTS, flatten(*results))
+    log_metrics(features.spec.dataset, args.model / WEIGHTS, flatten(*results))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def main() -> None:
     if not is_first_process():  # Lightning runs this script once per device
         fit(features, recipe, checkpoints, start=start)
         return
-    tracker = Tracker(recipe.flat(), args.features)
+    tracker = Tracker(features.spec.dataset, recipe.flat(), args.features)
     trained = fit(features, recipe, checkpoints, tracker.log, start)
     with replacing(args.curves) as curves, replacing(args.out) as out:
         # Write all columns, empty if the objective lacks one: without a column `dvc plots` would draw nothing.

@@ -2,12 +2,17 @@
 
 import difflib
 import errno
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 # Exit statuses. FAILED: a run failed, or a gate is broken. MISTAKE: the command was called wrongly.
 FAILED, MISTAKE = 1, 2
+
+# What brings back the files in git that DVC removes before it runs a stage of the pipeline, or of a study.
+REPORTS = "git restore reports"
+STUDIES = "git restore $(git ls-files --deleted studies)"  # not the whole folder: the code in it may be changed
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REFUSED = (errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR)
@@ -33,7 +38,7 @@ def show(error: Exception, mistake: int = FAILED) -> int:
         # Python names the file in `filename`, Arrow in the message.
         message = f"{error.filename or error} does not exist. `dvc repro` makes what a stage needs."
     elif isinstance(error, OSError) and error.errno in (*FULL, *REFUSED):
-        message = f"{error.strerror}: {error.filename or 'while writing an output'}. Earlier outputs are as they were."
+        message = f"{error.strerror}: {error.filename or 'while writing an output'}."
         status = FAILED if error.errno in FULL else mistake
     else:
         raise error
@@ -43,11 +48,19 @@ def show(error: Exception, mistake: int = FAILED) -> int:
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Turn an error that the user can fix into a message on stderr and exit status 1."""
+    """Turn an error that the user can fix into a message on stderr and exit status 1.
+
+    If DVC runs the stage, it has removed the earlier outputs. So after any error, say how they come back.
+    """
     try:
         yield
     except Exception as error:
-        sys.exit(show(error))
+        try:
+            sys.exit(show(error))
+        finally:
+            if stage := os.environ.get("DVC_STAGE"):
+                in_git = STUDIES if ":" in stage else REPORTS  # the name of a study's stage begins with its dvc.yaml
+                print(f"To bring back the earlier outputs: dvc checkout; {in_git}", file=sys.stderr)
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str = "", most: int = 1, cutoff: float = 0.6) -> str:
