@@ -80,7 +80,7 @@ def compare(
     if as_json:
         print(json.dumps(as_values(comparison, outcomes), indent=2, ensure_ascii=False, allow_nan=False))
     elif markdown:
-        print(render_markdown(comparison, rows, outcomes), end="")
+        print(render_markdown(comparison, rows, outcomes, brief=not every), end="")
     else:
         print(render_text(comparison, rows, outcomes, brief=not every), end="")
     if html:
