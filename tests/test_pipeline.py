@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import ROOT, Project
+from tests.conftest import Project
 
 StagesRun = Callable[[str], list[str]]
 
@@ -147,7 +147,7 @@ def test_queued_experiments_run(project: Project) -> None:
 
 
 def restore(project: Project) -> None:
-    project.run("dvc", "checkout")
+    project.run("dvc", "checkout", "--force")
     project.run("git", "restore", "reports")
 
 
@@ -170,7 +170,7 @@ def test_earlier_outputs_of_a_failed_stage_come_back_by_the_command_in_its_messa
 ) -> None:
     printed = failing.run("dvc", "repro", "--single-item", stage, fails=True)
     assert "error: No space left on device: some file.\n" in printed
-    assert "To bring back the earlier outputs: dvc checkout; git restore reports\n" in printed
+    assert "To bring back the earlier outputs: dvc checkout --force; git restore reports\n" in printed
     assert failing.digests() != session_project.digests()
     restore(failing)
     assert failing.digests() == session_project.digests()

@@ -60,7 +60,7 @@ def exit_on_user_error() -> Iterator[None]:
         finally:
             if stage := os.environ.get("DVC_STAGE"):
                 in_git = STUDIES if ":" in stage else REPORTS  # the name of a study's stage begins with its dvc.yaml
-                print(f"To bring back the earlier outputs: dvc checkout; {in_git}", file=sys.stderr)
+                print(f"To bring back the earlier outputs: dvc checkout --force; {in_git}", file=sys.stderr)
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str = "", most: int = 1, cutoff: float = 0.6) -> str:
