@@ -49,8 +49,8 @@ def nested(results: pd.DataFrame, model: str) -> dict[str, Any]:
 def select_headline(results: pd.DataFrame, model: str, k: int) -> dict[str, float]:
     """Select the few values that people follow, for reports/headline.json and so for the tables of DVC.
 
-    They are the `main` metrics of the registry, rounded to 6 decimals, those of `model` first. Ranking metrics are those
-    at `k`. The names are flat and short: `online_rmse`, `frozen_ndcg_at_10`, `bias_online_rmse`.
+    They are the `main` metrics of the registry, rounded to 6 decimals, those of `model` first. Ranking metrics have
+    the cut-off `k`. The names are flat and short: `online_rmse`, `frozen_ndcg_at_10`, `bias_online_rmse`.
     """
     main = [metric.name for metric in METRICS.values() if metric.main]
     found = {}
