@@ -113,11 +113,11 @@ def test_what_is_stored_by_user_makes_the_metrics_again(judge: Callable[..., Jud
 def test_headline_is_a_dozen_numbers_with_those_of_the_model_first(judge: Callable[..., Judged]) -> None:
     evaluation = judge().evaluation
     found = select_headline(evaluation.results, "wide_deep", 5)
-    assert list(found)[:3] == ["online_rmse", "frozen_rmse", "frozen_ndcg_at_5"]
-    assert {"bias_online_rmse", "popularity_frozen_ndcg_at_5"} <= found.keys()
+    assert list(found)[:3] == ["rmse", "frozen_rmse", "ndcg_at_5"]
+    assert {"bias_rmse", "popularity_ndcg_at_5"} <= found.keys()
     assert len(found) <= 12
-    assert found["online_rmse"] == evaluation.metrics["rating"]["online"]["rmse"]["value"]
-    assert found["frozen_ndcg_at_5"] == evaluation.metrics["ranking"]["frozen"]["ndcg_at_5"]["value"]
+    assert found["rmse"] == evaluation.metrics["rating"]["online"]["rmse"]["value"]
+    assert found["ndcg_at_5"] == evaluation.metrics["ranking"]["frozen"]["ndcg_at_5"]["value"]
     bias = evaluation.metrics["baselines"]["bias"]["rating"]["frozen"]["rmse"]["value"]
     assert found["bias_frozen_rmse"] == bias
 

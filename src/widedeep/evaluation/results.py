@@ -49,17 +49,23 @@ def nested(results: pd.DataFrame, model: str) -> dict[str, Any]:
 def select_headline(results: pd.DataFrame, model: str, k: int) -> dict[str, float]:
     """Select the few values that people follow, for reports/headline.json and so for the tables of DVC.
 
-    They are the `main` metrics of the registry, rounded to 6 decimals, those of `model` first. Ranking metrics have
-    the cut-off `k`. The names are flat and short: `online_rmse`, `frozen_ndcg_at_10`, `bias_online_rmse`.
+    They are the `main` metrics of the registry, rounded to 6 decimals, those of `model` first. Ranking metrics have the
+    cut-off `k`. The names are short, because DVC has a column for each: `rmse` and `ndcg_at_10` are of the first
+    knowledge of their task, `frozen_rmse` is of another knowledge, and `bias_rmse` is of another model.
     """
     main = [metric.name for metric in METRICS.values() if metric.main]
-    found = {}
     rows = results[results[METRIC].isin(main)].to_dict("records")
+    first = {row[TASK]: row[KNOWLEDGE] for row in reversed(rows)}
+    found = {}
     for row in sorted(rows, key=lambda row: row[MODEL] != model):
         if pd.isna(row[K]) or row[K] == k:
-            parts = [] if row[MODEL] == model else [row[MODEL]]
-            parts += [row[KNOWLEDGE], row[METRIC]] + ([] if pd.isna(row[K]) else [f"at_{k}"])
-            found["_".join(parts)] = round(row["value"], DECIMALS)
+            parts = [
+                "" if row[MODEL] == model else row[MODEL],
+                "" if row[KNOWLEDGE] == first[row[TASK]] else row[KNOWLEDGE],
+                row[METRIC],
+                "" if pd.isna(row[K]) else f"at_{k}",
+            ]
+            found["_".join(filter(None, parts))] = round(row["value"], DECIMALS)
     return found
 
 
