@@ -32,8 +32,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 ## Run the stages that changed: from raw ratings to a trained model, its metrics and its report
+# DVC ends with status 0 even if its cache could not take all outputs, so ask for those that are missing.
 repro: install
 	.venv/bin/dvc repro
+	@state=$$(.venv/bin/dvc data status --granular) || exit 1; case "$$state" in *"Not in cache"*) \
+	    echo "error: DVC's cache lacks outputs (list them: dvc data status --granular). If the disk is full, free" \
+	         "some space. Then run make repro again." >&2; exit 1;; esac
 
 ## Say which metrics are better or worse than in the last commit (or: make compare ARGS="v1 v2"); write reports/drift.html
 compare: install
@@ -78,8 +82,10 @@ lint: install
 docs: install
 	.venv/bin/pdoc --output-directory docs/api docs/guide.py widedeep stages
 
-## Show the training runs in a browser (MLflow, http://localhost:5000); end it with Ctrl-C
+## Show the training runs in a browser (MLflow, on port 5000); end it with Ctrl-C
 mlflow: install
+	@echo "The table of runs: http://localhost:5000/$$(MLFLOW_TRACKING_URI= .venv/bin/python -c \
+	    'from widedeep.tracking import runs_page; print(runs_page())')"
 	.venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db
 
 ## Remove caches, checkpoints and the built documentation; data, models, reports and .venv stay

@@ -10,9 +10,9 @@ from widedeep.evaluation.background import Background
 from widedeep.evaluation.files import PREDICTIONS, RECOMMENDATIONS, save
 from widedeep.evaluation.judge import judge, save_evaluation
 from widedeep.evaluation.metrics import list_length
-from widedeep.evaluation.results import headline
+from widedeep.evaluation.results import flatten, select_headline
 from widedeep.features.tensors import load_features
-from widedeep.files import replacing
+from widedeep.files import replacing, write_json
 from widedeep.models.bundle import Bundle
 from widedeep.models.files import WEIGHTS
 from widedeep.params import load_params
@@ -34,11 +34,13 @@ def main() -> None:
         features, with_baselines(features, bundle.architecture.model, bundle.model), params
     )
     evaluation = judge(predictions, recommendations, Background.load(args.tables), params)
+    results = evaluation.results, evaluation.model, list_length(params.ks)
     with ExitStack() as outputs:  # renamed together, after all are written
         save(predictions, outputs.enter_context(replacing(args.out / PREDICTIONS)))
         save(recommendations, outputs.enter_context(replacing(args.out / RECOMMENDATIONS)))
         save_evaluation(evaluation, args.out, outputs)
-    log_metrics(args.model / WEIGHTS, headline(evaluation.results, evaluation.model, list_length(params.ks)))
+        write_json(outputs.enter_context(replacing(args.out / "headline.json")), select_headline(*results))
+    log_metrics(features.spec.dataset, args.model / WEIGHTS, flatten(*results))
 
 
 if __name__ == "__main__":

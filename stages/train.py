@@ -45,7 +45,7 @@ def main() -> None:
     with replacing(args.curves) as curves, replacing(args.out) as out:
         for unfinished in args.checkpoints.glob(f"*/*{PARTIAL}"):  # of killed trainings, also with other parameters
             unfinished.unlink()
-        tracker = Tracker(recipe.flat(), args.features)
+        tracker = Tracker(features.spec.dataset, recipe.flat(), args.features)
         trained = fit(features, recipe, checkpoints, tracker.log, start)
         # Write all columns, empty if the objective lacks one: without a column `dvc plots` would draw nothing.
         pd.DataFrame(trained.curves, columns=["epoch", *CURVES]).to_csv(curves, index=False)

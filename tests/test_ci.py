@@ -97,8 +97,7 @@ def test_script_writes_the_table_and_ends_as_the_gates_do(ready: Project) -> Non
     printed = ready.run(".ci/drift", "HEAD")
     table = (ready.path / "drift.md").read_text(encoding="utf-8")
     assert table in printed
-    assert "| `rating.online.rmse` |" in table
-    assert "no evidence" in table
+    assert "and the workspace are the same: parameters, data and metrics." in table
     assert (ready.path / "reports/drift.html").is_file()
     assert ready.run("git", "status", "--porcelain") == ""
 
@@ -112,8 +111,22 @@ def test_script_writes_the_table_and_ends_as_the_gates_do(ready: Project) -> Non
         }
     )
     assert "broken gate: rating.online.rmse" in ready.run(".ci/drift", "HEAD", fails=True)
-    assert "**BROKEN**" in (ready.path / "drift.md").read_text(encoding="utf-8")
+    table = (ready.path / "drift.md").read_text(encoding="utf-8")
+    assert "| `rating.online.rmse` |" in table
+    assert "**BROKEN**" in table
 
     assert "There is no revision 'nowhere'" in ready.run(".ci/drift", "nowhere", fails=True)
     assert not (ready.path / "drift.md").exists()
     assert "the base revision is missing" in ready.run(".ci/drift", fails=True)
+
+
+def test_outputs_that_are_not_in_the_cache_fail_make_and_the_script(ready: Project) -> None:
+    """`dvc repro` ends with 0 if the disk of its cache is full. Here it does nothing, and a file is missing."""
+    dvc = ready.path / ".venv/bin/dvc"
+    dvc.write_text(dvc.read_text(encoding="utf-8").replace("exec", '[ "$1" = repro ] && exit\nexec'), encoding="utf-8")
+    ready.run("make", "repro")
+    largest = max((ready.path / ".dvc/cache/files").rglob("*"), key=lambda file: file.stat().st_size)
+    largest.unlink()
+    for command in (["make", "repro"], [".ci/drift", "HEAD"]):
+        assert "error: DVC's cache lacks outputs" in ready.run(*command, fails=True)
+    assert not (ready.path / "drift.md").exists()

@@ -16,7 +16,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import pytest
 import yaml
 
-from tests.conftest import ROOT, Project
+from tests.conftest import Project
 
 StagesRun = Callable[[str], list[str]]
 
@@ -85,15 +85,36 @@ def test_commits_are_compared_in_a_clone_without_cache(changed: tuple[Project, s
     (difference,) = params["params.yaml"].items()
     assert difference == ("train.learning_rate", {"old": 0.001, "new": 1e-5, "diff": pytest.approx(-0.00099)})
     metrics = json.loads(clone.run("dvc", "metrics", "diff", "HEAD~1", "--json"))
-    assert "rating.online.rmse.value" in metrics["reports/metrics.json"]
+    assert metrics.keys() == {"reports/headline.json"}
+    assert "rmse" in metrics["reports/headline.json"]
     assert clone.run("dvc", "metrics", "diff") == ""
     clone.run("dvc", "plots", "diff", "HEAD~1")
     page = (clone.path / "dvc_plots/index.html").read_text(encoding="utf-8")
-    plots = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["plots"]
-    for plot in plots:
-        for name in plot:
-            assert name.replace(" ", "_") in page
+    for file in (clone.path / "reports/plots").glob("*.csv"):
+        assert (f'<div id = "reports_plots_{file.stem}_csv">' in page) is not file.stem.startswith("drift")
+    assert "has no network" in page
     assert clone.run("git", "status", "--porcelain") == ""
+
+
+def test_table_of_experiments_shows_metrics_and_changed_parameters_on_one_screen(project: Project) -> None:
+    project.set({"train.learning_rate": 1e-5})
+    shown = project.run("env", "COLUMNS=120", "dvc", "exp", "show", "--only-changed", "--no-pager")
+    assert max(map(len, shown.splitlines())) <= 120
+    for column in ("rmse", "frozen_rmse", "ndcg_at_10", "train.learning_rate"):
+        assert f" {column} " in shown
+    assert " 1e-05 " in shown
+
+
+def test_earlier_parameters_take_their_results_from_the_run_cache(
+    changed: tuple[Project, str], session_project: Project, tmp_path: Path, stages_run: StagesRun
+) -> None:
+    project = changed[0].copy(tmp_path / "repo")
+    project.set({"train.learning_rate": 0.001})
+    printed = project.run("dvc", "repro")
+    for stage in ("train", "evaluate"):
+        assert f"Stage '{stage}' is cached" in printed
+    assert stages_run(printed) == ["report"]
+    assert project.digests() == session_project.digests()
 
 
 def test_temporary_experiment_runs_its_own_code_and_only_what_depends_on_it(
@@ -119,7 +140,37 @@ def test_queued_experiments_run(project: Project) -> None:
     assert project.digests() == before
 
 
-def test_killed_training_keeps_earlier_outputs_and_goes_on(project: Project, changed: tuple[Project, str]) -> None:
+def restore(project: Project) -> None:
+    project.run("dvc", "checkout", "--force")
+    project.run("git", "restore", "reports")
+
+
+@pytest.fixture(scope="module")
+def failing(session_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project in which every stage fails as on a full disk."""
+    project = session_project.copy(tmp_path_factory.mktemp("failing") / "repo")
+    for script in (project.path / "stages").glob("[!_]*.py"):
+        start = "    with exit_on_user_error():\n"
+        text = script.read_text(encoding="utf-8")
+        assert start in text
+        failure = "        raise OSError(28, 'No space left on device', 'some file')\n"
+        script.write_text(text.replace(start, start + failure), encoding="utf-8")
+    return project
+
+
+@pytest.mark.parametrize("stage", ["download", "preprocess", "featurize", "train", "evaluate", "report", "drift"])
+def test_earlier_outputs_of_a_failed_stage_come_back_by_the_command_in_its_message(
+    failing: Project, session_project: Project, stage: str
+) -> None:
+    printed = failing.run("dvc", "repro", "--single-item", stage, fails=True)
+    assert "error: No space left on device: some file.\n" in printed
+    assert "To bring back the earlier outputs: dvc checkout --force; git restore reports\n" in printed
+    assert failing.digests() != session_project.digests()
+    restore(failing)
+    assert failing.digests() == session_project.digests()
+
+
+def test_killed_training_is_restored_or_goes_on(project: Project, changed: tuple[Project, str]) -> None:
     before = project.digests()
     project.set({"train.learning_rate": 1e-5})
     process = subprocess.Popen(
@@ -134,6 +185,7 @@ def test_killed_training_keeps_earlier_outputs_and_goes_on(project: Project, cha
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    restore(project)
     assert project.digests() == before
     project.run("dvc", "repro")
     assert project.digests() == changed[0].digests()
@@ -154,7 +206,6 @@ def test_full_disk_is_a_clear_error_and_keeps_earlier_outputs(project: Project, 
     last = done.stderr.splitlines()[-1]
     assert last.startswith("error: ")
     assert "File too large" in last
-    assert "`dvc checkout` and `git restore reports` bring back the earlier outputs." in last
     assert "File too large: while" not in last, "the file is not named"
     assert "Traceback" not in done.stderr
     assert project.digests() == before
@@ -197,6 +248,7 @@ def test_bad_parameter_stops_the_stage(project: Project) -> None:
     printed = project.run("dvc", "repro", fails=True)
     assert "Did you mean 'ml-100k'?" in printed
     assert "Traceback" not in printed
+    restore(project)
     assert project.digests() == before
 
 

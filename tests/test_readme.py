@@ -47,7 +47,19 @@ EXAMPLES = {
 
 
 def test_pages_show_commands_of_these_programs_only() -> None:
-    assert {words[0] for words in COMMANDS} == {"make", "dvc", "widedeep", "python", "source", "pre-commit"}
+    assert {words[0] for words in COMMANDS} == {"make", "dvc", "widedeep", "python", "source", "git", "pre-commit"}
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs/pipeline.md"], ids=lambda page: page.name)
+def test_no_experiment_starts_from_another_one(page: Path) -> None:
+    """An experiment changes the files, unless it is queued or runs in a copy. After it, the page goes back."""
+    changed = False
+    for line in "".join(blocks(PAGES[page], "sh")).splitlines():
+        if line.startswith("dvc exp run") and "--run-all" not in line:
+            assert not changed, line
+            changed = "--temp" not in line and "--queue" not in line
+        elif line.startswith("dvc checkout"):
+            changed = False
 
 
 def test_make_targets_exist_and_have_a_sentence(unrun_project: Project) -> None:
@@ -130,7 +142,13 @@ def test_results_are_those_of_the_committed_run() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", PAGES[page]):
-        assert target.startswith("https://") or (page.parent / target).exists(), target
+        if not target.startswith("https://"):
+            name, _, heading = target.partition("#")
+            file = page.parent / name if name else page
+            assert file.exists(), target
+            assert not heading or re.search(f"^#+ {heading.replace('-', ' ')}$", PAGES[file.resolve()], re.I | re.M), (
+                target
+            )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

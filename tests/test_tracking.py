@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.small_data import coded, written
 from widedeep.features.files import FeatureTables
 from widedeep.files import sha256
 from widedeep.params import load_params
-from widedeep.tracking import EXPERIMENT, FEATURES_HASH, MODEL_HASH, Tracker, log_metrics
+from widedeep.tracking import FEATURES_HASH, MODEL_HASH, Tracker, log_metrics, runs_page
 
 # A folder that cannot exist, a text that is no store, and a server that does not run (on port 9, "discard").
 BROKEN = ["sqlite:///params.yaml/x.db", "no-such-scheme://somewhere", "http://127.0.0.1:9"]
@@ -64,8 +65,9 @@ def test_store_has_parameters_curves_tags_and_final_metrics(run: Callable[[str],
     store = f"sqlite:///{tmp_path}/mlflow.db"
     folder = run(store)
     client = MlflowClient(tracking_uri=store)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name(FeatureTables.load(folder / "features").spec.dataset)
     assert experiment is not None
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     (found,) = client.search_runs([experiment.experiment_id])
 
     assert found.data.params.keys() == load_params(folder / "params.yaml").recipe.flat().keys()
@@ -96,11 +98,52 @@ def test_commit_and_whether_it_is_all_are_tags(tmp_path: Path, monkeypatch: pyte
         subprocess.run([*git, *command], check=True)
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     for dirty in ("False", "True"):
-        tracker = Tracker({"epochs": 1}, tmp_path / "features")
+        tracker = Tracker("ml-1m", {"model": "dot"}, tmp_path / "features")
         assert tracker.run_id is not None
-        tags = tracker.client.get_run(tracker.run_id).data.tags
+        run = tracker.client.get_run(tracker.run_id)
+        assert run.info.run_name == f"dot {head[:7]}"
+        tags = run.data.tags
         assert (tags["mlflow.source.git.commit"], tags["dirty"]) == (head, dirty)
         (tmp_path / "features").write_text("other")
+
+
+def test_run_of_an_experiment_has_its_name_and_the_page_shows_the_data_set_of_the_newest_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    (tmp_path / "features").write_text("some")
+    assert runs_page() == ""
+    monkeypatch.setenv("DVC_EXP_NAME", "faster")
+    for dataset in ("ml-1m", "ml-100k"):
+        tracker = Tracker(dataset, {"model": "dot"}, tmp_path / "features")
+        assert tracker.run_id is not None
+        assert tracker.client.get_run(tracker.run_id).info.run_name == "dot faster"
+        experiment = tracker.client.get_experiment_by_name(dataset)
+        assert experiment is not None
+        assert runs_page() == f"#/experiments/{experiment.experiment_id}/runs"
+        time.sleep(0.01)  # the newest run is found by its millisecond
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        "http://user:s3cret@127.0.0.1:9",
+        "http://user:s3@cret@127.0.0.1:9",
+        "postgresql://user:s3%40cret@127.0.0.1:9/store",
+        "mssql://user:s3cret@127.0.0.1:9/store",
+        "no-such-scheme://user:s3/cret@127.0.0.1:9",
+    ],
+)
+def test_password_of_the_store_is_never_printed(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "features").write_text("some")
+    Tracker("ml-1m", {"model": "dot"}, tmp_path / "features")
+    printed = "".join(capfd.readouterr())
+    assert "warning: MLflow did not record this: " in printed
+    assert "cret" not in printed
 
 
 @pytest.mark.parametrize("store", BROKEN)
@@ -121,7 +164,7 @@ def test_store_that_fails_in_the_middle_is_left_alone(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     (tmp_path / "features").write_text("some")
-    tracker = Tracker({}, tmp_path / "features")
+    tracker = Tracker("ml-1m", {"model": "dot"}, tmp_path / "features")
 
     def fail(*arguments: object, **options: object) -> None:
         raise RuntimeError  # without a message
@@ -138,11 +181,11 @@ def test_metrics_of_a_model_that_no_run_made_are_not_recorded(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     (tmp_path / "model").write_text("one")
-    log_metrics(tmp_path / "model", {"rmse": 1.0})
-    tracker = Tracker({}, tmp_path / "model")
+    log_metrics("ml-1m", tmp_path / "model", {"rmse": 1.0})
+    tracker = Tracker("ml-1m", {"model": "dot"}, tmp_path / "model")
     tracker.finish(tmp_path / "model")
     (tmp_path / "model").write_text("another")
-    log_metrics(tmp_path / "model", {"rmse": 1.0})
+    log_metrics("ml-1m", tmp_path / "model", {"rmse": 1.0})
     assert tracker.run_id is not None
     assert tracker.client.get_run(tracker.run_id).data.metrics == {}
     assert capsys.readouterr().err == ""

@@ -13,11 +13,12 @@ from contextlib import contextmanager
 # Exit statuses. FAILED: a run failed, or a gate is broken. MISTAKE: the command was called wrongly.
 FAILED, MISTAKE = 1, 2
 
+# What brings back the files in git that DVC removes before it runs a stage of the pipeline, or of a study.
+REPORTS = "git restore reports"
+STUDIES = "git restore $(git ls-files --deleted studies)"  # not the whole folder: the code in it may be changed
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EBUSY)
-
-# DVC removes the outputs of a stage before it runs the stage.
-BACK = "`dvc checkout` and `git restore reports` bring back the earlier outputs."
 
 
 class UserError(Exception):
@@ -31,8 +32,7 @@ def show(error: Exception, mistake: int = FAILED) -> int:
     """Print an error that the user can fix on stderr, and return the exit status.
 
     A `UserError`, a missing file and a path without access give the status `mistake`. A full disk gives `FAILED`. Any
-    other error is raised again. If DVC runs the stage or a write failed, the message ends with the commands that bring
-    back the earlier outputs.
+    other error is raised again.
     """
     status = mistake
     if isinstance(error, UserError):
@@ -41,24 +41,30 @@ def show(error: Exception, mistake: int = FAILED) -> int:
         # Python names the file in `filename`, Arrow in the message.
         message = f"{error.filename or error} does not exist. `dvc repro` makes what a stage needs."
     elif isinstance(error, OSError) and error.errno in (*FULL, *REFUSED):
-        message = f"{error.strerror}: {error.filename or 'while writing an output'}. {BACK}"
+        message = f"{error.strerror}: {error.filename or 'while writing an output'}."
         status = FAILED if error.errno in FULL else mistake
     else:
         raise error
-    if "DVC_STAGE" in os.environ and not message.endswith(BACK):
-        message += f" {BACK}"
     print(f"error: {message}", file=sys.stderr)
     return status
 
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Turn an error that the user can fix into a message on stderr and exit status 1. Let the block print any text."""
+    """Turn an error that the user can fix into a message on stderr and exit status 1. Let the block print any text.
+
+    If DVC runs the stage, it has removed the earlier outputs. So after any error, say how they come back.
+    """
     print_anywhere()
     try:
         yield
     except Exception as error:
-        sys.exit(show(error))
+        try:
+            sys.exit(show(error))
+        finally:
+            if stage := os.environ.get("DVC_STAGE"):
+                in_git = STUDIES if ":" in stage else REPORTS  # the name of a study's stage begins with its dvc.yaml
+                print(f"To bring back the earlier outputs: dvc checkout --force; {in_git}", file=sys.stderr)
 
 
 def print_anywhere() -> None:

@@ -28,7 +28,7 @@ def earlier_model(source: str, params: Path, model: Path) -> Iterator[Path]:
     """
     folder = params.parent / source
     with TemporaryDirectory(prefix="widedeep-") as temporary:
-        if source == WORKSPACE or (_is_folder(folder) and folder.resolve() == model.resolve()):
+        if source == WORKSPACE or folder.resolve() == model.resolve():
             raise UserError(
                 f"train.warm_start_from: {source} is the folder of the new model, so the run could not be repeated. "
                 "Copy the model elsewhere, or name the commit that made it."

@@ -461,6 +461,7 @@ def test_equal_values_are_no_change_however_they_are_written() -> None:
 def test_two_versions_that_are_the_same_are_one_line_unless_all_is_asked_for(revision: Callable[..., Revision]) -> None:
     same, other = (compare(revision(metrics()), revision(metrics(value)), None, BOOTSTRAP) for value in (1.0, 2.0))
     said = "the workspace and the workspace are the same: parameters, data and metrics.\n"
-    assert render_text(same, same.rows, (), brief=True) == said
+    for render in (render_text, render_markdown):
+        assert render(same, same.rows, (), brief=True) == said
     assert "no evidence" in render_text(same, same.rows, ())
     assert "2.0000" in render_text(other, other.rows, (), brief=True)

@@ -19,7 +19,7 @@ from widedeep.compare.pictures import history_figures, history_finding
 from widedeep.errors import UserError
 from widedeep.reading import read_json
 from widedeep.report.labels import metric_label
-from widedeep.tracking import EXPERIMENT, MODEL_LOCK
+from widedeep.tracking import MODEL_LOCK
 
 RMSE, NDCG = "rating.online.rmse", "ranking.frozen.ndcg_at_10"
 Past = Callable[..., list[Commit]]
@@ -267,7 +267,7 @@ def test_history_and_mlflow_agree(session_project: Project, monkeypatch: pytest.
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", session_project.environment["GIT_CONFIG_GLOBAL"])
     (one,) = past()
     client = MlflowClient(tracking_uri=f"sqlite:///{session_project.path}/mlflow.db")
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name("movielens-small")
     assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id], f"tags.{MODEL_LOCK} = '{one.model_md5}'")
 

@@ -16,7 +16,7 @@ from widedeep.compare.intervals import paired
 from widedeep.evaluation.bootstrap import Bootstrap
 from widedeep.evaluation.metrics import METRICS, Metric, label_of, metric_of, stored_terms, unit_of
 from widedeep.evaluation.ranking import Lists
-from widedeep.evaluation.results import headline
+from widedeep.evaluation.results import flatten, select_headline
 from widedeep.report.ranking import ranking_table
 from widedeep.report.results import Results
 
@@ -171,7 +171,7 @@ def test_what_is_stored_by_user_makes_the_metrics_again(judge: Callable[..., Jud
     judged = judge()
     bootstrap = Bootstrap(judged.params.bootstrap_replicates, judged.params.seed)
     again = 0
-    for flat, value in headline(judged.evaluation.results, "wide_deep", 5).items():
+    for flat, value in flatten(judged.evaluation.results, "wide_deep", 5).items():
         found = stored_terms(judged.evaluation.per_user, flat)
         if found:
             users, terms = found
@@ -179,6 +179,18 @@ def test_what_is_stored_by_user_makes_the_metrics_again(judge: Callable[..., Jud
             assert bootstrap.ratios([terms])[0, 0] == pytest.approx(value, abs=1e-6)
             again += 1
     assert again == 2 * 4 + 7
+
+
+def test_headline_is_a_dozen_numbers_with_those_of_the_model_first(judge: Callable[..., Judged]) -> None:
+    evaluation = judge().evaluation
+    found = select_headline(evaluation.results, "wide_deep", 5)
+    assert list(found)[:3] == ["rmse", "frozen_rmse", "ndcg_at_5"]
+    assert {"bias_rmse", "popularity_ndcg_at_5"} <= found.keys()
+    assert len(found) <= 12
+    assert found["rmse"] == evaluation.metrics["rating"]["online"]["rmse"]["value"]
+    assert found["ndcg_at_5"] == evaluation.metrics["ranking"]["frozen"]["ndcg_at_5"]["value"]
+    bias = evaluation.metrics["baselines"]["bias"]["rating"]["frozen"]["rmse"]["value"]
+    assert found["bias_frozen_rmse"] == bias
 
 
 @pytest.mark.parametrize(

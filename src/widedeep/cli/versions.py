@@ -79,7 +79,7 @@ def compare(
     if as_json:
         print(json.dumps(as_values(comparison, outcomes), indent=2, allow_nan=False))
     elif markdown:
-        print(render_markdown(comparison, rows, outcomes), end="")
+        print(render_markdown(comparison, rows, outcomes, brief=not every), end="")
     else:
         print(render_text(comparison, rows, outcomes, brief=not every), end="")
     if html:

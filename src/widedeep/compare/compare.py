@@ -76,9 +76,8 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """Whether parameters, data, metrics and outputs are the same in both."""
-        old, new = self.old, self.new
-        return not self.params and not self.data and old.metrics == new.metrics and old.locks == new.locks
+        """Whether parameters, data and metrics are the same in both."""
+        return not self.params and not self.data and self.old.metrics == self.new.metrics
 
 
 def compare(old: Revision, new: Revision, noise: Noise | None, bootstrap: Bootstrap) -> Comparison:

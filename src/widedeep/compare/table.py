@@ -44,7 +44,7 @@ def render_text(comparison: Comparison, rows: Sequence[Row], outcomes: Sequence[
     brief : say it in one line if both versions are the same
     """
     if brief and comparison.same:
-        return f"{called(comparison.old)} and {called(comparison.new)} are the same: parameters, data and metrics.\n"
+        return _same(comparison)
     parts = [f"{called(comparison.old)} -> {called(comparison.new)}"]
     for title, changed in (("params", comparison.params), ("data", comparison.data)):
         parts.append("\n".join([f"{title}: {'' if changed else 'the same'}".rstrip(), *_change_lines(changed)]))
@@ -62,8 +62,19 @@ def render_text(comparison: Comparison, rows: Sequence[Row], outcomes: Sequence[
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def render_markdown(comparison: Comparison, rows: Sequence[Row], outcomes: Sequence[Outcome]) -> str:
-    """Render Markdown for a merge request: the verdicts, the gates, and the changes, which are folded."""
+def _same(comparison: Comparison) -> str:
+    return f"{called(comparison.old)} and {called(comparison.new)} are the same: parameters, data and metrics.\n"
+
+
+def render_markdown(
+    comparison: Comparison, rows: Sequence[Row], outcomes: Sequence[Outcome], brief: bool = False
+) -> str:
+    """Render Markdown for a merge request: the verdicts, the gates, and the changes, which are folded.
+
+    brief : say it in one line if both versions are the same
+    """
+    if brief and comparison.same:
+        return _same(comparison)
     parts = [f"### {escape(called(comparison.old))} → {escape(called(comparison.new))}"]
     head = ["metric", *_heads(rows)]
     numeric = [place for place, name in enumerate(head) if name not in ("metric", *WORDS)]

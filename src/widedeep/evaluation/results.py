@@ -9,7 +9,7 @@ import pandas as pd
 
 from widedeep.columns import FROZEN, KNOWLEDGE, MODEL
 from widedeep.evaluation.bootstrap import Estimate
-from widedeep.evaluation.metrics import RANKING_TASK, RATING_TASK, of_task
+from widedeep.evaluation.metrics import METRICS, RANKING_TASK, RATING_TASK, of_task
 from widedeep.reading import made_by, read_mapping, refuse
 from widedeep.sections import typed
 
@@ -101,7 +101,30 @@ def read_metrics(path: Path, model: str, k: int) -> dict[str, Any]:
     return metrics
 
 
-def headline(results: pd.DataFrame, model: str, k: int) -> dict[str, float]:
+def select_headline(results: pd.DataFrame, model: str, k: int) -> dict[str, float]:
+    """Select the few values that people follow, for reports/headline.json and so for the tables of DVC.
+
+    They are the `main` metrics of the registry, rounded to 6 decimals, those of `model` first. Ranking metrics have the
+    cut-off `k`. The names are short, because DVC has a column for each: `rmse` and `ndcg_at_10` are of the first
+    knowledge of their task, `frozen_rmse` is of another knowledge, and `bias_rmse` is of another model.
+    """
+    main = [metric.name for metric in METRICS.values() if metric.main]
+    rows = results[results[METRIC].isin(main)].to_dict("records")
+    first = {row[TASK]: row[KNOWLEDGE] for row in reversed(rows)}
+    found = {}
+    for row in sorted(rows, key=lambda row: row[MODEL] != model):
+        if pd.isna(row[K]) or row[K] == k:
+            parts = [
+                "" if row[MODEL] == model else row[MODEL],
+                "" if row[KNOWLEDGE] == first[row[TASK]] else row[KNOWLEDGE],
+                row[METRIC],
+                "" if pd.isna(row[K]) else f"at_{k}",
+            ]
+            found["_".join(filter(None, parts))] = round(row["value"], DECIMALS)
+    return found
+
+
+def flatten(results: pd.DataFrame, model: str, k: int) -> dict[str, float]:
     """Select the values for MLflow: the rating metrics of all models, and the ranking metrics of `model` at `k`.
 
     The names are flat: `rating.online.rmse`, `ranking.frozen.ndcg_at_10`, `bias.rating.online.rmse`.
