@@ -71,15 +71,16 @@ def code_files(path: Path, deep: bool = True) -> set[Path]:
 
 @each_stage
 def test_deps_are_the_imports_of_the_stage(stage: str) -> None:
+    """A folder stands for its files if the stage imports at least half of them: long lists make DVC slow."""
     listed = {dep: code_files(ROOT / dep) for dep in STAGES[stage]["deps"] if dep.split("/")[0] in ("stages", "src")}
     gone = [f"remove `- {dep}`: there is no such file" for dep, files in listed.items() if not files]
     needed = closure(f"stages.{stage}")
     covered = set().union(*listed.values())
     missing = [f"add `- {file.relative_to(ROOT)}`" for file in sorted(needed - covered)]
     unused = [
-        f"remove `- {dep}`: {', '.join(sorted(str(file.relative_to(ROOT)) for file in files - needed))} is not imported"
+        f"remove `- {dep}`: {len(files & needed)} of its {len(files)} files are imported"
         for dep, files in listed.items()
-        if files - needed
+        if 2 * len(files & needed) < len(files)
     ]
     problems = gone + missing + unused
     assert not problems, f"dvc.yaml, deps of {stage}:\n" + "\n".join(problems)

@@ -74,8 +74,8 @@ class DenseConfig(LayersConfig):
 class WideDeepConfig(LayersConfig):
     bounded_output: Switch = False
     factors: Annotated[Size, Le(1024)] = 0
-    user_items: Annotated[Size, Le(1000)] = 0
-    item_users: Annotated[Size, Le(1000)] = 0
+    user_items: Annotated[Size, Le(100_000)] = 0
+    item_users: Annotated[Size, Le(100_000)] = 0
     factors_l2: NonNegative = 0.0
     history: Switch = True
     time: Switch = False
