@@ -10,7 +10,7 @@ from typing import Any
 from widedeep.columns import FROZEN, ITEM_ID, PREDICTED, RANK, RATING, USER_ID
 from widedeep.errors import UserError, exit_on_user_error
 from widedeep.evaluation.files import PREDICTIONS, RECOMMENDATIONS, load_columns
-from widedeep.evaluation.metrics import list_length
+from widedeep.evaluation.metrics import RATING_TASK, list_length
 from widedeep.evaluation.results import read_metrics
 from widedeep.files import replacing
 from widedeep.params import load_params
@@ -36,7 +36,9 @@ def main() -> None:
     relevant = params.evaluate.relevant_from(tables.rating_scale)
     choices = Choices(list_length(params.evaluate.ks), relevant, params.report.examples, params.report.seed)
     scores = _scores(args.results, tables, about.model, *next(iter(metrics["rating"].items())))
-    plots = read_plots(args.results / "plots", [about.model, *metrics["baselines"]])
+    others = metrics["baselines"]
+    rated = [about.model, *(name for name, tasks in others.items() if RATING_TASK in tasks)]
+    plots = read_plots(args.results / "plots", [about.model, *others], rated)
     page = render_report(about, metrics, plots, read_curves(args.curves, about.kept), scores, tables, choices)
     summary = render_summary(about.model, metrics, tables.dataset, choices.k)
     with ExitStack() as outputs:  # renamed together, after all are written

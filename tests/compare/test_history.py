@@ -185,7 +185,7 @@ def test_metrics_of_another_shape_and_files_that_cannot_be_read(three: Project) 
 
 
 def test_metrics_that_are_not_those_of_the_lock_are_noted(three: Project) -> None:
-    lock = f"stages: {{evaluate: {{outs: [{{path: reports/metrics.json, md5: {'0' * 32}}}]}}}}\n"
+    lock = f"stages: {{evaluate: {{outs: [{{path: reports/metrics.json, md5: {'a' * 32}}}]}}}}\n"
     (three.path / "dvc.lock").write_text(lock, encoding="utf-8")
     commit(three, "Edited", {RMSE: 0.1})
     commits = past()

@@ -99,7 +99,7 @@ def test_impossible_windows_are_one_line_and_keep_the_earlier_output(
     with pytest.raises(SystemExit, match="1"):
         run(windows)
     error = capsys.readouterr().err
-    assert "'drift.windows': must be month, quarter or a whole number of at least 2. Got " in error
+    assert "'drift.windows': must be month, quarter or a whole number from 2 to 1000. Got " in error
     assert error.count("\n") == 1
     assert content(run(out="reports")) == before
 
@@ -109,4 +109,4 @@ def test_features_that_are_not_there_are_one_line(
 ) -> None:
     with pytest.raises(SystemExit, match="1"):
         main(["--params", str(root / "params.yaml"), "--features", str(tmp_path), "--out", str(tmp_path / "out")])
-    assert "features.json does not exist. `dvc repro` makes what a stage needs." in capsys.readouterr().err
+    assert "features.json does not exist. `dvc repro featurize` makes it again." in capsys.readouterr().err

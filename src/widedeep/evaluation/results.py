@@ -90,9 +90,11 @@ def read_metrics(path: Path, model: str, k: int) -> dict[str, Any]:
     if not metrics[RATING_TASK]:
         refuse(path, "has no rating metric", mend)
     of_ratings = [metric.name for metric in of_task(RATING_TASK)]
-    needed = {"": [*of_ratings, *(f"rmse_minus_{name}" for name in baselines)], **dict.fromkeys(baselines, of_ratings)}
+    rated = [name for name, tasks in baselines.items() if RATING_TASK in tasks]
+    needed = {"": [*of_ratings, *(f"rmse_minus_{name}" for name in rated)], **dict.fromkeys(rated, of_ratings)}
     for name, of_model in {"": metrics, **baselines}.items():
-        wanted = [(RATING_TASK, knowledge, metric) for knowledge in metrics[RATING_TASK] for metric in needed[name]]
+        named = needed.get(name, [])
+        wanted = [(RATING_TASK, knowledge, metric) for knowledge in metrics[RATING_TASK] for metric in named]
         if RANKING_TASK in of_model:
             wanted.append((RANKING_TASK, FROZEN, f"coverage_at_{k}"))
         for task, knowledge, metric in wanted:
@@ -106,14 +108,16 @@ def select_headline(results: pd.DataFrame, model: str, k: int) -> dict[str, floa
 
     They are the `main` metrics of the registry, rounded to 6 decimals, those of `model` first. Ranking metrics have the
     cut-off `k`. The names are short, because DVC has a column for each: `rmse` and `ndcg_at_10` are of the first
-    knowledge of their task, `frozen_rmse` is of another knowledge, and `bias_rmse` is of another model.
+    knowledge of their task, `frozen_rmse` is of another knowledge, and `bias_rmse` is of another model. Other models
+    have the first knowledge only.
     """
     main = [metric.name for metric in METRICS.values() if metric.main]
     rows = results[results[METRIC].isin(main)].to_dict("records")
     first = {row[TASK]: row[KNOWLEDGE] for row in reversed(rows)}
     found = {}
     for row in sorted(rows, key=lambda row: row[MODEL] != model):
-        if pd.isna(row[K]) or row[K] == k:
+        shown = row[MODEL] == model or row[KNOWLEDGE] == first[row[TASK]]
+        if shown and (pd.isna(row[K]) or row[K] == k):
             parts = [
                 "" if row[MODEL] == model else row[MODEL],
                 "" if row[KNOWLEDGE] == first[row[TASK]] else row[KNOWLEDGE],
@@ -134,7 +138,8 @@ def flatten(results: pd.DataFrame, model: str, k: int) -> dict[str, float]:
     for prefix, tasks in {"": metrics, **{f"{name}.": tasks for name, tasks in metrics["baselines"].items()}}.items():
         for knowledge, estimates in tasks.get(RATING_TASK, {}).items():
             flat |= {f"{prefix}{RATING_TASK}.{knowledge}.{metric}": e["value"] for metric, e in estimates.items()}
-    for metric, estimate in metrics[RANKING_TASK].get(FROZEN, {}).items():
-        if metric.endswith(f"_at_{k}"):
-            flat[f"{RANKING_TASK}.{FROZEN}.{metric}"] = estimate["value"]
+    for knowledge, estimates in metrics[RANKING_TASK].items():
+        for metric, estimate in estimates.items():
+            if metric.endswith(f"_at_{k}"):
+                flat[f"{RANKING_TASK}.{knowledge}.{metric}"] = estimate["value"]
     return flat

@@ -19,10 +19,11 @@ COLUMNS = {
 }
 
 
-def read_plots(folder: Path, models: Collection[str]) -> Mapping[str, pd.DataFrame]:
+def read_plots(folder: Path, models: Collection[str], rated: Collection[str]) -> Mapping[str, pd.DataFrame]:
     """Read the tables, by name. A name in a table stays text, even if it looks like a number or a missing value.
 
     models : the model that is reported, and the others beside it
+    rated : those of them that predict ratings
 
     Raises
     ------
@@ -38,10 +39,10 @@ def read_plots(folder: Path, models: Collection[str]) -> Mapping[str, pd.DataFra
         if "model" not in table:
             continue
         group = ["metric", "k"] if "k" in table else ["group"]
-        ranked = set(table["model"]) if "k" in table else set(models)  # not every model has a ranking
-        if not ranked <= set(models) or table.duplicated([*group, "model"]).any():
+        needed = set(table["model"]) if "k" in table else set(rated)  # not every model has a ranking
+        if not needed <= set(models) or table.duplicated([*group, "model"]).any():
             refuse(path, f"must have rows of the models {', '.join(models)}, each once in a group", mend)
-        if (table.groupby(group)["model"].size() != len(ranked)).any():
+        if (table.groupby(group)["model"].size() != len(needed)).any():
             refuse(path, "lacks a row of a model", mend)
     metrics = set(tables["ranking_by_k"]["metric"])
     if not metrics <= set(METRICS):
