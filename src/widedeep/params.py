@@ -160,6 +160,9 @@ class RankingParams(Section):
     negatives: Size
     positive_rating: Float | None
     user_batch_size: Count
+    questions: Count
+    windows: Count
+    learning_rate: Positive
     weight: Positive
     rating_weight: NonNegative
 

@@ -14,6 +14,7 @@ from torchmetrics import MeanMetric, MeanSquaredError
 from widedeep.columns import FROZEN, ONLINE, TRAIN, VALIDATION
 from widedeep.errors import UserError
 from widedeep.features.assemble import ask, by_new_users, grid, listed
+from widedeep.features.questions import ask_for_lists, liked_from
 from widedeep.features.ragged import Ragged
 from widedeep.features.rows import Rows
 from widedeep.features.tensors import FeatureSet
@@ -31,6 +32,11 @@ VALIDATION_METRICS = (VALIDATION_RMSE, VALIDATION_NDCG)
 PLACES = 10  # length of the lists in validation
 
 RATING, RANKING = "rating", "ranking"
+NEXT, WHOLE = "next", "period"  # what the lists in validation are for
+WINDOWS = 80
+PERIOD = 0.25
+VALIDATED = 250  # questions for the next item in validation
+UNLIKELY = -30.0
 
 Log = Callable[..., None]  # of the LightningModule
 
@@ -127,10 +133,11 @@ class RatingTask(nn.Module):
 
 
 class RankingTask(nn.Module):
-    """Rank a catalogue. The loss compares each positive with negatives of the same user, or with the whole catalogue.
+    """Rank a catalogue by the ranking score of pairs.
 
-    Its inputs have no history, because that would reveal which items were rated. Validation measures NDCG at 10 for the
-    users who have a positive among the validation rows.
+    The loss compares each positive with negatives of the same user, or with the whole catalogue. Its inputs have no
+    history, because that would reveal which items were rated. Validation measures NDCG at 10 for the users who have a
+    positive among the validation rows.
     """
 
     name = RANKING
@@ -225,12 +232,125 @@ class RankingTask(nn.Module):
         return -gain
 
 
-def tasks_of(params: TrainParams, features: FeatureSet) -> list[RatingTask | RankingTask]:
+class NextItemTask(nn.Module):
+    """Recommend: order the catalogue for questions (see `widedeep.features.questions`).
+
+    The training rows are cut into `WINDOWS` windows of time. A batch draws questions in some windows. Most ask for the
+    next item: the user and the second of a training row, whose item is the target. The others ask for a whole period:
+    a user at the start of the window, whose targets are the items that they liked within `PERIOD` of all rows after it.
+    The loss is the cross-entropy over the catalogue, without the items that the user had before. Popularity is counted
+    at the start of the window.
+
+    Validation measures NDCG at 10 of lists for the next item and of lists for the whole period of the validation rows.
+    """
+
+    name = RANKING
+
+    def __init__(self, params: TrainParams) -> None:
+        super().__init__()
+        self.params = params
+        self.train_loss = MeanMetric(nan_strategy="disable")
+        self.ndcg = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in (NEXT, WHOLE)})
+
+    def learnt(self, features: FeatureSet) -> Rows:
+        return features.splits[TRAIN]
+
+    def batches(self, features: FeatureSet) -> tuple[Rows | Tensor, int]:
+        # The first window has no past to learn from.
+        return torch.arange(1, WINDOWS, device=features.splits[TRAIN].user.device), self.params.ranking.windows
+
+    def setup(self, features: FeatureSet) -> None:
+        rows = features.splits[TRAIN]
+        self.rows = rows[rows.timestamp.argsort(stable=True)]
+        self.ends = torch.linspace(0, len(rows), WINDOWS + 1, dtype=torch.float64).long()
+        self.liked_from = liked_from(features.spec)
+
+    def loss(self, features: FeatureSet, members: Sequence[Model], batch: Tensor) -> Tensor:
+        each = self.params.ranking.questions // len(batch)
+        start, end = self.ends[batch.cpu()].to(batch.device), self.ends[batch.cpu() + 1].to(batch.device)
+        drawn = torch.rand(len(batch), each, device=batch.device)
+        row = (start[:, None] + drawn * (end - start)[:, None]).long().flatten()
+        moment = self.rows.timestamp[start]
+        asked = self.rows[row]
+        following = ask_for_lists(
+            features, asked.user, asked.timestamp, members[0].half_lives, True, False, moment.repeat_interleave(each)
+        )
+        user, owner, item, weight = self._period(start, batch)
+        at = moment[:1].expand(len(user))
+        period = ask_for_lists(features, user, at, members[0].half_lives, True, True)
+        losses = []
+        for member in members:
+            score = _unseen(member.answer(following), following.seen)
+            loss = nn.functional.cross_entropy(score, asked.item)
+            if len(user):
+                log = _unseen(member.answer(period), period.seen).log_softmax(1)
+                loss = loss - (log[owner, item] * weight).sum() / len(user)
+            losses.append(loss)
+        self.train_loss.update(torch.stack(losses).detach().mean(), len(asked))
+        return torch.stack(losses).sum()
+
+    def _period(self, start: Tensor, batch: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Draw users who ask at the start of the first window: users, and who, item and weight of each target."""
+        first = int(start[0])
+        rows = self.rows[first : first + int(PERIOD * len(self.rows))]
+        rows = rows[rows.rating >= self.liked_from]
+        users, owner, count = torch.unique(rows.user, return_inverse=True, return_counts=True)
+        most = max(1, self.params.ranking.questions // 8)
+        drawn = torch.randperm(len(users), device=users.device)[:most]
+        place = torch.full_like(users, -1).index_copy(0, drawn, torch.arange(len(drawn), device=users.device))
+        of = place[owner]
+        kept = of >= 0
+        return users[drawn], of[kept], rows.item[kept], 1 / count[owner[kept]].float()
+
+    def trained(self, log: Log) -> None:
+        log(TRAIN_RANKING_LOSS, self.train_loss, on_step=False, on_epoch=True)
+
+    def validation(self, features: FeatureSet) -> Mapping[str, Rows | Tensor]:
+        rows = features.splits[VALIDATION]
+        rows = rows[rows.rating >= liked_from(features.spec)]
+        if not len(rows):
+            return {}
+        step = -(-len(rows) // VALIDATED)
+        return {NEXT: rows[::step], WHOLE: rows.user.unique()}
+
+    def validate(self, features: FeatureSet, model: Model, name: str, batch: Rows | Tensor) -> None:
+        rows = features.splits[VALIDATION]
+        rows = rows[rows.rating >= liked_from(features.spec)]
+        if isinstance(batch, Rows):
+            user, timestamp = batch.user, batch.timestamp
+            relevant = Ragged.of(torch.arange(len(batch)), batch.item, batch.rating, timestamp, len(batch))
+        else:
+            relevant = Ragged.of(rows.user, rows.item, rows.rating, rows.timestamp, len(features.users)).lists(batch)
+            user, timestamp = batch, relevant.timestamp[relevant.start[:-1]]
+        try:
+            lists = rank({RANKING: model}, features, user, timestamp, PLACES, online=name == NEXT)[RANKING].items
+        except ValueError:  # a score is NaN: the training diverged, and `fit` reports it
+            self.ndcg[name](user.new_full((1,), torch.nan, dtype=torch.float32))
+            return
+        self.ndcg[name](ndcg(lists, relevant))
+
+    def validated(self, log: Log) -> Tensor | float:
+        if not all(metric.update_called for metric in self.ndcg.values()):
+            return 0.0
+        for name, metric in self.ndcg.items():
+            log(f"validation_{name}_ndcg_at_10", metric, prog_bar=True)
+        total = sum(float(metric.compute()) for metric in self.ndcg.values() if isinstance(metric, MeanMetric))
+        return -total
+
+
+def _unseen(score: Tensor, seen: Ragged) -> Tensor:
+    """Push the items that the users had before to the end of every list: (B, I)."""
+    return score.index_put((seen.owner, seen.other), score.new_tensor(UNLIKELY))
+
+
+def tasks_of(params: TrainParams, features: FeatureSet) -> list[RatingTask | RankingTask | NextItemTask]:
     """Return the tasks of `train.objective`, the rating first."""
-    tasks: list[RatingTask | RankingTask] = []
+    tasks: list[RatingTask | RankingTask | NextItemTask] = []
     if params.objective != "ranking":
         tasks.append(RatingTask(params, features))
-    if params.objective != "rating":
+    if params.objective == "joint" and features.spec.online:
+        tasks.append(NextItemTask(params))
+    elif params.objective != "rating":
         tasks.append(RankingTask(params))
     return tasks
 
