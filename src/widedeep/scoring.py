@@ -32,6 +32,7 @@ from widedeep.errors import UserError
 from widedeep.features.assemble import ask, grid, listed
 from widedeep.features.context import Context
 from widedeep.features.inputs import Inputs, Reads
+from widedeep.features.questions import ask_for_lists
 from widedeep.features.ragged import Ragged
 from widedeep.features.rows import Queries, Rows
 from widedeep.features.tensors import FeatureSet
@@ -129,6 +130,10 @@ def rank(
             seen = seen_items(context, some, asked_at if online else None)
         looks: dict[Reads, Inputs] = {}
         for name, model in models.items():
+            if model.half_lives:
+                asked = ask_for_lists(context, some, asked_at, model.half_lives, online, period=not online)
+                found[name].append(top_items(model.answer(asked).float(), seen, k, context.tie_order))
+                continue
             if model.reads not in looks:
                 looks[model.reads] = grid(context, some, catalogue, asked_at, model.reads, with_history, online)
             inputs = looks[model.reads]

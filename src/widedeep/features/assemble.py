@@ -203,10 +203,10 @@ def lately(
         return torch.zeros(*torch.broadcast_shapes(seen.shape, timestamp.shape), len(half_lives), device=seen.device)
     entry = (log.start[item] + seen - 1).clamp(min=0)
     age = (timestamp - log.timestamp[entry]).clamp(min=0).double()
-    counts = [
-        seen.double() if math.isinf(days) else log.decayed(days * DAY)[entry] * torch.exp2(-age / (days * DAY))
-        for days in half_lives
-    ]
+    counts = []
+    for seconds in (days * DAY for days in half_lives):
+        all_time = math.isinf(seconds)
+        counts.append(seen.double() if all_time else log.decayed((seconds,))[entry, 0] * torch.exp2(-age / seconds))
     return torch.where(seen[..., None] > 0, torch.stack(counts, -1), 0).float()
 
 

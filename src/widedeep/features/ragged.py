@@ -1,11 +1,15 @@
 """Lists of interactions with different lengths, such as the items that each user rated (a compressed sparse row)."""
 
+import math
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Self
+from typing import Final, Self
 
 import torch
 from torch import Tensor
+
+SECONDS: Final = "seconds"
+RATINGS: Final = "ratings"
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Ragged:
 
     def seen_before(self, owner: Tensor, timestamp: Tensor) -> Tensor:
         """Count the entries of each `owner` (N,) strictly before `timestamp` (N,): (N,) int64."""
-        if not len(self.timestamp):
+        if not len(self.timestamp) or not owner.numel():
             return torch.zeros_like(owner)
         first = torch.minimum(self.timestamp.min(), timestamp.min())
         span = torch.maximum(self.timestamp.max(), timestamp.max()) - first + 1
@@ -84,9 +88,8 @@ class Ragged:
 
     def counts_before(self, timestamp: Tensor) -> Tensor:
         """Count the entries of every list strictly before each `timestamp` (Q,): (Q, n) int64."""
-        times, owner = self._by_time
-        place = torch.searchsorted(times, timestamp)
-        end, order = place.sort()
+        owner = self._by_time[1]
+        end, order = self.before(timestamp).sort()
         # Count each entry for the first question that sees it, and add up over the questions.
         first = torch.searchsorted(end, torch.arange(int(end[-1]), device=end.device), right=True)
         counted = torch.bincount(first * len(self) + owner[: len(first)], minlength=len(end) * len(self))
@@ -94,24 +97,39 @@ class Ragged:
         counts[order] = counted.view(len(end), len(self)).cumsum(0)
         return counts
 
-    def decayed(self, half_life: float) -> Tensor:
-        """Count the entries of each list up to and including each entry, with older ones counting less: (M,) float64.
+    def decayed(self, half_lives: tuple[float, ...], clock: str = SECONDS, least: float = -math.inf) -> Tensor:
+        """Count the entries of each list up to and including each entry, where older ones count less: (M, L) float64.
 
-        An entry counts 2^(-age / half_life), where age is the time until the later entry. `half_life` is in seconds;
-        with infinity every entry counts 1. To add an entry later, its value is 1 + the value before it * its decay.
+        An entry counts 2^(-age / half-life), where age is the time until the later entry. With the half-life infinity
+        every entry counts 1. To add an entry later, its value is 1 + the value before it * its decay.
+
+        Parameters
+        ----------
+        half_lives : L half-lives, in units of the clock
+        clock : `SECONDS`, or `RATINGS`: the number of entries of all lists that are older
+        least : entries rated lower do not count
         """
-        if half_life in self._decayed:
-            return self._decayed[half_life]
-        count, total = self.count, torch.ones(len(self.other), dtype=torch.float64, device=self.start.device)
-        longest = int(count.max()) if len(count) else 0
-        owners = torch.arange(len(self), device=self.start.device)
-        for place in range(1, longest):
-            owners = owners[count[owners] > place]
-            at = self.start[owners] + place
-            age = (self.timestamp[at] - self.timestamp[at - 1]).double()
-            total[at] += total[at - 1] * torch.exp2(-age / half_life)
-        self._decayed[half_life] = total
-        return total
+        key = (half_lives, clock, least)
+        if key not in self._decayed:
+            time = (self.timestamp if clock == SECONDS else self.tick).double()
+            rate = 1 / torch.tensor(half_lives, dtype=torch.float64, device=time.device)
+            total = (self.rating >= least).double()[:, None].repeat(1, len(half_lives))
+            count, owners = self.count, torch.arange(len(self), device=time.device)
+            for place in range(1, int(count.max()) if len(count) else 0):
+                owners = owners[count[owners] > place]
+                at = self.start[owners] + place
+                total[at] += total[at - 1] * torch.exp2((time[at - 1] - time[at])[:, None] * rate)
+            self._decayed[key] = total
+        return self._decayed[key]
+
+    @cached_property
+    def tick(self) -> Tensor:
+        """The number of entries of all lists that are older than each entry, (M,) int64."""
+        return torch.searchsorted(self._by_time[0], self.timestamp)
+
+    def before(self, timestamp: Tensor) -> Tensor:
+        """Count the entries of all lists strictly before each `timestamp` (Q,): (Q,) int64."""
+        return torch.searchsorted(self._by_time[0], timestamp)
 
     def place(self, owner: Tensor, other: Tensor) -> Tensor:
         """Find the position of `other` in the list of `owner`, or -1 if it is not there.
@@ -172,7 +190,7 @@ class Ragged:
         return times, self.owner[order]
 
     @cached_property
-    def _decayed(self) -> dict[float, Tensor]:
+    def _decayed(self) -> dict[tuple[tuple[float, ...], str, float], Tensor]:
         return {}
 
     @cached_property

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from widedeep.features.inputs import Inputs, Output, Reads
+from widedeep.features.questions import Questions
 from widedeep.features.spec import Spec
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.registry import Architecture
@@ -17,6 +18,8 @@ class Model(nn.Module):
 
     reads : the inputs that the model reads and that take time to assemble
     ranks_with_history : whether the ranking score may use the history of a pair
+    half_lives : half-lives of popularity that `answer` reads, in numbers of ratings; empty for a model whose lists come
+        from the ranking score of pairs, in `forward`
     ranks_only : whether the model learns an order but no ratings. Then its rating is `line[0] + line[1] * score`, with
         a buffer `line` (2,). It starts as (0, 1), so that the rating is the score. After training it is set by least
         squares on the training rows.
@@ -26,6 +29,10 @@ class Model(nn.Module):
     ranks_with_history = True
     ranks_only = False
 
+    @property
+    def half_lives(self) -> tuple[float, ...]:
+        return ()
+
     def fit(self, features: FeatureSet) -> None:
         """Learn from the training rows what needs no gradient."""
 
@@ -33,8 +40,16 @@ class Model(nn.Module):
         """Score pairs."""
         raise NotImplementedError
 
+    def answer(self, questions: Questions) -> Tensor:
+        """Score the whole catalogue for each question: (B, I). Higher is better."""
+        raise NotImplementedError
+
     def wide_parameters(self) -> list[nn.Parameter]:
         """Return the parameters of the linear part, which has an optimizer of its own."""
+        return []
+
+    def list_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters that only `answer` uses, which have an optimizer of their own."""
         return []
 
     @staticmethod
@@ -60,9 +75,16 @@ class Ensemble(Model):
         if self.ranks_only:
             self.register_buffer("line", torch.tensor([0.0, 1.0]))
 
+    @property
+    def half_lives(self) -> tuple[float, ...]:
+        return self.each()[0].half_lives
+
     def fit(self, features: FeatureSet) -> None:
         for member in self.each():
             member.fit(features)
+
+    def answer(self, questions: Questions) -> Tensor:
+        return torch.stack([member.answer(questions) for member in self.each()]).mean(0)
 
     def each(self) -> list[Model]:
         """Return the members."""
@@ -81,6 +103,9 @@ class Ensemble(Model):
 
     def wide_parameters(self) -> list[nn.Parameter]:
         return [parameter for member in self.each() for parameter in member.wide_parameters()]
+
+    def list_parameters(self) -> list[nn.Parameter]:
+        return [parameter for member in self.each() for parameter in member.list_parameters()]
 
 
 class Standardize(nn.Module):

@@ -5,11 +5,13 @@ import torch
 from torch import Tensor
 
 from widedeep.features.inputs import Inputs, Output, Reads
+from widedeep.features.questions import Questions
 from widedeep.features.spec import Spec
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.deep import Deep
 from widedeep.models.factors import Factors
 from widedeep.models.model import Model, into_scale, start_of
+from widedeep.models.next_items import NextItems
 from widedeep.models.numbers import Numbers
 from widedeep.models.registry import Task, WideDeepConfig
 from widedeep.models.wide import Wide
@@ -19,7 +21,8 @@ class WideDeep(Model):
     """Rating = mu + wide + deep + factors, in rating points, where mu is the mean of the training ratings.
 
     `hidden: []` leaves out the deep part, `factors: 0` the inner product. Without both the model is linear. The
-    objective `joint` has two heads, rating and ranking, on the same embeddings.
+    objective `joint` recommends as well: by `NextItems` if the data are in order of time, else by a second head on the
+    same embeddings.
     """
 
     def __init__(self, spec: Spec, config: WideDeepConfig, objective: Task) -> None:
@@ -29,7 +32,8 @@ class WideDeep(Model):
         if config.factors:
             self.reads = Reads(config.user_items, config.item_users, config.time)
         self.ranks_with_history = objective == "rating" and config.history
-        heads = 2 if objective == "joint" else 1
+        self.next_items = NextItems() if objective == "joint" and spec.online else None
+        heads = 2 if objective == "joint" and self.next_items is None else 1
         self.numbers = Numbers(spec, config.history, config.time)
         self.wide = Wide(spec, self.numbers, heads, uncertain=config.noise_variance > 0)
         self.deep = Deep(spec, config, self.numbers, heads) if config.hidden else None
@@ -38,8 +42,19 @@ class WideDeep(Model):
         self.start: Tensor
         self.register_buffer("start", start_of(spec, self.bounded))
 
+    @property
+    def half_lives(self) -> tuple[float, ...]:
+        return () if self.next_items is None else self.next_items.half_lives
+
     def fit(self, features: FeatureSet) -> None:
         self.numbers.fit(features)
+        if self.next_items is not None:
+            self.next_items.fit(features)
+
+    def answer(self, questions: Questions) -> Tensor:
+        assert self.next_items is not None
+        score: Tensor = self.next_items(questions)
+        return score
 
     def forward(self, inputs: Inputs) -> Output:
         numbers = self.numbers(inputs)
@@ -55,3 +70,6 @@ class WideDeep(Model):
 
     def wide_parameters(self) -> list[torch.nn.Parameter]:
         return [weights for name, weights in self.wide.named_parameters() if not name.endswith("log_deviation")]
+
+    def list_parameters(self) -> list[torch.nn.Parameter]:
+        return [] if self.next_items is None else list(self.next_items.parameters())

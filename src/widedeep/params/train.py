@@ -63,6 +63,9 @@ class RankingParams(Section):
     negatives: Annotated[Size, Le(1000)]
     positive_rating: Float | None
     user_batch_size: Annotated[Count, Le(10_000)]
+    questions: Annotated[Count, Le(10_000)]
+    windows: Annotated[Count, Le(100)]
+    learning_rate: Positive
     weight: Positive
     rating_weight: NonNegative
 

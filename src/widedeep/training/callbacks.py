@@ -29,6 +29,8 @@ CURVES = (
     "validation_frozen_rmse",
     "validation_online_rmse",
     VALIDATION_NDCG,
+    "validation_next_ndcg_at_10",
+    "validation_period_ndcg_at_10",
 )
 
 Row = dict[str, float]

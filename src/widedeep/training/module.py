@@ -48,7 +48,8 @@ class TrainingModule(pl.LightningModule):
         wide = self.model.wide_parameters()
         # Weight decay would pull the logarithms of deviations to 0, so deviations to 1. They get an optimizer without.
         deviations = [table.log_deviation for table in self.tables if table.log_deviation is not None]
-        apart = {id(parameter) for parameter in (*wide, *deviations)}
+        of_lists = self.model.list_parameters()
+        apart = {id(parameter) for parameter in (*wide, *deviations, *of_lists)}
         others = [parameter for parameter in self.model.parameters() if id(parameter) not in apart]
         kind = {"adamw": torch.optim.AdamW, "adagrad": torch.optim.Adagrad}[params.optimizer]
         optimizers: list[torch.optim.Optimizer] = []
@@ -56,6 +57,8 @@ class TrainingModule(pl.LightningModule):
             optimizers.append(kind(others, lr=params.learning_rate, weight_decay=params.weight_decay))
         if deviations:
             optimizers.append(kind(deviations, lr=params.learning_rate, weight_decay=0))
+        if of_lists:
+            optimizers.append(kind(of_lists, lr=params.ranking.learning_rate, weight_decay=0))
         if wide and knobs.wide_optimizer == "ftrl":
             optimizers.append(Ftrl(wide, knobs.wide_learning_rate, l1=knobs.wide_l1, l2=knobs.wide_weight_decay))
         elif wide:

@@ -14,6 +14,7 @@ from torchmetrics import MeanMetric, MeanSquaredError
 from widedeep.columns import FROZEN, ONLINE, TRAIN, VALIDATION
 from widedeep.errors import UserError
 from widedeep.features.assemble import ask, by_new_users, grid, listed
+from widedeep.features.questions import Questions, ask_for_lists, liked_from
 from widedeep.features.ragged import Ragged
 from widedeep.features.rows import Rows
 from widedeep.features.tensors import FeatureSet
@@ -31,6 +32,12 @@ VALIDATION_METRICS = (VALIDATION_RMSE, VALIDATION_NDCG)
 PLACES = 10  # length of the lists in validation
 
 RATING, RANKING = "rating", "ranking"
+NEXT, WHOLE = "next", "period"  # what the lists in validation are for
+WINDOWS = 80  # of the training rows, for questions
+FIRST = 4  # window of the first questions: the windows before have too little past to learn from
+PERIOD = 0.25  # share of the training rows that a list for a whole period is for
+VALIDATED = 250  # questions for the next item in validation
+UNLIKELY = -30.0
 
 Log = Callable[..., None]  # of the LightningModule
 
@@ -127,10 +134,11 @@ class RatingTask(nn.Module):
 
 
 class RankingTask(nn.Module):
-    """Rank a catalogue. The loss compares each positive with negatives of the same user, or with the whole catalogue.
+    """Rank a catalogue by the ranking score of pairs.
 
-    Its inputs have no history, because that would reveal which items were rated. Validation measures NDCG at 10 for the
-    users who have a positive among the validation rows.
+    The loss compares each positive with negatives of the same user, or with the whole catalogue. Its inputs have no
+    history, because that would reveal which items were rated. Validation measures NDCG at 10 for the users who have a
+    positive among the validation rows.
     """
 
     name = RANKING
@@ -225,12 +233,149 @@ class RankingTask(nn.Module):
         return -gain
 
 
-def tasks_of(params: TrainParams, features: FeatureSet) -> list[RatingTask | RankingTask]:
+class NextItemTask(nn.Module):
+    """Recommend: order the catalogue for questions (see `widedeep.features.questions`).
+
+    The training rows are cut into `WINDOWS` windows of time. A batch draws some windows, and questions of three kinds:
+
+    - for the next item: the user and the second of a training row, whose item is the target
+    - for a whole period: a user at the start of a window. The targets are the items that they like within `PERIOD` of
+      all rows after it.
+    - for a whole period, by a user of whom nothing is known. The targets are those of all users.
+
+    The loss of a kind is the cross-entropy over the catalogue, without the items that the user had before. Popularity
+    is counted at the start of the window.
+
+    Validation measures NDCG at 10 of lists for the next item and of lists for the whole period of the validation rows.
+    """
+
+    name = RANKING
+
+    def __init__(self, params: TrainParams) -> None:
+        super().__init__()
+        for name, neutral in (("negatives", 0), ("positive_rating", None), ("rating_weight", 0)):
+            if getattr(params.ranking, name) != neutral:
+                raise UserError(
+                    f"train.ranking.{name} must be {'null' if neutral is None else neutral} for train.objective: joint "
+                    f"and data in order of time, which learn lists from questions. Got {getattr(params.ranking, name)} "
+                    "instead."
+                )
+        self.params = params
+        self.train_loss = MeanMetric(nan_strategy="disable")
+        self.ndcg = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in (NEXT, WHOLE)})
+
+    def learnt(self, features: FeatureSet) -> Rows:
+        return features.splits[TRAIN]
+
+    def batches(self, features: FeatureSet) -> tuple[Rows | Tensor, int]:
+        # As many batches as the other task has, so that neither is repeated within an epoch.
+        rows, drawn = features.splits[TRAIN], self.params.ranking.windows
+        steps = -(-len(rows) // self.params.batch_size)
+        return torch.linspace(FIRST, WINDOWS - 1, steps * drawn, device=rows.user.device).round().long(), drawn
+
+    def setup(self, features: FeatureSet) -> None:
+        rows = features.splits[TRAIN]
+        self.rows = rows[rows.timestamp.argsort(stable=True)]
+        self.ends = torch.linspace(0, len(rows), WINDOWS + 1, dtype=torch.float64).long().to(rows.user.device)
+        self.liked_from = liked_from(features.spec)
+        self.items = len(features.items)
+
+    def loss(self, features: FeatureSet, members: Sequence[Model], batch: Tensor) -> Tensor:
+        start, end = self.ends[batch], self.ends[batch + 1]
+        moment = self.rows.timestamp[start]
+        each = max(1, self.params.ranking.questions // len(batch))
+        drawn = torch.rand(len(batch), each, device=batch.device)
+        asked = self.rows[(start[:, None] + drawn * (end - start)[:, None]).long().flatten()]
+
+        def ask(user: Tensor, timestamp: Tensor, period: bool, popular_at: Tensor) -> Questions:
+            return ask_for_lists(features, user, timestamp, members[0].half_lives, True, period, popular_at)
+
+        following = ask(asked.user, asked.timestamp, False, moment.repeat_interleave(each))
+        users, owner, item, weight = self._liked_after(int(start[0]))
+        some = torch.randperm(len(users), device=batch.device)[: max(1, self.params.ranking.questions // 8)]
+        at = moment[:1].expand(len(some))
+        period = ask(users[some], at, True, at)
+        place = torch.full_like(users, -1).index_copy(0, some, torch.arange(len(some), device=batch.device))[owner]
+        kept = place >= 0
+        place, of_user = place[kept], item[kept]
+        # Before the first second, nobody has a history.
+        unknown = ask(torch.zeros_like(batch), self.rows.timestamp[:1].expand(len(batch)), True, moment)
+        of_all = torch.stack([self._share(int(first)) for first in start])
+        losses = []
+        for member in members:
+            loss = nn.functional.cross_entropy(_unseen(member.answer(following), following.seen), asked.item)
+            if len(some):
+                log = _unseen(member.answer(period), period.seen).log_softmax(1)
+                loss = loss - (log[place, of_user] * weight[kept]).sum() / len(some)
+            loss = loss - (member.answer(unknown).log_softmax(1) * of_all).sum() / len(batch)
+            losses.append(loss)
+        self.train_loss.update(torch.stack(losses).detach().mean(), len(asked))
+        return torch.stack(losses).sum()
+
+    def _liked_after(self, first: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the users who like something within `PERIOD` from row `first` on, and what: user, item and weight.
+
+        The user is a position among the users. The weights of a user sum up to 1.
+        """
+        rows = self.rows[first : first + int(PERIOD * len(self.rows))]
+        rows = rows[rows.rating >= self.liked_from]
+        users, owner, count = torch.unique(rows.user, return_inverse=True, return_counts=True)
+        return users, owner, rows.item, 1 / count[owner].float()
+
+    def _share(self, first: int) -> Tensor:
+        """Return how the targets of all these users are spread over the catalogue, (I,)."""
+        users, _, item, weight = self._liked_after(first)
+        return weight.new_zeros(self.items).index_add(0, item, weight / max(1, len(users)))
+
+    def trained(self, log: Log) -> None:
+        log(TRAIN_RANKING_LOSS, self.train_loss, on_step=False, on_epoch=True)
+
+    def validation(self, features: FeatureSet) -> Mapping[str, Rows | Tensor]:
+        rows = features.splits[VALIDATION]
+        rows = rows[rows.rating >= liked_from(features.spec)]
+        if not len(rows):
+            return {}
+        step = -(-len(rows) // VALIDATED)
+        return {NEXT: rows[::step], WHOLE: rows.user.unique()}
+
+    def validate(self, features: FeatureSet, model: Model, name: str, batch: Rows | Tensor) -> None:
+        rows = features.splits[VALIDATION]
+        rows = rows[rows.rating >= liked_from(features.spec)]
+        if isinstance(batch, Rows):
+            user, timestamp = batch.user, batch.timestamp
+            relevant = Ragged.of(torch.arange(len(batch)), batch.item, batch.rating, timestamp, len(batch))
+        else:
+            relevant = Ragged.of(rows.user, rows.item, rows.rating, rows.timestamp, len(features.users)).lists(batch)
+            user, timestamp = batch, relevant.timestamp[relevant.start[:-1]]
+        try:
+            lists = rank({RANKING: model}, features, user, timestamp, PLACES, online=name == NEXT)[RANKING].items
+        except ValueError:  # a score is NaN: the training diverged, and `fit` reports it
+            self.ndcg[name](user.new_full((1,), torch.nan, dtype=torch.float32))
+            return
+        self.ndcg[name](ndcg(lists, relevant))
+
+    def validated(self, log: Log) -> Tensor | float:
+        if not all(metric.update_called for metric in self.ndcg.values()):
+            return 0.0
+        for name, metric in self.ndcg.items():
+            log(f"validation_{name}_ndcg_at_10", metric, prog_bar=True)
+        total = sum(float(metric.compute()) for metric in self.ndcg.values() if isinstance(metric, MeanMetric))
+        return -total
+
+
+def _unseen(score: Tensor, seen: Ragged) -> Tensor:
+    """Push the items that the users had before to the end of every list: (B, I)."""
+    return score.index_put((seen.owner, seen.other), score.new_tensor(UNLIKELY))
+
+
+def tasks_of(params: TrainParams, features: FeatureSet) -> list[RatingTask | RankingTask | NextItemTask]:
     """Return the tasks of `train.objective`, the rating first."""
-    tasks: list[RatingTask | RankingTask] = []
+    tasks: list[RatingTask | RankingTask | NextItemTask] = []
     if params.objective != "ranking":
         tasks.append(RatingTask(params, features))
-    if params.objective != "rating":
+    if params.objective == "joint" and features.spec.online:
+        tasks.append(NextItemTask(params))
+    elif params.objective != "rating":
         tasks.append(RankingTask(params))
     return tasks
 

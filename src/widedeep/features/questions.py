@@ -1,0 +1,171 @@
+"""What a model reads of a question in order to recommend: what is implicit and in time.
+
+A question is a user who asks for a list at a moment. It is answered from the order in which people rate, and from how
+popular each item has been lately. Shapes: B questions, I items of the catalogue, G moments, E neighbours.
+
+Neighbours come from the lists of others. For each of the user's latest items, the anchors, the latest other users who
+rated it are the witnesses. A neighbour is an item within `REACH` places of the anchor in a witness's list. People rate
+in an order that season, site and taste suggest. So a neighbour is what a user who has just rated the anchor may rate
+next. Only what was known a moment before the question counts: ratings of the same second do not see each other.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from widedeep.features.context import Context
+from widedeep.features.ragged import RATINGS, Ragged
+from widedeep.features.spec import Spec
+
+ANCHORS = 10
+WITNESSES = 50
+REACH = 10
+NUMBERS = 5
+
+
+class Neighbours(NamedTuple):
+    """E neighbours of the anchors of B questions.
+
+    question, item : (E,) int64
+        The question of each neighbour, 0 to B - 1, and its code.
+    place : (E,) int64
+        Place of the anchor in the user's history; 0 is the latest item.
+    recency : (E,) int64
+        How many witnesses of the anchor rated it later than this one.
+    witnesses : (E,) float32
+        Number of witnesses of the anchor.
+    lag : (E,) int64
+        Places from the anchor to the neighbour in the witness's list: 0 to 2 * `REACH`, where `REACH` is the anchor.
+    """
+
+    question: Tensor
+    item: Tensor
+    place: Tensor
+    recency: Tensor
+    witnesses: Tensor
+    lag: Tensor
+
+
+class Questions(NamedTuple):
+    """B questions.
+
+    neighbours : of their anchors
+    popularity : (G, I, 2 L) float32
+        log(1 + decayed number of ratings) of each item at each moment, for each of L half-lives: of all ratings, then
+        of those by users who liked the item (see `liked_from`).
+    moment : (B,) int64
+        The moment of each question, 0 to G - 1.
+    numbers : (B, `NUMBERS`) float32
+        Whether a list for the whole time after the moment is asked for (1) or the next item (0), log(1 + items of the
+        user), whether the user has none, log(1 + seconds since the latest one), and the product of first and third.
+    seen : lists of B
+        The items that each user had before, which are not recommended.
+    """
+
+    neighbours: Neighbours
+    popularity: Tensor
+    moment: Tensor
+    numbers: Tensor
+    seen: Ragged
+
+
+def liked_from(spec: Spec) -> float:
+    """Return the rating from which a user liked an item: three quarters up the rating scale."""
+    low, high = spec.rating_scale
+    return low + 0.75 * (high - low)
+
+
+def ask_for_lists(
+    context: Context,
+    user: Tensor,
+    timestamp: Tensor,
+    half_lives: tuple[float, ...],
+    online: bool,
+    period: bool,
+    popular_at: Tensor | None = None,
+) -> Questions:
+    """Collect what is known of B questions.
+
+    Parameters
+    ----------
+    user, timestamp : (B,) int64
+        Code, and the second of the question. A user may ask several times.
+    half_lives : L half-lives of popularity, in numbers of ratings
+    online : whether all interactions before the second of a question are known. If not, what the state knows.
+    period : whether a list for the whole time after the moment is asked for, not only for the next item
+    popular_at : (B,) int64
+        The second as of which popularity is counted, with `online`. None: that of the question. Questions that share
+        it cost less.
+    """
+    by_user, state = context.state.by_user, context.state
+    known = by_user.seen_before(user, timestamp) if online else state.users.count[user]
+    seen = by_user.pick(user, torch.zeros_like(known), known)
+    moments, moment = torch.unique(timestamp if popular_at is None else popular_at, return_inverse=True)
+    if not online:
+        moments, moment = moments[:1], torch.zeros_like(moment)
+    last = by_user.timestamp[(by_user.start[user] + known - 1).clamp(min=0)] if len(by_user.timestamp) else timestamp
+    return Questions(
+        _neighbours(context, user, known, timestamp, online),
+        _popularity(context, moments, half_lives, online),
+        moment,
+        _numbers(known, timestamp - last, period),
+        seen,
+    )
+
+
+def _numbers(known: Tensor, since: Tensor, period: bool) -> Tensor:
+    new = (known == 0).float()
+    asked = torch.full_like(new, float(period))
+    idle = torch.log1p(torch.where(known > 0, since.clamp(min=0), 0).float())
+    return torch.stack([asked, torch.log1p(known.float()), new, idle, asked * new], 1)
+
+
+def _neighbours(context: Context, user: Tensor, known: Tensor, timestamp: Tensor, online: bool) -> Neighbours:
+    by_user, by_item, state = context.state.by_user, context.state.by_item, context.state
+    anchors = by_user.latest(user, known, ANCHORS)
+    question, item = anchors.owner, anchors.other
+    place = anchors.start[1:][question] - 1 - torch.arange(len(item), device=item.device)
+    at = timestamp[question]
+    raters = by_item.seen_before(item, at) if online else state.items.count[item]
+    # One more, because the user who asks is among the raters of the anchor, and is no witness.
+    witnesses = by_item.latest(item, raters, WITNESSES + 1)
+    anchor, witness = witnesses.owner, witnesses.other
+    recency = witnesses.start[1:][anchor] - 1 - torch.arange(len(witness), device=item.device)
+    kept = witness != user[question[anchor]]
+    anchor, witness, recency = anchor[kept], witness[kept], recency[kept]
+    number = torch.bincount(anchor, minlength=len(item)).float()
+    middle = by_user.place(witness, item[anchor])
+    lags = torch.arange(2 * REACH + 1, device=item.device)
+    places = middle[:, None] + lags - REACH
+    inside = (places >= 0) & (places < by_user.count[witness][:, None]) & (lags != REACH)
+    edge, lag = inside.nonzero(as_tuple=True)
+    entry = by_user.start[witness[edge]] + places[edge, lag]
+    if online:
+        visible = by_user.timestamp[entry] < at[anchor[edge]]
+    else:
+        visible = places[edge, lag] < state.users.count[witness[edge]]
+    edge, lag, entry = edge[visible], lag[visible], entry[visible]
+    of = anchor[edge]
+    return Neighbours(question[of], by_user.other[entry], place[of], recency[edge], number[of], lag)
+
+
+def _popularity(context: Context, moments: Tensor, half_lives: tuple[float, ...], online: bool) -> Tensor:
+    log, items = context.state.by_item, len(context.items)
+    if not len(log.timestamp):
+        return torch.zeros(len(moments), items, 2 * len(half_lives), device=moments.device)
+    if online:
+        seen, now = log.counts_before(moments), log.before(moments)
+    else:
+        seen = context.state.items.count.expand(len(moments), -1)
+        now = seen.sum(1)
+    entry = (log.start[:-1] + seen - 1).clamp(min=0)
+    age = (now[:, None] - log.tick[entry]).double()
+    rate = 1 / torch.tensor(half_lives, dtype=torch.float64, device=moments.device)
+    decay = torch.exp2(-age[..., None] * rate)
+    liked = liked_from(context.spec)
+    counts = [
+        torch.where(seen[..., None] > 0, log.decayed(half_lives, RATINGS, least)[entry] * decay, 0)
+        for least in (-torch.inf, liked)
+    ]
+    return torch.log1p(torch.cat(counts, -1)).float()
