@@ -82,7 +82,7 @@ def ask_for_lists(
     timestamp: Tensor,
     half_lives: tuple[float, ...],
     online: bool,
-    period: bool,
+    period: Tensor | bool,
     popular_at: Tensor | None = None,
 ) -> Questions:
     """Collect what is known of B questions.
@@ -93,7 +93,8 @@ def ask_for_lists(
         Code, and the second of the question. A user may ask several times.
     half_lives : L half-lives of popularity, in numbers of ratings
     online : whether all interactions before the second of a question are known. If not, what the state knows.
-    period : whether a list for the whole time after the moment is asked for, not only for the next item
+    period : (B,) bool, or one bool for all
+        Whether a list for the whole time after the moment is asked for, not only for the next item.
     popular_at : (B,) int64
         The second as of which popularity is counted, with `online`. None: that of the question. Questions that share
         it cost less.
@@ -114,9 +115,9 @@ def ask_for_lists(
     )
 
 
-def _numbers(known: Tensor, since: Tensor, period: bool) -> Tensor:
+def _numbers(known: Tensor, since: Tensor, period: Tensor | bool) -> Tensor:
     new = (known == 0).float()
-    asked = torch.full_like(new, float(period))
+    asked = torch.as_tensor(period, device=new.device).float().expand_as(new)
     idle = torch.log1p(torch.where(known > 0, since.clamp(min=0), 0).float())
     return torch.stack([asked, torch.log1p(known.float()), new, idle, asked * new], 1)
 

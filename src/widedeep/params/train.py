@@ -63,6 +63,7 @@ class RankingParams(Section):
     negatives: Annotated[Size, Le(1000)]
     positive_rating: Float | None
     user_batch_size: Annotated[Count, Le(10_000)]
+    epochs: Annotated[Count, Le(100_000)]
     questions: Annotated[Count, Le(10_000)]
     windows: Annotated[Count, Le(100)]
     learning_rate: Positive

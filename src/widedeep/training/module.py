@@ -15,6 +15,7 @@ from widedeep.training.data import TrainingData
 from widedeep.training.ftrl import Ftrl
 from widedeep.training.tasks import RANKING, RATING
 
+LIST_RATE = "list_rate"  # key of the first step size, in the optimizer of the parameters of lists
 VALIDATION_LOSS = "validation_loss"  # chooses the best epoch: RMSE (rating), -NDCG (ranking), or their sum (joint)
 
 
@@ -58,13 +59,24 @@ class TrainingModule(pl.LightningModule):
         if deviations:
             optimizers.append(kind(deviations, lr=params.learning_rate, weight_decay=0))
         if of_lists:
-            optimizers.append(kind(of_lists, lr=params.ranking.learning_rate, weight_decay=0))
+            rate = params.ranking.learning_rate
+            optimizers.append(kind([{"params": of_lists, LIST_RATE: rate}], lr=rate, weight_decay=0))
         if wide and knobs.wide_optimizer == "ftrl":
             optimizers.append(Ftrl(wide, knobs.wide_learning_rate, l1=knobs.wide_l1, l2=knobs.wide_weight_decay))
         elif wide:
             rate = knobs.wide_learning_rate
             optimizers.append(torch.optim.AdamW(wide, lr=rate, weight_decay=knobs.wide_weight_decay))
         return optimizers
+
+    def on_train_epoch_start(self) -> None:
+        for task in self.data.tasks:
+            task.start(self.current_epoch)
+        found = self.optimizers()
+        for optimizer in found if isinstance(found, list) else [found]:
+            for group in optimizer.param_groups:
+                if LIST_RATE in group:  # smaller steps in later epochs average out the noise of few questions
+                    learning = self.current_epoch < self.params.ranking.epochs
+                    group["lr"] = group[LIST_RATE] / (1 + self.current_epoch) if learning else 0.0
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         # Dropout in an epoch must not depend on earlier draws, so that a resumed run gives the same weights. (The start

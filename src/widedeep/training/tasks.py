@@ -14,7 +14,7 @@ from torchmetrics import MeanMetric, MeanSquaredError
 from widedeep.columns import FROZEN, ONLINE, TRAIN, VALIDATION
 from widedeep.errors import UserError
 from widedeep.features.assemble import ask, by_new_users, grid, listed
-from widedeep.features.questions import Questions, ask_for_lists, liked_from
+from widedeep.features.questions import ask_for_lists, liked_from
 from widedeep.features.ragged import Ragged
 from widedeep.features.rows import Rows
 from widedeep.features.tensors import FeatureSet
@@ -35,8 +35,8 @@ RATING, RANKING = "rating", "ranking"
 NEXT, WHOLE = "next", "period"  # what the lists in validation are for
 WINDOWS = 80  # of the training rows, for questions
 FIRST = 4  # window of the first questions: the windows before have too little past to learn from
-PERIOD = 0.25  # share of the training rows that a list for a whole period is for
-VALIDATED = 250  # questions for the next item in validation
+PERIOD, MOST = 0.25, 100_000  # rows that a list for a whole period is for: share of the training rows, and limit
+VALIDATED = 200  # questions for the next item in validation
 UNLIKELY = -30.0
 
 Log = Callable[..., None]  # of the LightningModule
@@ -55,6 +55,9 @@ class Task(Protocol):
 
     def setup(self, features: FeatureSet) -> None:
         """Prepare for training, when the features are on the device."""
+
+    def start(self, epoch: int) -> None:
+        """Prepare for an epoch, from 0."""
 
     def loss(self, features: FeatureSet, members: Sequence[Model], batch: Any) -> Tensor:
         """Return the sum of the losses of all members for a batch, (), and add it to the training metric."""
@@ -95,6 +98,9 @@ class RatingTask(nn.Module):
         return self.learnt(features), self.params.batch_size
 
     def setup(self, features: FeatureSet) -> None:
+        pass
+
+    def start(self, epoch: int) -> None:
         pass
 
     def loss(self, features: FeatureSet, members: Sequence[Model], rows: Rows) -> Tensor:
@@ -181,6 +187,9 @@ class RankingTask(nn.Module):
                 "Set it to 0 with train.ranking.loss: softmax, or train.objective to rating."
             )
 
+    def start(self, epoch: int) -> None:
+        pass
+
     def loss(self, features: FeatureSet, members: Sequence[Model], batch: Rows | Tensor) -> Tensor:
         reads = members[0].reads
         if isinstance(batch, Rows):
@@ -263,6 +272,7 @@ class NextItemTask(nn.Module):
         self.params = params
         self.train_loss = MeanMetric(nan_strategy="disable")
         self.ndcg = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in (NEXT, WHOLE)})
+        self.learning = True
 
     def learnt(self, features: FeatureSet) -> Rows:
         return features.splits[TRAIN]
@@ -275,60 +285,73 @@ class NextItemTask(nn.Module):
 
     def setup(self, features: FeatureSet) -> None:
         rows = features.splits[TRAIN]
-        self.rows = rows[rows.timestamp.argsort(stable=True)]
-        self.ends = torch.linspace(0, len(rows), WINDOWS + 1, dtype=torch.float64).long().to(rows.user.device)
-        self.liked_from = liked_from(features.spec)
-        self.items = len(features.items)
+        order = rows.timestamp.argsort(stable=True)
+        self.user, self.item, self.second = rows.user[order], rows.item[order], rows.timestamp[order]
+        self.ends = torch.linspace(0, len(rows), WINDOWS + 1, dtype=torch.float64).long().to(order.device)
+        self.liked = (rows.rating[order] >= liked_from(features.spec)).nonzero()[:, 0]
+        items = len(features.items)
+        self.share = torch.stack([self._share(int(first), items) for first in self.ends[:-1]])
+
+    def start(self, epoch: int) -> None:
+        self.learning = epoch < self.params.ranking.epochs
 
     def loss(self, features: FeatureSet, members: Sequence[Model], batch: Tensor) -> Tensor:
+        if not self.learning:
+            # Give every weight a gradient of 0, because other processes wait for gradients.
+            weights = [weight for member in members for weight in member.list_parameters()]
+            return torch.stack([0 * weight.sum() for weight in weights]).sum()
         start, end = self.ends[batch], self.ends[batch + 1]
-        moment = self.rows.timestamp[start]
+        moment = self.second[start]
         each = max(1, self.params.ranking.questions // len(batch))
         drawn = torch.rand(len(batch), each, device=batch.device)
-        asked = self.rows[(start[:, None] + drawn * (end - start)[:, None]).long().flatten()]
-
-        def ask(user: Tensor, timestamp: Tensor, period: bool, popular_at: Tensor) -> Questions:
-            return ask_for_lists(features, user, timestamp, members[0].half_lives, True, period, popular_at)
-
-        following = ask(asked.user, asked.timestamp, False, moment.repeat_interleave(each))
+        row = (start[:, None] + drawn * (end - start)[:, None]).long().flatten()
         users, owner, item, weight = self._liked_after(int(start[0]))
         some = torch.randperm(len(users), device=batch.device)[: max(1, self.params.ranking.questions // 8)]
-        at = moment[:1].expand(len(some))
-        period = ask(users[some], at, True, at)
+        # All three kinds at once, because popularity at a moment is the same for each.
+        sizes = [len(row), len(some), len(batch)]
+        asked = ask_for_lists(
+            features,
+            torch.cat([self.user[row], users[some], torch.zeros_like(batch)]),
+            # Before the first second, nobody has a history.
+            torch.cat([self.second[row], moment[:1].expand(len(some)), self.second[:1].expand(len(batch))]),
+            members[0].half_lives,
+            online=True,
+            period=torch.arange(sum(sizes), device=batch.device) >= len(row),
+            popular_at=torch.cat([moment.repeat_interleave(each), moment[:1].expand(len(some)), moment]),
+        )
         place = torch.full_like(users, -1).index_copy(0, some, torch.arange(len(some), device=batch.device))[owner]
         kept = place >= 0
-        place, of_user = place[kept], item[kept]
-        # Before the first second, nobody has a history.
-        unknown = ask(torch.zeros_like(batch), self.rows.timestamp[:1].expand(len(batch)), True, moment)
-        of_all = torch.stack([self._share(int(first)) for first in start])
         losses = []
         for member in members:
-            loss = nn.functional.cross_entropy(_unseen(member.answer(following), following.seen), asked.item)
+            # Push the items that the users had before to the end of every list.
+            score = member.answer(asked)
+            score = score.index_put((asked.seen.owner, asked.seen.other), score.new_tensor(UNLIKELY))
+            following, period, unknown = score.log_softmax(1).split(sizes)
+            loss = nn.functional.nll_loss(following, self.item[row])
             if len(some):
-                log = _unseen(member.answer(period), period.seen).log_softmax(1)
-                loss = loss - (log[place, of_user] * weight[kept]).sum() / len(some)
-            loss = loss - (member.answer(unknown).log_softmax(1) * of_all).sum() / len(batch)
-            losses.append(loss)
-        self.train_loss.update(torch.stack(losses).detach().mean(), len(asked))
+                loss = loss - (period[place[kept], item[kept]] * weight[kept]).sum() / len(some)
+            losses.append(loss - (unknown * self.share[batch]).sum() / len(batch))
+        self.train_loss.update(torch.stack(losses).detach().mean(), len(row))
         return torch.stack(losses).sum()
 
     def _liked_after(self, first: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the users who like something within `PERIOD` from row `first` on, and what: user, item and weight.
+        """Return the users who like something in the period from row `first` on: users, and who, what, and its weight.
 
-        The user is a position among the users. The weights of a user sum up to 1.
+        The weights of a user sum up to 1.
         """
-        rows = self.rows[first : first + int(PERIOD * len(self.rows))]
-        rows = rows[rows.rating >= self.liked_from]
-        users, owner, count = torch.unique(rows.user, return_inverse=True, return_counts=True)
-        return users, owner, rows.item, 1 / count[owner].float()
+        last = first + min(int(PERIOD * len(self.user)), MOST)
+        rows = self.liked[torch.searchsorted(self.liked, first) : torch.searchsorted(self.liked, last)]
+        users, owner, count = torch.unique(self.user[rows], return_inverse=True, return_counts=True)
+        return users, owner, self.item[rows], 1 / count[owner].float()
 
-    def _share(self, first: int) -> Tensor:
+    def _share(self, first: int, items: int) -> Tensor:
         """Return how the targets of all these users are spread over the catalogue, (I,)."""
         users, _, item, weight = self._liked_after(first)
-        return weight.new_zeros(self.items).index_add(0, item, weight / max(1, len(users)))
+        return weight.new_zeros(items).index_add(0, item, weight / max(1, len(users)))
 
     def trained(self, log: Log) -> None:
-        log(TRAIN_RANKING_LOSS, self.train_loss, on_step=False, on_epoch=True)
+        if self.learning:
+            log(TRAIN_RANKING_LOSS, self.train_loss, on_step=False, on_epoch=True)
 
     def validation(self, features: FeatureSet) -> Mapping[str, Rows | Tensor]:
         rows = features.splits[VALIDATION]
@@ -339,6 +362,8 @@ class NextItemTask(nn.Module):
         return {NEXT: rows[::step], WHOLE: rows.user.unique()}
 
     def validate(self, features: FeatureSet, model: Model, name: str, batch: Rows | Tensor) -> None:
+        if not self.learning:
+            return
         rows = features.splits[VALIDATION]
         rows = rows[rows.rating >= liked_from(features.spec)]
         if isinstance(batch, Rows):
@@ -355,17 +380,11 @@ class NextItemTask(nn.Module):
         self.ndcg[name](ndcg(lists, relevant))
 
     def validated(self, log: Log) -> Tensor | float:
-        if not all(metric.update_called for metric in self.ndcg.values()):
-            return 0.0
-        for name, metric in self.ndcg.items():
-            log(f"validation_{name}_ndcg_at_10", metric, prog_bar=True)
-        total = sum(float(metric.compute()) for metric in self.ndcg.values() if isinstance(metric, MeanMetric))
-        return -total
-
-
-def _unseen(score: Tensor, seen: Ragged) -> Tensor:
-    """Push the items that the users had before to the end of every list: (B, I)."""
-    return score.index_put((seen.owner, seen.other), score.new_tensor(UNLIKELY))
+        """Log the metrics. They do not choose the epoch, because lists share no weights with ratings."""
+        if all(metric.update_called for metric in self.ndcg.values()):
+            for name, metric in self.ndcg.items():
+                log(f"validation_{name}_ndcg_at_10", metric, prog_bar=True)
+        return 0.0
 
 
 def tasks_of(params: TrainParams, features: FeatureSet) -> list[RatingTask | RankingTask | NextItemTask]:
