@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from widedeep.columns import ITEM_ID, KNOWLEDGE, MODEL, PREDICTED, RANK, RATING, USER_ID
+from widedeep.columns import FROZEN, ITEM_ID, KNOWLEDGE, MODEL, PREDICTED, RANK, RATING, USER_ID
 from widedeep.errors import exit_on_user_error
 from widedeep.evaluation.files import PREDICTIONS, RECOMMENDATIONS
 from widedeep.evaluation.metrics import list_length
@@ -48,13 +48,14 @@ def _tables(folder: Path, counts: Path) -> Tables:
 
 
 def _scores(folder: Path, model: str, knowledge: str) -> Scores:
-    """Read the model's rows of the score tables. One knowledge is enough: the test rows are the same under each."""
+    """Read the model's frozen lists, and its test rows, which are the same under each knowledge."""
     own = [(MODEL, "==", model)]
     test = pd.read_parquet(
         folder / PREDICTIONS, columns=[USER_ID, ITEM_ID, RATING], filters=[*own, (KNOWLEDGE, "==", knowledge)]
     )
     columns = [USER_ID, RANK, ITEM_ID, PREDICTED]
-    return Scores(test, pd.read_parquet(folder / RECOMMENDATIONS, columns=columns, filters=own))
+    frozen = [*own, (KNOWLEDGE, "==", FROZEN)]
+    return Scores(test, pd.read_parquet(folder / RECOMMENDATIONS, columns=columns, filters=frozen))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from widedeep.evaluation.background import Background
 from widedeep.evaluation.files import load_predictions, load_recommendations, save
 from widedeep.params import EvaluateParams
 from widedeep.report.judged import judge_files
+from widedeep.scoring import COMPARED, UNRATED
 
 PARAMS = EvaluateParams(
     ks=(1, 3, 50), relevant_rating=None, ranked_users=100, ranked_questions=100, bootstrap_replicates=100, seed=0
@@ -234,9 +235,13 @@ def test_another_run_stands_beside(
     params = PARAMS.model_copy(update={"ks": (1, 3)})
     summary = judge_files(*files, tables, tmp_path / "out", params, beside=tmp_path)
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
-    assert list(metrics["baselines"]) == ["wide_deep", "bias", "popularity", "global_mean"]
+    assert list(metrics["baselines"]) == ["wide_deep", *COMPARED]
     assert list(metrics["rating"]) == ["frozen"]  # the knowledge that both have
+    assert list(metrics["ranking"]) == ["frozen"]
+    assert list(metrics["baselines"]["ease"]["ranking"]) == ["frozen"]
     for name, own in {"wide_deep": judged.evaluation.metrics, **judged.evaluation.metrics["baselines"]}.items():
+        if name in UNRATED:
+            continue
         expected = own["rating"]["frozen"]["rmse"]
         assert metrics["baselines"][name]["rating"]["frozen"]["rmse"] == expected
         difference = metrics["rating"]["frozen"]["rmse"]["value"] - expected["value"]

@@ -21,11 +21,11 @@ from widedeep.evaluation.judge import judge as judge_tables
 from widedeep.features.assemble import ask, history, listed
 from widedeep.features.files import FeatureTables
 from widedeep.report.labels import MODEL_LABELS
-from widedeep.scoring import COMPARED, score_tables
+from widedeep.scoring import COMPARED, UNRATED, score_tables
 
 Judge = Callable[..., Judged]
 CURVES = {"calibration", "ranking_by_k", "rmse_by_user_activity", "rmse_by_item_popularity", "rmse_by_genre",
-          "rmse_by_month"}  # fmt: skip
+          "rmse_by_month", "by_known_ratings"}  # fmt: skip
 
 
 def rmse(predicted: Any, rating: Any) -> float:
@@ -90,7 +90,10 @@ def test_every_model_is_judged_once_beside_the_other_baselines(judge: Judge, mod
     metrics = evaluation.metrics
     assert evaluation.model == model
     assert list(metrics["baselines"]) == [name for name in COMPARED if name != model]
-    assert {f"rmse_minus_{name}" for name in metrics["baselines"]} <= set(metrics["rating"]["online"])
+    rated = [name for name in metrics["baselines"] if name not in UNRATED]
+    assert [name for name, tasks in metrics["baselines"].items() if "rating" in tasks] == rated
+    differences = {name for name in metrics["rating"]["online"] if name.startswith("rmse_minus_")}
+    assert differences == {f"rmse_minus_{name}" for name in rated}
     assert all(math.isfinite(value) for value in numbers(metrics))
     assert 0 <= metrics["ranking"]["frozen"]["ndcg_at_5"]["value"] <= 1
     assert "ranking" not in metrics["baselines"].get("global_mean", {})
@@ -111,8 +114,10 @@ def test_every_model_of_the_family_has_a_label() -> None:
 def test_online_knowledge_is_that_of_a_temporal_split_only(judge: Judge, split: str, expected: list[str]) -> None:
     metrics = judge(split).evaluation.metrics
     assert list(metrics["rating"]) == expected
-    for baseline in metrics["baselines"].values():
-        assert list(baseline["rating"]) == expected
+    for name, baseline in metrics["baselines"].items():
+        assert list(baseline.get("rating", expected)) == expected
+        if name in ("popularity", "recent_popularity", "ease"):
+            assert set(baseline["ranking"]) == set(expected)
 
 
 def test_sums_per_user_make_the_global_metrics(judge: Judge) -> None:
@@ -145,7 +150,7 @@ def test_lists_hold_every_item_but_those_of_training_best_first(
     user_ids, item_ids = (ids.cast(pa.int64()).to_pylist() for ids in features.names[:2])
     rated = ratings[ratings["split"] == "train"]
     first = ratings[ratings["split"] == "test"].groupby("user_id")["timestamp"].min()
-    lists = judged.recommendations[judged.recommendations["model"] == judged.about.model]
+    lists = judged.recommendations.query("model == @judged.about.model and knowledge == 'frozen'")
     assert set(lists["user_id"]) == set(first.index)
     for user, own in lists.groupby("user_id"):
         assert own["rank"].tolist() == list(range(1, len(own) + 1))
@@ -185,11 +190,13 @@ def test_of_too_many_users_a_seeded_few_are_ranked_as_among_all(judge: Judge) ->
     whole, part = judge(), judge(ranked_users=3)
     assert part.evaluation.metrics["rating"] == whole.evaluation.metrics["rating"]
     assert part.evaluation.metrics["ranking"]["frozen"]["ndcg_at_5"]["n"] <= 3
-    few, every = part.recommendations, whole.recommendations
+    few, every = (table.recommendations.query("knowledge == 'frozen'") for table in (part, whole))
+    few = few.reset_index(drop=True)
     assert few["user_id"].nunique() == 3
     same = every[every["user_id"].isin(few["user_id"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(few, same)
-    pd.testing.assert_frame_equal(judge(ranked_users=3).recommendations, few)
+    again = judge(ranked_users=3).recommendations.query("knowledge == 'frozen'").reset_index(drop=True)
+    pd.testing.assert_frame_equal(again, few)
 
 
 def test_metrics_are_finite_rounded_and_json(judge: Judge) -> None:
@@ -213,6 +220,7 @@ def test_without_timestamps_and_genres_these_curves_have_columns_but_no_rows(
     untimed = ratings.assign(timestamp=pd.array([None] * len(ratings), "Int64"))
     plain = items.assign(genres=[[] for _ in range(len(items))])
     curves = judge("random", ratings=untimed, items=plain, crosses=()).evaluation.curves
+    assert curves["by_known_ratings"].to_csv(index=False) == "metric,group,model,n,users,value,low,high\n"
     for name in ("rmse_by_month", "rmse_by_genre"):
         assert curves[name].to_csv(index=False) == "group,model,n,users,rmse,low,high\n"
 
@@ -236,7 +244,7 @@ def test_score_tables_have_a_row_per_model_knowledge_and_test_row_in_order(judge
     predictions = judge().predictions
     test = ratings[ratings["split"] == "test"].reset_index(drop=True)
     groups = list(predictions.groupby(["model", "knowledge"], sort=False, observed=True))
-    models = ("wide_deep", *COMPARED)
+    models = ("wide_deep", *(name for name in COMPARED if name not in UNRATED))
     assert [key for key, _ in groups] == [(model, known) for model in models for known in ("online", "frozen")]
     for _, part in groups:
         same = part[["user_id", "item_id", "timestamp"]].reset_index(drop=True).astype("int64")
@@ -252,7 +260,7 @@ def test_predictions_without_timestamps_have_none(judge: Judge, ratings: pd.Data
 
 def test_a_user_without_a_list_of_a_model_has_no_hit_there(judge: Judge) -> None:
     judged = judge(ks=(1, 5))
-    lists = judged.recommendations
+    lists = judged.recommendations.query("knowledge == 'frozen'")
     gone = lists["user_id"].iloc[0]
     rest = lists[(lists["model"] != "bias") | (lists["user_id"] != gone)]
     before = judged.evaluation.metrics["baselines"]
@@ -279,11 +287,12 @@ def test_scores_stay_what_they_were(judge: Judge) -> None:
         assert part["item_id"].tolist() == expected["item_id"].tolist()
         np.testing.assert_allclose(part["predicted"], expected[f"{knowledge}_{model}"], atol=1e-6)
     lists = pd.read_csv(folder / "expected_lists.csv").set_index(["model", "user_id"])["items"].str.split()
-    for key, part in judged.recommendations.groupby(["model", "user_id"], observed=True):
+    frozen = judged.recommendations.query("knowledge == 'frozen' and model not in @UNRATED")
+    for key, part in frozen.groupby(["model", "user_id"], observed=True):
         moved = part["item_id"].to_numpy() != np.array(lists[key], dtype=np.int64)
         tied = part["score"].diff().abs().lt(1e-6) | part["score"].diff(-1).abs().lt(1e-6)
         assert not (moved & ~tied).any()
-    assert len(lists) == judged.recommendations.groupby(["model", "user_id"], observed=True).ngroups
+    assert len(lists) == frozen.groupby(["model", "user_id"], observed=True).ngroups
 
 
 def test_ids_that_are_text_change_no_metric(judge: Judge, ratings: pd.DataFrame, items: pd.DataFrame) -> None:

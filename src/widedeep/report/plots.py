@@ -14,5 +14,5 @@ def read_plots(folder: Path) -> Mapping[str, pd.DataFrame]:
     """Read the tables, by name. A name in a table stays text, even if it looks like a number or a missing value."""
     return {
         name: pd.read_csv(folder / f"{name}.csv", dtype=TEXT, keep_default_na=False, float_precision="round_trip")
-        for name in ("calibration", "ranking_by_k", *SLICES)
+        for name in ("calibration", "ranking_by_k", "by_known_ratings", *SLICES)
     }
