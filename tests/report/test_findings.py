@@ -78,7 +78,9 @@ def test_ranking_finding_says_what_the_intervals_say(ndcg: tuple[float, float], 
 def test_ranking_finding_names_the_question_of_online_lists() -> None:
     found = results(0, 0)
     found.metrics["ranking"]["online"] = {"ndcg_at_5": {"value": 0.05, "low": 0.04, "high": 0.06, "n": 9}}
-    assert text(ranking_finding(found, "online", 5)) == "Its online lists of 5 for the next item reach an NDCG of 0.050."
+    assert (
+        text(ranking_finding(found, "online", 5)) == "Its online lists of 5 for the next item reach an NDCG of 0.050."
+    )
 
 
 def test_finding_by_what_is_known_counts_the_groups_in_which_the_model_is_best() -> None:

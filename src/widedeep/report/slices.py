@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pandas as pd
 from markupsafe import Markup
 
-from widedeep.report.charts import Axis, Line, Row, Series, dot_chart, line_chart
 from widedeep.evaluation.metrics import HIGHER, label_of, metric_of
+from widedeep.report.charts import Axis, Line, Row, Series, dot_chart, line_chart
 from widedeep.report.labels import axis_label, model_label, model_title
 from widedeep.report.results import RMSE, Figure, Results, estimates, estimates_by_model, point, thin_out
 from widedeep.report.text import count, number

@@ -14,7 +14,8 @@ RANKED = ("ndcg", "recall", "hit_rate", "coverage")
 def render_summary(model: str, metrics: Mapping[str, Any], dataset: str, k: int) -> str:
     """Render tables with 95 % intervals: RMSE by model and knowledge, and metrics of lists of k items by model.
 
-    Each knowledge under which the model has lists has a table of its own. The first table ends with the paired differences of the trained model from each baseline.
+    Each knowledge under which the model has lists has a table of its own. The first table ends with the paired
+    differences of the trained model from each baseline.
     """
     results = Results(model, metrics)
     by_knowledge = {knowledge: results.by_model("rating", knowledge) for knowledge in results.knowledges}
