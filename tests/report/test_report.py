@@ -40,7 +40,7 @@ def test_page_says_the_numbers_of_the_metrics(render: Render) -> None:
     assert "Measures of accuracy are means over the 6 users with a relevant test item" in page
     frozen, online = page.partition("Lists of 5 items, frozen")[2].split("Lists of 5 items, online")
     assert frozen.startswith(" At 5 Wide & Deep bias popularity recent popularity EASE Precision 0.150")
-    assert "There are 24 questions" in frozen
+    assert "24 questions were asked." in frozen
     assert online.startswith(" At 5 Wide & Deep popularity recent popularity EASE Precision 0.100")
     assert "Novelty (bits) 2.500" in online
     assert (
@@ -48,7 +48,7 @@ def test_page_says_the_numbers_of_the_metrics(render: Render) -> None:
         "overlap." in page
     )
     known = page.partition("How much must be known about a user?")[2]
-    assert "Wide & Deep has the lowest RMSE in 3 of 3 groups" in known
+    assert "Wide & Deep has the lowest RMSE in all 3 groups" in known
     assert "Group Questions Users Wide & Deep popularity recent popularity EASE 0 16 12 0.100 0.050 to 0.150" in known
 
 

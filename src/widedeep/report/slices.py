@@ -75,16 +75,14 @@ def known_figures(results: Results, table: pd.DataFrame) -> dict[str, Figure]:
 def known_finding(part: pd.DataFrame, model: str, metric: str) -> str:
     """Count the groups in which the model is better than every other model. Intervals play no part."""
     known = metric_of(metric)
-    assert known is not None
-    higher = known.direction == HIGHER
+    higher = known is not None and known.direction == HIGHER
     values = part.pivot(index="group", columns="model", values="value")
-    others = values.drop(columns=model)
-    own = values[model]
+    own, others = values[model], values.drop(columns=model)
     if others.empty:
         return f"{label_of(metric)} from {number(own.min())} to {number(own.max())} in {len(own)} groups"
     best = int((own > others.max(axis=1)).sum() if higher else (own < others.min(axis=1)).sum())
     word = "highest" if higher else "lowest"
-    return f"{model_title(model)} has the {word} {label_of(metric)} in {best} of {len(own)} groups"
+    return f"{model_title(model)} has the {word} {label_of(metric)} in {_share(best, len(own))} groups"
 
 
 def slice_finding(table: pd.DataFrame, model: str, other: str = "", groups: str = "groups") -> str:
@@ -98,8 +96,11 @@ def slice_finding(table: pd.DataFrame, model: str, other: str = "", groups: str 
     lower = int((rmse[model] < rmse[other]).sum())
     if len(rmse) == 1:
         return f"{'Lower' if lower else 'No lower'} RMSE than the {model_label(other)} baseline"
-    of = {0: f"none of {len(rmse)}", len(rmse): f"all {len(rmse)}"}.get(lower, f"{lower} of {len(rmse)}")
-    return f"Lower RMSE than the {model_label(other)} baseline in {of} {groups}"
+    return f"Lower RMSE than the {model_label(other)} baseline in {_share(lower, len(rmse))} {groups}"
+
+
+def _share(some: int, of: int) -> str:
+    return {0: f"none of {of}", of: f"all {of}"}.get(some, f"{some} of {of}")
 
 
 def _group_chart(table: pd.DataFrame, compared: Mapping[str, Series], alt: str) -> str:
