@@ -388,9 +388,11 @@ def test_online_lists_are_among_the_headline_verdicts_and_paired_by_the_number_o
 
     compared = compare(revision(*of(0.25, [1.0, 0.0])), revision(*of(0.75, [1.0, 2.0])), None, BOOTSTRAP)
     found = row(compared, name)
-    assert (found.difference, found.interval) == (pytest.approx(0.5), "paired")
+    assert found.interval == "paired"
+    assert found.difference == pytest.approx(0.5)
     # With the first user alone nothing changed, with the second user alone the NDCG rose from 0 to 2 / 3.
-    assert (found.low, found.high) == (pytest.approx(0.0), pytest.approx(2 / 3))
+    assert found.low == pytest.approx(0.0)
+    assert found.high == pytest.approx(2 / 3)
     assert name in [shown.metric for shown in headline(compared, ())]
 
 
