@@ -306,7 +306,9 @@ def test_value_that_wide_deep_would_ignore_is_refused(
 def test_joint_is_refused_for_a_model_with_one_head(load: Load, name: str) -> None:
     text = message(load, {"train.model": name, "train.objective": "joint"})
     assert f"in 'train': objective must be rating or ranking for model: {name}. Got joint instead." in text
-    assert text.endswith("Models with the objective joint: global_mean, popularity, bias, item_knn, ease, wide_deep.")
+    assert text.endswith(
+        "Models with the objective joint: global_mean, popularity, recent_popularity, bias, item_knn, ease, wide_deep."
+    )
 
 
 def test_replay_is_refused_without_a_warm_start(load: Load) -> None:

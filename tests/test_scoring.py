@@ -3,15 +3,19 @@
 import math
 from collections.abc import Callable, Sequence
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 
+from tests.small_data import small_recipe
 from widedeep.features.context import order_of_ties
 from widedeep.features.entities import encode
+from widedeep.features.files import FeatureTables
 from widedeep.features.ragged import Ragged
-from widedeep.features.tensors import FeatureSet
-from widedeep.scoring import PAD, top_items
+from widedeep.features.tensors import FeatureSet, feature_set
+from widedeep.models.build import build
+from widedeep.scoring import PAD, Lists, rank, top_items
 
 INF = math.inf
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
@@ -143,3 +147,35 @@ def test_nan_score_of_a_candidate_is_an_error() -> None:
 def test_k_below_1_is_an_error() -> None:
     with pytest.raises(ValueError, match="k must"):
         top(torch.zeros(1, 3), user_items([]), 0)
+
+
+BLIND = {
+    "a change of ratings": lambda late, table: table.assign(rating=table["rating"].mask(late, 5.5 - table["rating"])),
+    "a change of users": lambda late, table: table.assign(user_id=table["user_id"].mask(late, 11 - table["user_id"])),
+    "a change of times": lambda late, table: table.assign(timestamp=table["timestamp"].mask(late, 1059)),
+    "no rating": lambda late, table: table[~late].reset_index(drop=True),
+}
+
+
+@pytest.mark.parametrize("change", BLIND)
+def test_online_lists_see_nothing_of_their_second_or_later(
+    featurize: Callable[..., FeatureTables], ratings: pd.DataFrame, change: str
+) -> None:
+    def lists(table: pd.DataFrame, second: int) -> dict[str, Lists]:
+        features = feature_set(featurize(ratings=table), "train", "validation", "test")
+        models = {}
+        for name in ("popularity", "recent_popularity", "ease"):
+            models[name] = build(features.spec, small_recipe(model=name).architecture)
+            models[name].fit(features)
+        user = torch.arange(10)
+        return rank(models, features, user, torch.full_like(user, second), 31, online=True)
+
+    second = int(ratings.loc[ratings["split"] == "test", "timestamp"].median())
+    before = lists(ratings, second)
+    after = lists(BLIND[change](ratings["timestamp"] >= second, ratings), second)
+    seen = lists(BLIND[change](ratings["timestamp"] >= second - 1, ratings), second)
+    for name, own in before.items():
+        assert own.items.equal(after[name].items)
+        assert own.scores.equal(after[name].scores)
+        if change != "a change of ratings":  # of which these models see nothing at all
+            assert not own.scores.equal(seen[name].scores)

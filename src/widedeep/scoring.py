@@ -261,8 +261,8 @@ def score_tables(
         for name, lists in rank(ranked, features, users, asked_at, k).items()
     ]
     implicit = {name: other for name, other in ranked.items() if not other.ranks_with_history}
-    if ONLINE in rows and implicit:
-        asked = _questions(test[test.rating >= params.relevant_from(features.spec.rating_scale)])
+    asked = _questions(test[test.rating >= params.relevant_from(features.spec.rating_scale)])
+    if ONLINE in rows and implicit and len(asked):
         user, second = _drawn(asked, params.ranked_questions, params.seed).T.contiguous()
         recommendations += [
             _listed(features, name, ONLINE, user, second, lists)

@@ -467,3 +467,32 @@ def test_two_versions_that_are_the_same_are_one_line_unless_all_is_asked_for(rev
         assert render(same, same.rows, (), brief=True) == said
     assert "no evidence" in render_text(same, same.rows, ())
     assert "2.0000" in render_text(other, other.rows, (), brief=True)
+
+
+def test_online_lists_are_among_the_headline_verdicts_and_paired_by_the_number_of_lists(
+    revision: Callable[..., Revision],
+) -> None:
+    """User 1 was asked once and user 2 three times. The NDCG is 1 / 4, then 3 / 4: the user with three lists counts
+    three times."""
+    name = "ranking.online.ndcg_at_10"
+
+    def of(value: float, sums: list[float]) -> tuple[dict[str, Any], pd.DataFrame]:
+        found = metrics()
+        found["ranking"]["online"] = {"ndcg_at_10": metric(value, n=4)}
+        table = users([2.0, 2.0, 2.0]).assign(online_ndcg_at_10=[*sums, np.nan], online_lists=[1, 3, np.nan])
+        return found, table
+
+    compared = compare(revision(*of(0.25, [1.0, 0.0])), revision(*of(0.75, [1.0, 2.0])), None, BOOTSTRAP)
+    found = row(compared, name)
+    assert found.interval == "paired"
+    assert found.difference == pytest.approx(0.5)
+    # With the first user alone nothing changed, with the second user alone the NDCG rose from 0 to 2 / 3.
+    assert found.low == pytest.approx(0.0)
+    assert found.high == pytest.approx(2 / 3)
+    assert name in [shown.metric for shown in headline(compared, ())]
+
+
+def test_results_from_before_online_lists_are_read_as_one_list_by_user() -> None:
+    old = users([2.0, 2.0, 2.0], [0.5, 0.25])
+    new = old.assign(frozen_lists=[1, 1, np.nan], frozen_ndcg_at_10=[1.0, 0.25, np.nan])
+    assert paired(old, new, [NDCG], BOOTSTRAP)[NDCG].value == pytest.approx(0.25)

@@ -253,6 +253,12 @@ def test_metrics_are_chosen_by_name_or_pattern_and_a_wrong_one_gets_the_nearest(
         chosen(commits, ["rating.online.rsme"])
 
 
+def test_online_lists_are_among_the_main_metrics(project: Project) -> None:
+    online = NDCG.replace("frozen", "online")
+    commit(project, "First", {RMSE: 0.9, NDCG: 0.2, online: 0.04, online.replace("ndcg", "map"): 0.03})
+    assert headline_metrics(past()) == [RMSE, NDCG, online]
+
+
 def test_other_repositories_show_their_first_metrics(project: Project) -> None:
     commit(project, "First", json.dumps({"auc": 0.7, "loss": 1, "f1": 0.5, "time": 9}))
     assert headline_metrics(past()) == ["auc", "loss", "f1"]

@@ -16,6 +16,7 @@ from widedeep.evaluation.background import Background
 from widedeep.evaluation.files import load_predictions, load_recommendations, save
 from widedeep.params import EvaluateParams
 from widedeep.report.judged import judge_files
+from widedeep.scoring import COMPARED, UNRATED
 
 PARAMS = EvaluateParams(
     ks=(1, 3, 50), relevant_rating=None, ranked_users=100, ranked_questions=100, bootstrap_replicates=100, seed=0
@@ -182,6 +183,108 @@ def test_bad_recommendations_are_refused_in_one_line(
     assert "\n" not in str(error.value)
 
 
+@pytest.fixture
+def online(background: Background) -> pd.DataFrame:
+    """Recommend items 1, 2 and 3 at each second in which a user rated something in the test rows."""
+    asked = background.test[["user_id", "timestamp"]].drop_duplicates().astype("int64")
+    lists = asked.merge(pd.DataFrame({"item_id": [1, 2, 3], "rank": [1, 2, 3]}), how="cross")
+    return lists.assign(model="peer", knowledge="online", score=1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda table: table.drop(columns="timestamp"),
+            r"is of an online list and must have a timestamp \(the first of",
+        ),
+        (
+            lambda table: table.assign(timestamp=[None, *table["timestamp"][1:]]).astype({"timestamp": "Int64"}),
+            r"is of an online list and must have a timestamp\.$",
+        ),
+        (lambda table: table.assign(timestamp=table["timestamp"] * 1.0), "column timestamp: must be of type int64"),
+        (lambda table: pd.concat([table, table[:1]]), r"has a rank twice \(the first of|has a rank twice\.$"),
+        (with_value("item_id", 2), r"has an item twice\.$"),
+        (without(1), r"leaves ranks out. Ranks must be 1, 2, 3"),
+        (lambda table: table.assign(timestamp=5), "has a rank twice"),
+        (
+            lambda table: table[:3].assign(timestamp=5),
+            r"no list has a test row of its user \(and second\), so there is",
+        ),
+    ],
+)
+def test_bad_online_lists_are_refused_in_one_line(
+    online: pd.DataFrame,
+    background: Background,
+    tmp_path: Path,
+    change: Callable[[pd.DataFrame], pd.DataFrame],
+    message: str,
+) -> None:
+    path = written(change(online), tmp_path, "r")
+    with pytest.raises(UserError, match=message) as error:
+        load_recommendations(path, background)
+    assert str(error.value).startswith(str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_online_lists_of_seconds_without_a_test_row_of_the_user_are_left_out(
+    online: pd.DataFrame, recommendations: pd.DataFrame, background: Background, tmp_path: Path
+) -> None:
+    """Frozen lists stay, with or without a second, which plays no part there."""
+    user = online["user_id"].iloc[0]
+    elsewhere = online[:3].assign(timestamp=int(background.test["timestamp"].max()) + 1)
+    frozen = recommendations.assign(timestamp=7)
+    both = pd.concat([online, elsewhere, frozen])
+    found = load_recommendations(written(both, tmp_path, "r"), background)
+    assert len(found) == len(online) + len(frozen)
+    own = found[(found["knowledge"] == "online") & (found["user_id"] == user)]
+    seconds = background.test.loc[background.test["user_id"] == user, "timestamp"]
+    assert set(own["timestamp"]) == set(seconds)
+    assert found.loc[found["knowledge"] == "frozen", "timestamp"].isna().all()
+    nothing = recommendations.assign(timestamp=None)  # a column of type null
+    assert len(load_recommendations(written(nothing, tmp_path, "n"), background)) == len(recommendations)
+
+
+def test_online_lists_of_another_system_are_judged_by_question(
+    predictions: pd.DataFrame, online: pd.DataFrame, tables: Path, background: Background, tmp_path: Path
+) -> None:
+    """Without frozen lists the page has no examples, and the summary has one table of lists."""
+    scores = predictions.assign(knowledge="online")
+    files = written(scores, tmp_path, "p"), written(online, tmp_path, "r")
+    summary = judge_files(*files, tables, tmp_path / "out", PARAMS)
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    liked = background.test[background.test["rating"] >= 3.875]
+    hits = liked["item_id"].isin([1, 2, 3]).groupby([liked["user_id"], liked["timestamp"]]).any()
+    assert list(metrics["ranking"]) == ["online"]
+    assert metrics["ranking"]["online"]["hit_rate_at_3"]["value"] == pytest.approx(hits.mean(), abs=1e-6)
+    assert metrics["ranking"]["online"]["hit_rate_at_3"]["n"] == len(hits)
+    asked = len(online) // 3
+    assert metrics["ranking"]["online"]["novelty_at_3"]["n"] == asked > len(hits)
+    assert f"| next item, online, {asked} questions | ndcg_at_3 |" in summary
+    assert "frozen" not in summary
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Online: the next item" in page
+    assert "What does it recommend?" not in page
+
+
+def test_two_systems_are_compared_on_the_questions_that_both_answer(
+    predictions: pd.DataFrame, online: pd.DataFrame, tables: Path, background: Background, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    scores = predictions.assign(knowledge="online")
+    files = written(scores, tmp_path, "p"), written(online[:-3], tmp_path, "r")
+    written(scores.assign(model="other"), other, "predictions")
+    written(online[3:].assign(model="other"), other, "recommendations")
+    judge_files(*files, tables, tmp_path / "out", PARAMS, beside=other)
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    for of in (metrics, metrics["baselines"]["other"]):
+        assert of["ranking"]["online"]["coverage_at_3"]["n"] == len(online) // 3 - 2
+    written(online[-3:].assign(model="other"), other, "recommendations")
+    with pytest.raises(UserError, match=r"have lists for no user \(and second\) in common"):
+        judge_files(*files, tables, tmp_path / "out", PARAMS, beside=other)
+
+
 def test_a_file_that_is_missing_or_no_parquet_is_refused(background: Background, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         load_predictions(tmp_path / "none", background)
@@ -234,9 +337,13 @@ def test_another_run_stands_beside(
     params = PARAMS.model_copy(update={"ks": (1, 3)})
     summary = judge_files(*files, tables, tmp_path / "out", params, beside=tmp_path)
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
-    assert list(metrics["baselines"]) == ["wide_deep", "bias", "popularity", "global_mean"]
+    assert list(metrics["baselines"]) == ["wide_deep", *COMPARED]
     assert list(metrics["rating"]) == ["frozen"]  # the knowledge that both have
+    assert list(metrics["ranking"]) == ["frozen"]
+    assert list(metrics["baselines"]["ease"]["ranking"]) == ["frozen"]
     for name, own in {"wide_deep": judged.evaluation.metrics, **judged.evaluation.metrics["baselines"]}.items():
+        if name in UNRATED:
+            continue
         expected = own["rating"]["frozen"]["rmse"]
         assert metrics["baselines"][name]["rating"]["frozen"]["rmse"] == expected
         difference = metrics["rating"]["frozen"]["rmse"]["value"] - expected["value"]

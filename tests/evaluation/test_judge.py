@@ -21,11 +21,11 @@ from widedeep.evaluation.judge import judge as judge_tables
 from widedeep.features.assemble import ask, history, listed
 from widedeep.features.files import FeatureTables
 from widedeep.report.labels import MODEL_LABELS
-from widedeep.scoring import COMPARED, score_tables
+from widedeep.scoring import COMPARED, UNRATED, score_tables, with_baselines
 
 Judge = Callable[..., Judged]
 CURVES = {"calibration", "ranking_by_k", "rmse_by_user_activity", "rmse_by_item_popularity", "rmse_by_genre",
-          "rmse_by_month"}  # fmt: skip
+          "rmse_by_month", "by_known_ratings"}  # fmt: skip
 
 
 def rmse(predicted: Any, rating: Any) -> float:
@@ -90,7 +90,10 @@ def test_every_model_is_judged_once_beside_the_other_baselines(judge: Judge, mod
     metrics = evaluation.metrics
     assert evaluation.model == model
     assert list(metrics["baselines"]) == [name for name in COMPARED if name != model]
-    assert {f"rmse_minus_{name}" for name in metrics["baselines"]} <= set(metrics["rating"]["online"])
+    rated = [name for name in metrics["baselines"] if name not in UNRATED]
+    assert [name for name, tasks in metrics["baselines"].items() if "rating" in tasks] == rated
+    differences = {name for name in metrics["rating"]["online"] if name.startswith("rmse_minus_")}
+    assert differences == {f"rmse_minus_{name}" for name in rated}
     assert all(math.isfinite(value) for value in numbers(metrics))
     assert 0 <= metrics["ranking"]["frozen"]["ndcg_at_5"]["value"] <= 1
     assert "ranking" not in metrics["baselines"].get("global_mean", {})
@@ -111,8 +114,10 @@ def test_every_model_of_the_family_has_a_label() -> None:
 def test_online_knowledge_is_that_of_a_temporal_split_only(judge: Judge, split: str, expected: list[str]) -> None:
     metrics = judge(split).evaluation.metrics
     assert list(metrics["rating"]) == expected
-    for baseline in metrics["baselines"].values():
-        assert list(baseline["rating"]) == expected
+    for name, baseline in metrics["baselines"].items():
+        assert list(baseline.get("rating", expected)) == expected
+        if name in ("popularity", "recent_popularity", "ease"):
+            assert set(baseline["ranking"]) == set(expected)
 
 
 def test_sums_per_user_make_the_global_metrics(judge: Judge) -> None:
@@ -145,7 +150,7 @@ def test_lists_hold_every_item_but_those_of_training_best_first(
     user_ids, item_ids = (ids.cast(pa.int64()).to_pylist() for ids in features.names[:2])
     rated = ratings[ratings["split"] == "train"]
     first = ratings[ratings["split"] == "test"].groupby("user_id")["timestamp"].min()
-    lists = judged.recommendations[judged.recommendations["model"] == judged.about.model]
+    lists = judged.recommendations.query("model == @judged.about.model and knowledge == 'frozen'")
     assert set(lists["user_id"]) == set(first.index)
     for user, own in lists.groupby("user_id"):
         assert own["rank"].tolist() == list(range(1, len(own) + 1))
@@ -185,11 +190,13 @@ def test_of_too_many_users_a_seeded_few_are_ranked_as_among_all(judge: Judge) ->
     whole, part = judge(), judge(ranked_users=3)
     assert part.evaluation.metrics["rating"] == whole.evaluation.metrics["rating"]
     assert part.evaluation.metrics["ranking"]["frozen"]["ndcg_at_5"]["n"] <= 3
-    few, every = part.recommendations, whole.recommendations
+    few, every = (table.recommendations.query("knowledge == 'frozen'") for table in (part, whole))
+    few = few.reset_index(drop=True)
     assert few["user_id"].nunique() == 3
     same = every[every["user_id"].isin(few["user_id"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(few, same)
-    pd.testing.assert_frame_equal(judge(ranked_users=3).recommendations, few)
+    again = judge(ranked_users=3).recommendations.query("knowledge == 'frozen'").reset_index(drop=True)
+    pd.testing.assert_frame_equal(again, few)
 
 
 def test_metrics_are_finite_rounded_and_json(judge: Judge) -> None:
@@ -213,6 +220,7 @@ def test_without_timestamps_and_genres_these_curves_have_columns_but_no_rows(
     untimed = ratings.assign(timestamp=pd.array([None] * len(ratings), "Int64"))
     plain = items.assign(genres=[[] for _ in range(len(items))])
     curves = judge("random", ratings=untimed, items=plain, crosses=()).evaluation.curves
+    assert curves["by_known_ratings"].to_csv(index=False) == "metric,group,model,n,users,value,low,high\n"
     for name in ("rmse_by_month", "rmse_by_genre"):
         assert curves[name].to_csv(index=False) == "group,model,n,users,rmse,low,high\n"
 
@@ -221,6 +229,8 @@ def test_no_relevant_test_item_leaves_ratings_and_beyond_accuracy(judge: Judge) 
     evaluation = judge(relevant_rating=6.0).evaluation
     assert set(evaluation.metrics["ranking"]["frozen"]) <= {"coverage_at_5", "novelty_at_5", "diversity_at_5"}
     assert evaluation.curves["ranking_by_k"].empty
+    assert set(evaluation.curves["by_known_ratings"]["metric"]) == {"rmse"}
+    assert "online" not in evaluation.metrics["baselines"]["ease"]["ranking"]  # no question is asked
     assert evaluation.metrics["rating"]["online"]["rmse"]["n"] > 0
 
 
@@ -236,7 +246,7 @@ def test_score_tables_have_a_row_per_model_knowledge_and_test_row_in_order(judge
     predictions = judge().predictions
     test = ratings[ratings["split"] == "test"].reset_index(drop=True)
     groups = list(predictions.groupby(["model", "knowledge"], sort=False, observed=True))
-    models = ("wide_deep", *COMPARED)
+    models = ("wide_deep", *(name for name in COMPARED if name not in UNRATED))
     assert [key for key, _ in groups] == [(model, known) for model in models for known in ("online", "frozen")]
     for _, part in groups:
         same = part[["user_id", "item_id", "timestamp"]].reset_index(drop=True).astype("int64")
@@ -279,11 +289,12 @@ def test_scores_stay_what_they_were(judge: Judge) -> None:
         assert part["item_id"].tolist() == expected["item_id"].tolist()
         np.testing.assert_allclose(part["predicted"], expected[f"{knowledge}_{model}"], atol=1e-6)
     lists = pd.read_csv(folder / "expected_lists.csv").set_index(["model", "user_id"])["items"].str.split()
-    for key, part in judged.recommendations.groupby(["model", "user_id"], observed=True):
+    frozen = judged.recommendations.query("knowledge == 'frozen' and model not in @UNRATED")
+    for key, part in frozen.groupby(["model", "user_id"], observed=True):
         moved = part["item_id"].to_numpy() != np.array(lists[key], dtype=np.int64)
         tied = part["score"].diff().abs().lt(1e-6) | part["score"].diff(-1).abs().lt(1e-6)
         assert not (moved & ~tied).any()
-    assert len(lists) == judged.recommendations.groupby(["model", "user_id"], observed=True).ngroups
+    assert len(lists) == frozen.groupby(["model", "user_id"], observed=True).ngroups
 
 
 def test_ids_that_are_text_change_no_metric(judge: Judge, ratings: pd.DataFrame, items: pd.DataFrame) -> None:
@@ -299,3 +310,126 @@ def test_ids_that_are_text_change_no_metric(judge: Judge, ratings: pd.DataFrame,
     for name, curve in judged.evaluation.curves.items():
         pd.testing.assert_frame_equal(found.curves[name], curve)
     assert found.per_user["user_id"].tolist() == named(judged.evaluation.per_user)["user_id"].tolist()
+
+
+def questions(test: pd.DataFrame) -> list[tuple[int, int]]:
+    """List the seconds in which a user rated a relevant item, in order: (user, second)."""
+    liked = test[test["rating"] >= 3.875]
+    return sorted(set(zip(liked["user_id"], liked["timestamp"], strict=True)))
+
+
+def online_lists(judged: Judged) -> pd.DataFrame:
+    return judged.recommendations.query("knowledge == 'online'")
+
+
+def test_online_lists_rank_what_the_user_has_not_rated_before_the_second(judge: Judge, ratings: pd.DataFrame) -> None:
+    """Every score is worked out by a plain loop over the table. No rating in that second or later is seen."""
+    judged = judge(ks=(1, 5, 31), ranked_questions=500)
+    features, lists = judged.features, online_lists(judged)
+    test = ratings[ratings["split"] == "test"]
+    train = ratings[ratings["split"] == "train"]
+    models = with_baselines(features, "wide_deep", judged.model)
+    half_life = float(models["recent_popularity"].get_buffer("half_life")) * 86_400
+    weights = models["ease"].get_buffer("weights").double().numpy()
+    index = {item: int(place) for item, place in zip(range(1, 32), features.items.index, strict=True)}
+    trained = train["item_id"].value_counts()
+    assert set(lists["model"]) == {"popularity", "recent_popularity", "ease"}  # Wide & Deep ranks with histories here
+    for model, of_model in lists.groupby("model", observed=True):
+        own = dict(list(of_model.groupby(["user_id", "timestamp"])))
+        assert sorted(own) == questions(test)
+        for (user, second), part in own.items():
+            known = ratings[ratings["timestamp"] < second]
+            rated = set(known.loc[known["user_id"] == user, "item_id"])
+            assert sorted(part["item_id"]) == sorted(set(range(1, 32)) - rated)
+            assert part["rank"].tolist() == list(range(1, len(part) + 1))
+            times = {item: known.loc[known["item_id"] == item, "timestamp"] for item in part["item_id"]}
+            expected = {
+                "popularity": [len(times[item]) for item in part["item_id"]],
+                "recent_popularity": [(0.5 ** ((second - times[item]) / half_life)).sum() for item in part["item_id"]],
+                "ease": [sum(weights[index[other], index[item]] for other in rated) for item in part["item_id"]],
+            }[str(model)]
+            if model == "ease" and not any(weights[index[other]].any() for other in rated):
+                expected = [trained.get(item, 0) for item in part["item_id"]]
+            np.testing.assert_allclose(part["score"], expected, atol=1e-5)
+            assert (np.diff(part["score"]) <= 0).all()
+
+
+def test_metrics_of_online_lists_are_means_over_questions(judge: Judge, ratings: pd.DataFrame) -> None:
+    judged = judge(train={"model": "popularity"}, ks=(1, 5), ranked_questions=500)
+    test = ratings[(ratings["split"] == "test") & (ratings["rating"] >= 3.875)]
+    asked = questions(test)
+    assert any(len(part) > 1 for _, part in test.groupby(["user_id", "timestamp"]))  # a second with two relevant items
+    for model, of_model in online_lists(judged).groupby("model", observed=True):
+        ndcg, hit = [], []
+        for user, second in asked:
+            liked = set(test.loc[test["user_id"].eq(user) & test["timestamp"].eq(second), "item_id"])
+            own = of_model[of_model["user_id"].eq(user) & of_model["timestamp"].eq(second)].sort_values("rank")
+            hits = [item in liked for item in own["item_id"].head(5)]
+            gain = sum(one / math.log2(place + 2) for place, one in enumerate(hits))
+            ndcg.append(gain / sum(1 / math.log2(place + 2) for place in range(min(5, len(liked)))))
+            hit.append(any(hits))
+        metrics = judged.evaluation.metrics
+        found = (metrics if model == "popularity" else metrics["baselines"][model])["ranking"]["online"]
+        assert found["ndcg_at_5"]["value"] == pytest.approx(np.mean(ndcg), abs=1e-6)
+        assert found["hit_rate_at_5"]["value"] == pytest.approx(np.mean(hit), abs=1e-6)
+        assert found["ndcg_at_5"]["n"] == found["coverage_at_5"]["n"] == len(asked)
+        assert found["ndcg_at_5"]["low"] <= found["ndcg_at_5"]["value"] <= found["ndcg_at_5"]["high"]
+        if model == "popularity":
+            of_users = pd.Series(ndcg).groupby([user for user, _ in asked]).agg(["sum", "size"])
+            stored = judged.evaluation.per_user.set_index("user_id").loc[of_users.index]
+            assert stored["online_ndcg_at_5"].tolist() == pytest.approx(of_users["sum"].tolist())
+            assert stored["online_lists"].tolist() == of_users["size"].tolist()
+            assert stored["online_lists"].max() > 1
+
+
+def test_of_too_many_questions_a_seeded_few_are_asked_as_among_all(judge: Judge) -> None:
+    whole, few, again, other = (
+        online_lists(judge(ranked_questions=n, seed=seed)) for n, seed in ((500, 0), (3, 0), (3, 0), (3, 1))
+    )
+    key = ["user_id", "timestamp"]
+    drawn = few[key].drop_duplicates()
+    assert len(drawn) == 3
+    same = whole.merge(drawn).reset_index(drop=True)
+    pd.testing.assert_frame_equal(few.reset_index(drop=True), same)
+    pd.testing.assert_frame_equal(few, again)
+    assert not other[key].drop_duplicates().reset_index(drop=True).equals(drawn.reset_index(drop=True))
+
+
+def test_errors_and_ndcg_by_earlier_ratings_are_those_of_a_plain_loop(judge: Judge, ratings: pd.DataFrame) -> None:
+    new = ratings["user_id"].isin([2, 5]) & (ratings["timestamp"] < 1050)
+    fewer = ratings[~new].reset_index(drop=True)
+    judged = judge(ratings=fewer, train={"model": "popularity"}, ks=(5,), ranked_questions=500)
+    table = judged.evaluation.curves["by_known_ratings"]
+    groups = {"0": (0, 0), "1-2": (1, 2), "3-4": (3, 4), "5-9": (5, 9), "10-19": (10, 19), "20+": (20, 999)}
+
+    def group(user: int, second: int) -> str:
+        n = int((fewer["user_id"].eq(user) & fewer["timestamp"].lt(second)).sum())
+        return next(name for name, (low, high) in groups.items() if low <= n <= high)
+
+    rows = judged.predictions.query("knowledge == 'online'").assign(metric="rmse")
+    rows["value"] = (rows["predicted"].astype(float) - rows["rating"]) ** 2
+    test = fewer[fewer["split"].eq("test") & fewer["rating"].ge(3.875)]
+    lists = []
+    for (model, user, second), part in online_lists(judged).groupby(["model", "user_id", "timestamp"], observed=True):
+        liked = set(test.loc[test["user_id"].eq(user) & test["timestamp"].eq(second), "item_id"])
+        gain = sum(
+            (item in liked) / math.log2(rank + 1) for rank, item in zip(part["rank"], part["item_id"], strict=True)
+        )
+        best = sum(1 / math.log2(rank + 1) for rank in range(1, min(5, len(liked)) + 1))
+        lists.append((model, user, second, "ndcg_at_5", gain / best))
+    columns = ["model", "user_id", "timestamp", "metric", "value"]
+    every = pd.concat([rows[columns].astype({"model": str}), pd.DataFrame(lists, columns=columns)])
+    every["group"] = [group(*pair) for pair in zip(every["user_id"], every["timestamp"], strict=True)]
+    expected = every.groupby(["metric", "group", "model"]).agg(
+        n=("value", "size"), users=("user_id", "nunique"), value=("value", "mean")
+    )
+    expected.loc["rmse", "value"] = np.sqrt(expected.loc["rmse", "value"]).to_numpy()
+    found = table.set_index(["metric", "group", "model"]).loc[expected.index]
+    assert len(table) == len(expected)
+    assert found["n"].tolist() == expected["n"].tolist()
+    assert found["users"].tolist() == expected["users"].tolist()
+    np.testing.assert_allclose(found["value"], expected["value"], atol=2e-6)
+    assert list(table["metric"].unique()) == ["rmse", "ndcg_at_5"]
+    order = table.loc[table["metric"] == "rmse", "group"].unique().tolist()
+    assert order == [name for name in groups if name in order]
+    assert {"0", "1-2", "3-4", "20+"} <= set(order)

@@ -17,7 +17,7 @@ from widedeep.evaluation.bootstrap import Bootstrap
 from widedeep.evaluation.metrics import METRICS, Metric, label_of, metric_of, stored_terms, unit_of
 from widedeep.evaluation.ranking import Lists
 from widedeep.evaluation.results import flatten, select_headline
-from widedeep.report.ranking import ranking_table
+from widedeep.report.ranking import ranking_rows
 from widedeep.report.results import Results
 
 
@@ -60,7 +60,7 @@ def test_a_metric_is_one_entry(judge: Callable[..., Judged], monkeypatch: pytest
     better = per_user.assign(frozen_first_item_at_5=1.0)
     paired_difference = paired(per_user, better, ["ranking.frozen.first_item_at_5"], Bootstrap(100))
     assert paired_difference["ranking.frozen.first_item_at_5"].value == pytest.approx(1 - found, abs=1e-6)
-    rows = ranking_table(Results("wide_deep", metrics), 5)
+    rows = ranking_rows(Results("wide_deep", metrics).by_model("ranking", "frozen"), 5)
     assert "First item" in [row["label"] for row in rows]
 
 

@@ -1,5 +1,6 @@
 """The ratings of user and item that each row may see, compared with plain loops over the table."""
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -206,3 +207,53 @@ def test_a_row_shown_as_by_a_new_user_knows_the_item_alone(load: Load, split: st
     assert shown.history[~new].equal(rows.history[~new])
     assert inputs.time is not None
     assert not inputs.time[new, 1].any()
+
+
+HALF_LIVES = (10 / 86_400, math.inf)  # in days: 10 seconds, and a plain count
+
+
+def popularity(ratings: pd.DataFrame, item: int, second: int) -> list[float]:
+    """Count the ratings of an item before a second, with each half-life."""
+    age = second - ratings.loc[ratings["item_id"].eq(item) & ratings["timestamp"].lt(second), "timestamp"]
+    return [float((0.5 ** (age / (days * 86_400))).sum()) for days in HALF_LIVES]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_rows_see_how_popular_their_item_was_lately(load: Load, rated: pd.DataFrame, split: str) -> None:
+    """A rating in the second of the row is not seen."""
+    features = load("temporal")
+    found = listed(features, features.splits[split], Reads(half_lives=HALF_LIVES)).lately
+    rows = rated[rated["split"] == split]
+    expected = [popularity(rated, *pair) for pair in zip(rows["item_id"], rows["timestamp"], strict=True)]
+    assert found is not None
+    torch.testing.assert_close(found, torch.tensor(expected))
+    assert rows.duplicated(["item_id", "timestamp"]).any() or split != "train"
+
+
+def test_a_grid_sees_how_popular_items_were_lately(load: Load, rated: pd.DataFrame) -> None:
+    """Online it sees all ratings before the second of the question, and else those in training."""
+    features = load("temporal")
+    users, items, asked = torch.tensor([9, 3, 9]), torch.arange(31), torch.tensor([1055, 1060, 1020])
+    reads = Reads(half_lives=HALF_LIVES)
+    train = rated[rated["split"] == "train"]
+    for known, online in ((rated, True), (train, False)):
+        some = slice(0, 3 if online else 2)  # frozen questions come after training
+        found = grid(features, users[some], items, asked[some], reads, online=online).lately
+        assert found is not None
+        expected = [[popularity(known, item, second) for item in range(1, 32)] for second in asked[some].tolist()]
+        torch.testing.assert_close(found, torch.tensor(expected))
+
+
+def test_an_online_grid_sees_what_the_user_rated_before_the_second_of_the_question(
+    load: Load, rated: pd.DataFrame
+) -> None:
+    features = load("temporal")
+    users, asked = torch.tensor([9, 3, 9]), torch.tensor([1055, 1060, 1020])
+    inputs = grid(features, users, torch.arange(31), asked, ALL._replace(item_users=0), online=True)
+    assert inputs.users.interactions is not None
+    expected = [
+        int((rated["user_id"].eq(user + 1) & rated["timestamp"].lt(second)).sum())
+        for user, second in zip(users.tolist(), asked.tolist(), strict=True)
+    ]
+    assert inputs.users.interactions.count.tolist() == expected
+    assert expected[0] > expected[2] > 0

@@ -1,5 +1,7 @@
 """Lists of different lengths, against lists written down by hand."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -93,3 +95,41 @@ def test_padded_shows_the_interactions_of_each_owner_side_by_side(three: Ragged)
     assert found(2, 0, 1, 0) == [[2], [4, 1, 4], [], [4, 1, 4]]
     assert found(1) == [[]]
     assert found() == []
+
+
+def test_counts_before_are_those_of_a_plain_loop(log: Ragged) -> None:
+    asked = torch.tensor([6, 3, 5, 99, 4, 5, -1])
+    assert log.counts_before(asked).tolist() == [
+        [3, 0, 1],
+        [0, 0, 0],
+        [1, 0, 0],
+        [4, 0, 1],
+        [1, 0, 0],
+        [1, 0, 0],
+        [0] * 3,
+    ]
+    assert Ragged.empty(2).counts_before(asked[:2]).tolist() == [[0, 0], [0, 0]]
+    owner, timestamp = torch.randint(7, (200,)), torch.randint(50, (200,))
+    many = Ragged.of(owner, torch.arange(200), torch.zeros(200), timestamp, 8)
+    asked = torch.randint(-5, 60, (40,))
+    expected = [
+        [
+            sum(bool(who == one and second < at) for who, second in zip(owner, timestamp, strict=True))
+            for one in range(8)
+        ]
+        for at in asked
+    ]
+    assert many.counts_before(asked).tolist() == expected
+
+
+@pytest.mark.parametrize("half_life", [2.0, 0.5, math.inf])
+def test_decayed_counts_are_those_of_a_plain_loop(log: Ragged, half_life: float) -> None:
+    """An entry counts those at or before its place in its own list."""
+    expected = [
+        sum(0.5 ** (float(own[place] - earlier) / half_life) for earlier in own[: place + 1])
+        for own in ([3, 5, 5, 9], [5])
+        for place in range(len(own))
+    ]
+    both = log.decayed((half_life, 4.0))
+    assert both[:, 0].tolist() == pytest.approx(expected)
+    assert both[:, 1].tolist() == pytest.approx([1, 1 + 0.5**0.5, 2 + 0.5**0.5, 1 + (2 + 0.5**0.5) / 2, 1])

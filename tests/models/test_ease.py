@@ -17,7 +17,7 @@ from widedeep.features.files import FeatureTables
 from widedeep.features.inputs import Reads
 from widedeep.features.tensors import FeatureSet, load_features
 from widedeep.models import ease
-from widedeep.models.ease import Ease, check_catalogue, ease_weights
+from widedeep.models.ease import Ease, _inverse_by_users, check_catalogue, ease_weights
 from widedeep.models.popularity import Popularity
 from widedeep.models.registry import EaseConfig, ModelConfig
 from widedeep.training.fit import set_line
@@ -58,6 +58,16 @@ def test_each_column_of_weights_is_a_ridge_regression_on_the_other_items(l2: flo
         expected = Ridge(alpha=l2, fit_intercept=False).fit(x[:, others].double(), x[:, target]).coef_
         np.testing.assert_allclose(weights[others, target], expected, atol=1e-6)
         assert weights[target, target] == 0
+
+
+@pytest.mark.parametrize(("n_users", "n_items"), [(40, 25), (25, 40)])
+def test_solving_by_users_is_the_same_as_solving_by_items(n_users: int, n_items: int) -> None:
+    x, user, item = random_pairs(n_users, n_items)
+    expected = np.linalg.inv((x.T @ x).double().numpy() + 2 * np.eye(n_items))
+    np.testing.assert_allclose(_inverse_by_users(user, item, n_users, n_items, 2.0), expected, atol=1e-12)
+    weights = -expected / np.diag(expected)
+    np.fill_diagonal(weights, 0)
+    np.testing.assert_allclose(ease_weights(user, item, n_users, n_items, 2.0), weights, atol=1e-6)
 
 
 def test_a_repeated_pair_counts_once() -> None:
@@ -175,7 +185,7 @@ def test_a_new_user_gets_the_list_of_the_popularity_model(load: Callable[..., Fe
     features = load("temporal")
     user, items, asked_at = torch.tensor([3]), torch.arange(31), torch.tensor([1060])
     popularity = Popularity(features.spec, ModelConfig())
-    inputs = grid(features, user, items, asked_at, Reads(ease.ALL), with_history=True)
+    inputs = grid(features, user, items, asked_at, Reads(ease.ALL, half_lives=popularity.reads.half_lives))
     found = fitted(features, None)(inputs).ranking
     assert found.unique().numel() > 3
     assert found.argsort(stable=True).equal(popularity(inputs).ranking.argsort(stable=True))

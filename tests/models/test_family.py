@@ -34,7 +34,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ranking": {"objective": "ranking", "factors": 3, "item_users": 3},
     "joint": {"objective": "joint", "factors": 3, "user_items": 4, "item_users": 4, "rating_weight": 0.5, "members": 2},
 }
-KNOW_NOTHING_ELSE = {"popularity", "bias", "item_knn"}  # than the history
+KNOW_NOTHING_ELSE = {"bias", "item_knn"}  # than the history
 
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
 every_split = pytest.mark.parametrize("split", ["temporal", "random"])

@@ -28,7 +28,7 @@ def render() -> Render:
         **changes: Any,
     ) -> str:
         online = split == "temporal"
-        found = made_up.metrics(model, online, judged=judged)
+        found = made_up.metrics(model, online, judged=judged, next_item=changes.get("next_item", True))
         if changes.get("alone"):
             found["baselines"] = {}
         ratings = changes.get("ratings", made_up.ratings())

@@ -8,6 +8,7 @@ import pandas as pd
 
 KS = (1, 5)
 BASELINES = {"bias": 1.0, "popularity": 1.1, "global_mean": 1.2}  # RMSE of each
+UNRATED = {"recent_popularity": 0.25, "ease": 0.15}  # they have lists only: how good these are
 GENRES = ("Action", "Comedy", "Drama")
 CURVES = pd.DataFrame({"epoch": [0, 1, 2], "train_rmse": [1.2, 1.0, 0.9], "validation_rmse": [1.1, 0.95, 0.97]})
 COUNTS: dict[str, Any] = {
@@ -22,19 +23,32 @@ def estimate(value: float, half: float = 0.05, n: int = 32) -> dict[str, float]:
     return {"value": round(value, 6), "low": round(value - half, 6), "high": round(value + half, 6), "n": n}
 
 
-def metrics(model: str = "wide_deep", online: bool = True, ks: Sequence[int] = KS, judged: bool = True) -> Any:
-    """Make metrics as in reports/metrics.json. The model has RMSE 0.9. `judged`: a user has a relevant test item."""
+def metrics(
+    model: str = "wide_deep",
+    online: bool = True,
+    ks: Sequence[int] = KS,
+    judged: bool = True,
+    next_item: bool = True,
+) -> Any:
+    """Make metrics as in reports/metrics.json. The model has RMSE 0.9. `judged`: a user has a relevant test item.
+
+    `next_item`: the model has online lists.
+    """
 
     def rating(rmse: float, shift: float) -> dict[str, Any]:
         names = {"rmse": 1.0, "mae": 0.8, "user_mean_rmse": 0.95, "user_mean_mae": 0.75}
         return {name: estimate(rmse * factor + shift) for name, factor in names.items()}
 
-    def ranking(level: float) -> dict[str, Any]:
+    def ranking(level: float, n: int = 6, lists: int = 8) -> dict[str, Any]:
         names = ("precision", "recall", "f1", "ndcg", "map", "mrr", "hit_rate")
-        found = {f"{name}_at_{k}": estimate(level + k / 100, n=6) for name in names for k in ks} if judged else {}
+        found = {f"{name}_at_{k}": estimate(level + k / 100, n=n) for name in names for k in ks} if judged else {}
         k = max(ks)
-        others = {f"novelty_at_{k}": estimate(2.5, n=8), f"diversity_at_{k}": estimate(0.7, n=8)}
-        return {"frozen": found | others | {f"coverage_at_{k}": estimate(0.4, 0, 8)}}
+        others = {f"novelty_at_{k}": estimate(2.5, n=lists), f"diversity_at_{k}": estimate(0.7, n=lists)}
+        return found | others | {f"coverage_at_{k}": estimate(0.4, 0, lists)}
+
+    def lists(level: float, next_item: bool = True) -> dict[str, Any]:
+        both = online and judged and next_item
+        return {"frozen": ranking(level)} | ({"online": ranking(level / 2, 24, 24)} if both else {})
 
     knowledges = {"online": 0.0, "frozen": 0.1} if online else {"frozen": 0.0}
     others = {name: rmse for name, rmse in BASELINES.items() if name != model}
@@ -46,8 +60,9 @@ def metrics(model: str = "wide_deep", online: bool = True, ks: Sequence[int] = K
         for name, rmse in others.items()
     }
     for name in set(others) - {"global_mean"}:
-        baselines[name]["ranking"] = ranking(0.3 if name == "bias" else 0.2)
-    return {"rating": own, "ranking": ranking(0.1), "baselines": baselines}
+        baselines[name]["ranking"] = lists(0.3 if name == "bias" else 0.2, next_item=name != "bias")
+    baselines |= {name: {"ranking": lists(level)} for name, level in UNRATED.items() if name != model}
+    return {"rating": own, "ranking": lists(0.1, next_item), "baselines": baselines}
 
 
 def plots(found: Any, model: str = "wide_deep", months: bool = True, genres: bool = True) -> dict[str, pd.DataFrame]:
@@ -66,14 +81,25 @@ def plots(found: Any, model: str = "wide_deep", months: bool = True, genres: boo
             {"group": group, "model": name, "n": 16, "users": 12 - place, "rmse": rmse, "low": rmse - 0.1, "high": 2.0}
             for place, group in enumerate(groups)
             for name in of_model
+            if "rating" in of_model[name]
             for rmse in [0.9 + place / 50 if name == model else BASELINES.get(name, 1.0)]
         ]
         return pd.DataFrame(rows, columns=["group", "model", "n", "users", "rmse", "low", "high"])
 
+    known = []
+    for task, metric, level in (("rating", "rmse", 0.9), ("ranking", f"ndcg_at_{max(KS)}", 0.1)):
+        for place, group in enumerate(("0", "1-2", "20+")):
+            for name, tasks in of_model.items():
+                if "online" in tasks.get(task, ()):
+                    value = level + (BASELINES | UNRATED).get(name, 0.0) + place / 50
+                    known.append((metric, group, name, 16, 12 - place, value, value - 0.05, value + 0.05))
     predicted = [1.5, 2.5, 3.5, 4.5]
     return {
         "calibration": pd.DataFrame({"mean_predicted": predicted, "mean_rating": [1.6, 2.4, 3.5, 4.4], "n": 8}),
         "ranking_by_k": pd.DataFrame(by_k, columns=["model", "metric", "k", "value", "low", "high", "n"]),
+        "by_known_ratings": pd.DataFrame(
+            known, columns=["metric", "group", "model", "n", "users", "value", "low", "high"]
+        ),
         "rmse_by_user_activity": by_group(["new", "1-9", "10-49"]),
         "rmse_by_item_popularity": by_group(["new", "1-4", "5-19"]),
         "rmse_by_genre": by_group(GENRES if genres else []),

@@ -12,7 +12,7 @@ from widedeep.report.learning import learning_finding
 from widedeep.report.ranking import by_k_finding, ranking_finding
 from widedeep.report.rating import headline_finding, rating_finding
 from widedeep.report.results import Results, point
-from widedeep.report.slices import slice_finding
+from widedeep.report.slices import known_finding, slice_finding
 
 
 def results(low: float, high: float, ndcg: tuple[float, float] = (0.1, 0.2)) -> Results:
@@ -73,7 +73,26 @@ def test_finding_says_what_the_interval_says(low: float, high: float, sentence: 
     ],
 )
 def test_ranking_finding_says_what_the_intervals_say(ndcg: tuple[float, float], words: str) -> None:
-    assert words in text(ranking_finding(results(0, 0, ndcg), 5))
+    assert words in text(ranking_finding(results(0, 0, ndcg), "frozen", 5))
+
+
+def test_ranking_finding_names_the_question_of_online_lists() -> None:
+    found = results(0, 0)
+    found.metrics["ranking"]["online"] = {"ndcg_at_5": {"value": 0.05, "low": 0.04, "high": 0.06, "n": 9}}
+    assert (
+        text(ranking_finding(found, "online", 5)) == "Its online lists of 5 for the next item reach an NDCG of 0.050."
+    )
+
+
+def test_finding_by_what_is_known_counts_the_groups_in_which_the_model_is_best() -> None:
+    rows = [(group, name, value) for group, own in (("0", 0.1), ("1-2", 0.3), ("3-4", 0.4))
+            for name, value in (("bias", 0.2), ("wide_deep", own), ("ease", 0.35))]  # fmt: skip
+    part = pd.DataFrame(rows, columns=["group", "model", "value"])
+    ndcg, rmse = (known_finding(part, "wide_deep", metric) for metric in ("ndcg_at_10", "rmse"))
+    assert ndcg == "Wide & Deep has the highest NDCG at 10 in 1 of 3 groups"
+    assert rmse == "Wide & Deep has the lowest RMSE in 1 of 3 groups"
+    alone = part[part["model"] == "bias"]
+    assert known_finding(alone, "bias", "rmse") == "RMSE from 0.200 to 0.200 in 3 groups"
 
 
 def test_finding_of_one_user_is_no_verdict() -> None:
@@ -85,7 +104,7 @@ def test_finding_of_one_user_is_no_verdict() -> None:
     for of_model in (found.metrics, found.metrics["baselines"]["bias"]):
         ndcg = of_model["ranking"]["frozen"]["ndcg_at_5"]
         ndcg |= {"low": ndcg["value"], "high": ndcg["value"]}
-    assert ranking_finding(found, 5).endswith("bias 0.350. There are no intervals to compare them with.")
+    assert ranking_finding(found, "frozen", 5).endswith("bias 0.350. There are no intervals to compare them with.")
 
 
 def test_interval_of_two_users_is_not_drawn() -> None:
@@ -122,6 +141,8 @@ def test_findings_of_slices_and_of_list_lengths_count() -> None:
         ("rating.online.rmse", "online RMSE", "RMSE (rating points)"),
         ("rating.frozen.user_mean_mae", "frozen mean MAE of users", "Mean MAE of users (rating points)"),
         ("ranking.frozen.ndcg_at_10", "frozen NDCG at 10", "NDCG at 10"),
+        ("ranking.online.ndcg_at_10", "online NDCG at 10", "NDCG at 10"),
+        ("baselines.ease.ranking.online.hit_rate_at_10", "EASE, online hit rate at 10", "Hit rate at 10"),
         ("ranking.frozen.novelty_at_10", "frozen novelty at 10", "Novelty at 10 (bits)"),
         ("baselines.global_mean.rating.frozen.rmse", "global mean, frozen RMSE", "RMSE (rating points)"),
         ("frozen_rmse", "frozen_rmse", "frozen RMSE (rating points)"),

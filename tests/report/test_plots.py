@@ -60,7 +60,8 @@ def test_every_plot_has_its_rows_of_every_model(show: Callable[..., dict[str, An
             assert [layer["encoding"]["x"]["field"] for layer in spec["layer"]] == ["low", "rmse"]
             assert {"group", "rmse", "low", "high"} <= set(rows[0])
     ranking = specs["ranking_by_k"]
-    assert {row["model"] for row in ranking["data"]["values"]} == {"wide_deep", "bias", "popularity"}
+    ranked = {"wide_deep", "bias", "popularity", "recent_popularity", "ease"}
+    assert {row["model"] for row in ranking["data"]["values"]} == ranked
     assert ranking["spec"]["encoding"]["x"]["field"] == "k"
     assert learning(specs) == {"train_rmse", "validation_rmse"}
 

@@ -38,6 +38,26 @@ def test_page_says_the_numbers_of_the_metrics(render: Render) -> None:
     assert "rows read 130" in page
     assert "train 60 2001-01-01 to 2001-03-01" in page
     assert "Measures of accuracy are means over the 6 users with a relevant test item" in page
+    frozen, online = page.partition("Lists of 5 items, frozen")[2].split("Lists of 5 items, online")
+    assert frozen.startswith(" At 5 Wide & Deep bias popularity recent popularity EASE Precision 0.150")
+    assert "24 questions were asked." in frozen
+    assert online.startswith(" At 5 Wide & Deep popularity recent popularity EASE Precision 0.100")
+    assert "Novelty (bits) 2.500" in online
+    assert (
+        "Its online lists of 5 for the next item reach an NDCG of 0.100, recent popularity 0.175: the 95 % intervals "
+        "overlap." in page
+    )
+    known = page.partition("How much must be known about a user?")[2]
+    assert "Wide & Deep has the lowest RMSE in all 3 groups" in known
+    assert "Group Questions Users Wide & Deep popularity recent popularity EASE 0 16 12 0.100 0.050 to 0.150" in known
+
+
+def test_a_model_without_online_lists_has_no_part_on_the_next_item(render: Render) -> None:
+    page = text(render(next_item=False))
+    assert "Lists of 5 items, frozen" in page
+    for absent in ("Lists of 5 items, online", "next item", "Questions"):
+        assert absent not in page
+    assert "Group Ratings Users Wide & Deep bias popularity global mean 0 16 12" in page
 
 
 def test_page_is_one_small_file_with_the_same_bytes_every_time(render: Render) -> None:
@@ -170,7 +190,7 @@ def test_random_split_without_timestamps_validation_and_genres(render: Render) -
     )
     assert "There are no validation ratings, so the last epoch is kept." in text(page)
     assert "Training RMSE ends at 0.900 after epoch 2" in text(page)
-    for absent in ("online", "By month", "By genre", "Days (UTC)", "nan", "None"):
+    for absent in ("online", "Online", "How much must be known", "By month", "By genre", "Days (UTC)", "nan", "None"):
         assert absent not in text(page)
 
 

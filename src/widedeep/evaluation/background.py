@@ -5,6 +5,7 @@ They are the same for every system that is judged.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -30,6 +31,7 @@ class Background:
     item_genres : (I, G) bool, whether the item has the genre
     test : the test rows in their order, with user_id, item_id, rating and timestamp. The timestamp is null where the
         data have none.
+    rated_at : user_id and timestamp of the ratings of all splits
     """
 
     dataset: str
@@ -41,6 +43,7 @@ class Background:
     genres: tuple[str, ...]
     item_genres: NDArray[np.bool_]
     test: pd.DataFrame
+    rated_at: pd.DataFrame
 
     @classmethod
     def load(cls, tables: Path) -> Self:
@@ -70,6 +73,7 @@ class Background:
             genres=genres,
             item_genres=_incidence(of_items, genres),
             test=test.astype({RATING: np.float32, TIMESTAMP: "Int64"}),
+            rated_at=ratings[[USER_ID, TIMESTAMP]],
         )
 
     @property
@@ -82,6 +86,24 @@ class Background:
             self.training_counts.reindex(user.to_numpy(), fill_value=0).to_numpy().astype(np.int64)
         )
         return counts
+
+    def known_ratings(self, user: pd.Series, timestamp: pd.Series) -> NDArray[np.int64]:
+        """Count the ratings of each user strictly before a second, in all splits: (N,) ids, (N,) -> (N,) int64.
+
+        The data must have timestamps.
+        """
+        first, span, keys = self._by_user_and_second
+        of_user = self.users.get_indexer(user.to_numpy()) * span
+        since = (timestamp.to_numpy(np.int64) - first).clip(0, span)
+        counts: NDArray[np.int64] = np.searchsorted(keys, of_user + since) - np.searchsorted(keys, of_user)
+        return counts
+
+    @cached_property
+    def _by_user_and_second(self) -> tuple[int, int, NDArray[np.int64]]:
+        """Return the first second, the number of seconds, and a sorted key of user and second for each rating."""
+        second = self.rated_at[TIMESTAMP].to_numpy(np.int64)
+        first, span = int(second.min()), int(np.ptp(second)) + 1
+        return first, span, np.sort(self.users.get_indexer(self.rated_at[USER_ID].to_numpy()) * span + second - first)
 
     def codes_of_items(self, item: pd.Series) -> NDArray[np.int64]:
         """Return the position of each item in the catalogue: (N,) ids -> (N,) int64. An unknown item gets -1."""

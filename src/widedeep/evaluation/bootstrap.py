@@ -31,7 +31,7 @@ class Estimate:
 
     value : the metric on the data itself, in the unit of the metric
     low, high : bounds of the interval, in the same unit. Without an interval, both equal the value.
-    n : number of rows for a mean over rows, number of users for a mean over users
+    n : number of rows, users or lists over which a mean is taken
     """
 
     value: float

@@ -10,11 +10,13 @@ from widedeep.columns import ITEM_ID, MODEL, RATING, TIMESTAMP, USER_ID
 from widedeep.evaluation import slices
 from widedeep.evaluation.background import Background
 from widedeep.evaluation.bootstrap import Bootstrap
-from widedeep.evaluation.metrics import RANKING_TASK, of_task
+from widedeep.evaluation.metrics import METRICS, RANKING_TASK, of_task, squared_error
+from widedeep.evaluation.ranking import Lists
 from widedeep.evaluation.rating import calibration
 from widedeep.evaluation.results import DECIMALS, ESTIMATE, METRIC, K
 
 SLICES = ("user_activity", "item_popularity", "genre", "month")
+KNOWN = (METRIC, "group", MODEL, "n", "users", "value", "low", "high")  # columns of by_known_ratings.csv
 
 
 def rating_curves(
@@ -50,6 +52,42 @@ def rating_curves(
     table = slices.slice_metrics(groups, rows[USER_ID], rating, predictions, bootstrap).round(DECIMALS)
     by_slice = {f"rmse_by_{name}": table[table["slice"] == name].drop(columns="slice") for name in SLICES}
     return {"calibration": calibration(predictions[model], rating).round(DECIMALS), **by_slice}
+
+
+def rmse_by_known_ratings(
+    rows: pd.DataFrame, predictions: Mapping[str, NDArray[np.float64]], background: Background, bootstrap: Bootstrap
+) -> pd.DataFrame:
+    """Compute the RMSE by the number of ratings that the user gave before the second of a row: [*KNOWN].
+
+    rows, predictions : as in `rating_curves`. Without timestamps the table has no rows.
+    """
+    if rows[TIMESTAMP].isna().any():
+        return pd.DataFrame(columns=KNOWN)
+    one = slices.by_known_ratings(background.known_ratings(rows[USER_ID], rows[TIMESTAMP]))
+    rating = rows[RATING].to_numpy(np.float64)
+    errors = {model: squared_error(rating, predicted) for model, predicted in predictions.items()}
+    table = slices.group_means(one, rows[USER_ID], errors, bootstrap, root=True)
+    return table.assign(**{METRIC: "rmse"})[list(KNOWN)].round(DECIMALS)
+
+
+def ndcg_by_known_ratings(
+    asked: pd.DataFrame, lists: Mapping[str, Lists], k: int, background: Background, bootstrap: Bootstrap
+) -> pd.DataFrame:
+    """Compute the NDCG at k by the number of ratings that the user gave before the second of a question: [*KNOWN].
+
+    Parameters
+    ----------
+    asked : user_id and timestamp of the L lists
+    lists : the lists of each model, all with the same relevant items
+    """
+    of_lists = METRICS["ndcg"].of_lists
+    assert of_lists is not None
+    values = {model: of_lists(own, k) for model, own in lists.items()}
+    asked = asked.iloc[next(iter(values.values())).index]  # those with a relevant item, the same for every model
+    one = slices.by_known_ratings(background.known_ratings(asked[USER_ID], asked[TIMESTAMP]))
+    ndcg = {model: own.to_numpy(np.float64) for model, own in values.items()}
+    table = slices.group_means(one, asked[USER_ID], ndcg, bootstrap)
+    return table.assign(**{METRIC: f"ndcg_at_{k}"})[list(KNOWN)].round(DECIMALS)
 
 
 def ranking_curves(results: pd.DataFrame, knowledge: str) -> pd.DataFrame:

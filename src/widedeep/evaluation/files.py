@@ -69,7 +69,7 @@ def load_scores(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read and check both score tables. The rows of the folder `beside` follow those of the given files.
 
-    With two systems, only the knowledge and the users that both have remain.
+    With two systems, only what both have remains: the knowledge, and the users (and seconds) with a list.
 
     Returns
     -------
@@ -78,8 +78,8 @@ def load_scores(
     Raises
     ------
     UserError
-        A file breaks a rule, both systems have a model of the same name, or they have no knowledge or no user with a
-        list in common.
+        A file breaks a rule, both systems have a model of the same name, or they have no knowledge or no list in
+        common.
     """
     scores, lists = load_predictions(predictions, background), load_recommendations(recommendations, background)
     if beside is None:
@@ -96,14 +96,15 @@ def load_scores(
         raise UserError(
             f"{predictions} and {beside / PREDICTIONS} have no knowledge in common, so they cannot be compared."
         )
-    users = set(lists[USER_ID]) & set(other_lists[USER_ID])
-    if not users:
+    asked, also_asked = (pd.MultiIndex.from_frame(table[[KNOWLEDGE, *LIST]]) for table in (lists, other_lists))
+    lists, other_lists = lists[asked.isin(also_asked)], other_lists[also_asked.isin(asked)]
+    if lists.empty:
         raise UserError(
-            f"{recommendations} and {beside / RECOMMENDATIONS} have no user in common, so they cannot be compared."
+            f"{recommendations} and {beside / RECOMMENDATIONS} have lists for no user (and second) in common, so they "
+            "cannot be compared."
         )
     scores = pd.concat([table[table[KNOWLEDGE].isin(only)] for table in (scores, other_scores)], ignore_index=True)
-    lists = pd.concat([table[table[USER_ID].isin(users)] for table in (lists, other_lists)], ignore_index=True)
-    return scores, lists
+    return scores, pd.concat([lists, other_lists], ignore_index=True)
 
 
 def load_columns(
@@ -235,7 +236,7 @@ def _typed(path: Path, name: str, column: pa.ChunkedArray, known: pd.Index | Non
     of_ids = pa.int64() if pd.api.types.is_integer_dtype(known) else pa.string()
     wanted = TYPES[name] if known is None else of_ids
     number = pa.types.is_integer(kind) or (pa.types.is_floating(kind) and not pa.types.is_integer(wanted))
-    if not (text if pa.types.is_string(wanted) else number):
+    if not (text if pa.types.is_string(wanted) else number or pa.types.is_null(kind)):
         raise UserError(f"{path}, column {name}: must be of type {wanted}. Got {kind} instead.")
     return column.cast(wanted)
 

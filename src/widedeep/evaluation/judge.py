@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from widedeep.columns import FROZEN, ITEM_ID, KNOWLEDGE, MODEL, ONLINE, PREDICTED, RANK, RATING, TIMESTAMP, USER_ID
 from widedeep.evaluation.background import Background
 from widedeep.evaluation.bootstrap import Bootstrap, Estimate
-from widedeep.evaluation.curves import ranking_curves, rating_curves
+from widedeep.evaluation.curves import (
+    KNOWN,
+    ndcg_by_known_ratings,
+    ranking_curves,
+    rating_curves,
+    rmse_by_known_ratings,
+)
 from widedeep.evaluation.files import LIST
 from widedeep.evaluation.metrics import N_LISTS, RANKING_TASK, RATING_TASK, Metric, N, list_length, of_task
 from widedeep.evaluation.ranking import PAD, Lists
@@ -79,6 +85,7 @@ def judge(
     rows: Rows = []
     per_user: dict[str, pd.Series] = {}
     curves: dict[str, pd.DataFrame] = {}
+    by_known = [pd.DataFrame(columns=KNOWN)]
     for knowledge, of_knowledge in predictions.groupby(KNOWLEDGE, sort=False, observed=True):
         test, predicted = _aligned(of_knowledge)
         errors = {name: per_user_errors(test[USER_ID], test[RATING], values) for name, values in predicted.items()}
@@ -86,10 +93,15 @@ def judge(
         own = errors[model].set_index(USER_ID)
         per_user |= {N: own[N]} | {f"{knowledge}_{column}": own[column] for column in own.columns if column != N}
         curves = curves or rating_curves(test, model, predicted, background, bootstrap)
+        if knowledge == ONLINE:
+            by_known.append(rmse_by_known_ratings(test, predicted, background, bootstrap))
     relevant = background.test[background.test[RATING] >= params.relevant_from(background.rating_scale)]
     for knowledge, of_knowledge in recommendations.groupby(KNOWLEDGE, sort=False, observed=True):
         key = LIST if knowledge == ONLINE else [USER_ID]
         asked, lists = _lists(of_knowledge, key, max(params.ks), background, relevant)
+        if knowledge == ONLINE:
+            k = list_length(params.ks)
+            by_known.append(ndcg_by_known_ratings(asked, lists, k, background, bootstrap))
         for name, of_model in lists.items():
             values = {
                 (metric, k): _of_users(metric.of_lists(of_model, k), asked)
@@ -104,6 +116,7 @@ def judge(
                         per_user[f"{knowledge}_{N_LISTS}"] = of_users[N]
     results = table(rows)
     curves["ranking_by_k"] = ranking_curves(results, FROZEN)
+    curves["by_known_ratings"] = pd.concat([part for part in by_known if len(part)] or by_known, ignore_index=True)
     return Evaluation(model, results, pd.DataFrame(per_user).rename_axis(USER_ID).reset_index(), curves)
 
 

@@ -1,7 +1,7 @@
-"""RMSE by groups of rows, to show where a model is good and where it is not.
+"""Metrics by groups of rows, to show where a model is good and where it is not.
 
 A slice is one way to group rows, such as by genre. A row may be in one group, in several groups, or in none.
-Notation: N rows, I items, G genres, M pairs of a row and a group of the row.
+A row is a test rating or a list. Notation: N rows, I items, G genres, M pairs of a row and a group of the row.
 """
 
 import itertools
@@ -17,6 +17,7 @@ from widedeep.evaluation.bootstrap import Bootstrap, Terms
 NEW = "new"
 ACTIVITY_BOUNDS = (1, 10, 50, 200)
 POPULARITY_BOUNDS = (1, 5, 20, 100)
+KNOWN_BOUNDS = (0, 1, 3, 5, 10, 20)
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,14 @@ def by_item_popularity(counts: ArrayLike) -> Slice:
     counts : (N,) int64, this number for each row
     """
     return _by_count("item_popularity", counts, POPULARITY_BOUNDS)
+
+
+def by_known_ratings(counts: ArrayLike) -> Slice:
+    """Group rows by the number of ratings that their user gave before: 0, 1-2, 3-4, 5-9, 10-19, 20+.
+
+    counts : (N,) int64, this number for each row
+    """
+    return _by_count("known_ratings", counts, KNOWN_BOUNDS)
 
 
 def by_genre(item: ArrayLike, item_genres: ArrayLike, names: Sequence[str]) -> Slice:
@@ -105,20 +114,39 @@ def slice_metrics(
     lengths = {np.shape(column) for column in (user, rating, *predictions.values())}
     if len(lengths) > 1:
         raise ValueError(f"user, rating and predictions must be vectors of one length. Got {sorted(lengths)}.")
-    squared = np.stack([(np.asarray(predicted, np.float64) - rating) ** 2 for predicted in predictions.values()])
+    squared = {model: (np.asarray(predicted, np.float64) - rating) ** 2 for model, predicted in predictions.items()}
+    tables = [group_means(one, user, squared, bootstrap, root=True).assign(slice=one.name) for one in slices]
+    columns = ["slice", "group", "model", "n", "users", "rmse", "low", "high"]
+    return pd.concat(tables, ignore_index=True).rename(columns={"value": "rmse"})[columns]
+
+
+def group_means(
+    one: Slice,
+    user: ArrayLike,
+    amounts: Mapping[str, NDArray[np.float64]],
+    bootstrap: Bootstrap,
+    root: bool = False,
+) -> pd.DataFrame:
+    """Compute the mean of the amounts (N,) of each model in every group of a slice, or the root of that mean.
+
+    The intervals resample the users (N,) who have rows in the group, as in `slice_metrics`.
+
+    Returns
+    -------
+    DataFrame [group, model, n, users, value, low, high], in the order of `slice_metrics`
+    """
     user_code = pd.factorize(np.asarray(user), sort=True)[0]
     found = []
-    for one in slices:
-        for group, rows in _members(one):
-            n = np.bincount(user_code[rows])
-            there, users = n > 0, np.count_nonzero(n)
-            count = n[there].astype(np.float64)
-            sums = [np.bincount(user_code[rows], weights=error)[there].astype(np.float64) for error in squared[:, rows]]
-            ratios = bootstrap.ratios([Terms(total, count, root=True) for total in sums])
-            for model, ratio in zip(predictions, ratios, strict=True):
-                rmse = bootstrap.estimate(ratio, len(rows), int(users))
-                found.append((one.name, group, model, rmse.n, users, rmse.value, rmse.low, rmse.high))
-    return pd.DataFrame(found, columns=["slice", "group", "model", "n", "users", "rmse", "low", "high"])
+    for group, rows in _members(one):
+        n = np.bincount(user_code[rows])
+        there, users = n > 0, np.count_nonzero(n)
+        count = n[there].astype(np.float64)
+        sums = [np.bincount(user_code[rows], weights=own[rows])[there].astype(np.float64) for own in amounts.values()]
+        ratios = bootstrap.ratios([Terms(total, count, root) for total in sums])
+        for model, ratio in zip(amounts, ratios, strict=True):
+            mean = bootstrap.estimate(ratio, len(rows), int(users))
+            found.append((group, model, mean.n, users, mean.value, mean.low, mean.high))
+    return pd.DataFrame(found, columns=["group", "model", "n", "users", "value", "low", "high"])
 
 
 def _members(one: Slice) -> Iterable[tuple[str, NDArray[np.int64]]]:
@@ -131,7 +159,7 @@ def _members(one: Slice) -> Iterable[tuple[str, NDArray[np.int64]]]:
 
 
 def _by_count(name: str, counts: ArrayLike, bounds: Sequence[int]) -> Slice:
-    """Group counts into half-open ranges [bound, next bound). A count of 0 is in the group `NEW`."""
-    closed = [f"{low}-{high - 1}" for low, high in itertools.pairwise(bounds)]
+    """Group counts into half-open ranges [bound, next bound). A count below the first bound is in the group `NEW`."""
+    closed = [str(low) if high == low + 1 else f"{low}-{high - 1}" for low, high in itertools.pairwise(bounds)]
     codes = np.searchsorted(bounds, np.asarray(counts), side="right")
     return Slice(name, (NEW, *closed, f"{bounds[-1]}+"), np.arange(len(codes)), codes)

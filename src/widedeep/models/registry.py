@@ -186,7 +186,7 @@ ENTRIES: dict[str, Entry] = {
         config=RecentPopularityConfig,
         tasks=ALL_TASKS,
         trained=False,
-        search={"models.recent_popularity.half_life_days": {"low": 3, "high": 3000, "log": True}},
+        search={"models.recent_popularity.half_life_days": {"choices": [None, 7, 30, 90, 180, 365, 730, 1460, 2920]}},
     ),
     "bias": Entry(
         label="bias",

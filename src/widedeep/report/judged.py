@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from widedeep.columns import KNOWLEDGE, MODEL, RANK
+from widedeep.columns import FROZEN, KNOWLEDGE, MODEL, RANK
 from widedeep.errors import UserError
 from widedeep.evaluation.background import Background
 from widedeep.evaluation.files import load_scores
@@ -71,7 +71,7 @@ def _page(
     test = own[own[KNOWLEDGE] == own[KNOWLEDGE].iloc[0]]
     relevant = params.relevant_from(tables.rating_scale)
     choices = Choices(list_length(params.ks), relevant, EXAMPLES, params.seed)
-    of_model = Scores(test, lists[lists[MODEL] == evaluation.model])
+    of_model = Scores(test, lists[(lists[MODEL] == evaluation.model) & (lists[KNOWLEDGE] == FROZEN)])
     about = About(evaluation.model)
     return render_report(about, evaluation.metrics, evaluation.curves, None, of_model, tables, choices)
 

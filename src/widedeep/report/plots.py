@@ -15,6 +15,7 @@ INTERVAL = ("low", "high", "n")
 COLUMNS = {
     "calibration": ((), ("mean_predicted", "mean_rating", "n")),
     "ranking_by_k": (("model", "metric"), ("k", "value", *INTERVAL)),
+    "by_known_ratings": (("metric", "group", "model"), ("users", "value", *INTERVAL)),
     **dict.fromkeys(SLICES, (("group", "model"), ("users", "rmse", *INTERVAL))),
 }
 
@@ -38,12 +39,14 @@ def read_plots(folder: Path, models: Collection[str], rated: Collection[str]) ->
             refuse(path, "must have a number in each row", mend)
         if "model" not in table:
             continue
-        group = ["metric", "k"] if "k" in table else ["group"]
-        needed = set(table["model"]) if "k" in table else set(rated)  # not every model has a ranking
-        if not needed <= set(models) or table.duplicated([*group, "model"]).any():
+        group = [column for column in ("metric", "k", "group") if column in table]
+        if not set(table["model"]) <= set(models) or table.duplicated([*group, "model"]).any():
             refuse(path, f"must have rows of the models {', '.join(models)}, each once in a group", mend)
-        if (table.groupby(group)["model"].size() != len(needed)).any():
-            refuse(path, "lacks a row of a model", mend)
+        # Not every model has ratings and lists. Those that a table has for a metric are in each of its groups.
+        for _, part in table.groupby("metric") if "metric" in table else [("rmse", table)]:
+            needed = part["model"].nunique() if "metric" in table else len(rated)
+            if (part.groupby(group)["model"].size() != needed).any():
+                refuse(path, "lacks a row of a model", mend)
     metrics = set(tables["ranking_by_k"]["metric"])
     if not metrics <= set(METRICS):
         refuse(folder / "ranking_by_k.csv", f"has an unknown metric among {', '.join(sorted(metrics))}", mend)

@@ -1,11 +1,12 @@
 """The part of the report on lists: the finding, the table of metrics, and charts by the length of the list."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
-from widedeep.columns import FROZEN
+from widedeep.columns import FROZEN, ONLINE
 from widedeep.evaluation.metrics import HIGHER, METRICS, RANKING_TASK, of_task
 from widedeep.report.about import About
 from widedeep.report.charts import Axis, Line, line_chart
@@ -14,16 +15,17 @@ from widedeep.report.results import Figure, Results, estimates, overlap, point
 from widedeep.report.text import PERCENT, number
 
 DRAWN = ("ndcg", "recall", "precision", "hit_rate")  # the other metrics are in the table only
+LISTS = {FROZEN: "top-{} lists", ONLINE: "online lists of {} for the next item"}
 
 
-def ranking_finding(results: Results, k: int) -> str:
+def ranking_finding(results: Results, knowledge: str, k: int) -> str:
     """Compare the model's lists with those of the best baseline. The intervals are not paired."""
     name = f"ndcg_at_{k}"
-    by_model = {model: found[name] for model, found in results.by_model("ranking", FROZEN).items() if name in found}
+    by_model = {model: found[name] for model, found in results.by_model("ranking", knowledge).items() if name in found}
     own = by_model.pop(results.model, None)
     if own is None:
         return "No test user has a relevant test item, so the accuracy of the lists is not defined."
-    start = f"Its top-{k} lists reach an NDCG of {number(own['value'])}"
+    start = f"Its {LISTS[knowledge].format(k)} reach an NDCG of {number(own['value'])}"
     if not by_model:
         return f"{start}."
     best = max(by_model, key=lambda model: by_model[model]["value"])
@@ -45,12 +47,33 @@ def sorting_note(about: About, in_epochs: bool) -> str:
     return f"{model_title(about.model)} sorts by its ranking head{rating}."
 
 
-def ranking_table(results: Results, k: int) -> list[dict[str, Any]]:
+def ranking_tables(results: Results, k: int) -> list[dict[str, Any]]:
+    """Make a table for each knowledge under which the model has lists: its rows, and whose lists they judge.
+
+    lists : number of lists of each model
+    judged : number of them that have a relevant item to show
+    """
+    tables = []
+    for knowledge in results.listed:
+        by_model = results.by_model("ranking", knowledge)
+        own = by_model[results.model]
+        tables.append(
+            {
+                "knowledge": knowledge,
+                "looks": [results.looks[name] for name in by_model],
+                "rows": ranking_rows(by_model, k),
+                "lists": own[f"coverage_at_{k}"]["n"],
+                "judged": own.get(f"ndcg_at_{k}", {"n": 0})["n"],
+            }
+        )
+    return tables
+
+
+def ranking_rows(by_model: Mapping[str, Mapping[str, Any]], k: int) -> list[dict[str, Any]]:
     """Make a row per metric at k. A cell is the estimate of a model, and whether it is the best.
 
     No model is best in a metric without a good direction.
     """
-    by_model = results.by_model("ranking", FROZEN)
     rows = []
     for metric in of_task(RANKING_TASK):
         cells = [found.get(f"{metric.name}_at_{k}") for found in by_model.values()]

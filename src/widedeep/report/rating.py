@@ -83,7 +83,8 @@ def error_table(results: Results) -> list[dict[str, Any]]:
         for metric in ("rmse", "mae"):
             lowest = min(estimates[metric]["value"] for estimates in by_model.values())
             columns.append({name: (e[metric], e[metric]["value"] == lowest) for name, e in by_model.items()})
-    return [{"look": look, "cells": [column[name] for column in columns]} for name, look in results.looks.items()]
+    rated = (results.model, *results.rated)
+    return [{"look": results.looks[name], "cells": [column[name] for column in columns]} for name in rated]
 
 
 def rating_rows(results: Results) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from widedeep.columns import FROZEN, ONLINE, SPLIT, SPLITS, TIMESTAMP
+from widedeep.columns import FROZEN, ONLINE, SPLIT, SPLITS, TIMESTAMP, USER_ID
 from widedeep.report import learning, ranking, rating, slices
 from widedeep.report.about import About
 from widedeep.report.examples import examples
@@ -40,7 +40,7 @@ class Scores:
     """The test rows and the lists of the trained model.
 
     test : user_id, item_id and rating of each test row
-    lists : user_id, rank, item_id and predicted rating of each place in the lists
+    lists : user_id, rank, item_id and predicted rating of each place in the frozen lists
     """
 
     test: pd.DataFrame
@@ -81,7 +81,6 @@ def render_report(
     """
     results, k = Results(about.model, metrics), choices.k
     figures = [] if curves is None else learning.learning_figures(curves, about.kept)
-    lists = metrics["ranking"][FROZEN]
     return render_page(
         "report.html.j2",
         title=model_title(about.model),
@@ -90,7 +89,7 @@ def render_report(
         split=tables.split,
         relevant=choices.relevant,
         finding=[rating.rating_finding(results, knowledge) for knowledge in results.knowledges],
-        ranking_finding=ranking.ranking_finding(results, k),
+        ranking_finding=[ranking.ranking_finding(results, knowledge, k) for knowledge in results.listed],
         rating_note=rating.rating_note(about, bool(figures)),
         sorting_note=ranking.sorting_note(about, bool(figures)),
         knowledge={knowledge: KNOWLEDGE[knowledge] for knowledge in KNOWLEDGE if knowledge in metrics["rating"]},
@@ -105,10 +104,10 @@ def render_report(
         calibration=rating.calibration_figure(results, plots["calibration"]),
         slices=slices.slice_figures(results, plots),
         slice_knowledge=results.knowledges[0],
-        n_users=lists[f"coverage_at_{k}"]["n"],
-        n_judged=next((e["n"] for metric, e in lists.items() if metric.startswith("ndcg_at_")), 0),
+        known=slices.known_figures(results, plots["by_known_ratings"]),
+        n_users=scores.test[USER_ID].nunique(),
         k=k,
-        ranking=ranking.ranking_table(results, k),
+        ranking=ranking.ranking_tables(results, k),
         by_k=ranking.by_k_figures(results, plots["ranking_by_k"]),
         by_k_rows=ranking.by_k_rows(plots["ranking_by_k"]),
         examples=examples(
@@ -117,7 +116,7 @@ def render_report(
         data=tables.counts,
         sizes=tables.ratings[SPLIT].value_counts().to_dict(),
         periods=_periods(tables.ratings),
-        looks=results.looks,
+        rated=[results.looks[name] for name in (results.model, *results.rated)],
         compared=[results.looks[name] for name in results.compared],
         ranked=[results.looks[name] for name in results.by_model("ranking", FROZEN)],
         few=FEW,

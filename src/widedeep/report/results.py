@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from widedeep.columns import FROZEN, ONLINE
 from widedeep.report.charts import Point, Series
 from widedeep.report.charts.canvas import BLUE, CIRCLE, DIAMOND, GREEN, GREY, ORANGE, PINK, SQUARE, TRIANGLE, VERMILION
 from widedeep.report.labels import model_label
@@ -50,6 +51,11 @@ class Results:
     def rated(self) -> list[str]:
         """The baselines that predict ratings."""
         return [name for name, tasks in self.baselines.items() if "rating" in tasks]
+
+    @property
+    def listed(self) -> list[str]:
+        """The kinds of knowledge under which the model has lists."""
+        return [knowledge for knowledge in (FROZEN, ONLINE) if knowledge in self.metrics["ranking"]]
 
     @property
     def compared(self) -> list[str]:

@@ -1,12 +1,13 @@
-"""The part of the report that shows where the model is good: RMSE by groups of test ratings."""
+"""The parts of the report that show where the model is good: groups of test ratings, and of users by what is known."""
 
 from collections.abc import Mapping
 
 import pandas as pd
 from markupsafe import Markup
 
+from widedeep.evaluation.metrics import HIGHER, label_of, metric_of
 from widedeep.report.charts import Axis, Line, Row, Series, dot_chart, line_chart
-from widedeep.report.labels import model_label
+from widedeep.report.labels import axis_label, model_label, model_title
 from widedeep.report.results import RMSE, Figure, Results, estimates, estimates_by_model, point, thin_out
 from widedeep.report.text import count, number
 
@@ -43,6 +44,47 @@ def slice_figures(results: Results, plots: Mapping[str, pd.DataFrame]) -> list[F
     return figures
 
 
+def known_figures(results: Results, table: pd.DataFrame) -> dict[str, Figure]:
+    """Draw a chart per metric of reports/plots/by_known_ratings.csv: a row per number of earlier ratings, all models.
+
+    The key of a chart says what its groups count: "ratings" for the RMSE, and "questions" for the NDCG. A metric that
+    the trained model lacks has no chart.
+    """
+    figures = {}
+    for metric, part in table.groupby("metric", sort=False):
+        looks = {name: results.looks[name] for name in part["model"].unique()}
+        if results.model not in looks:
+            continue
+        by_group = {
+            group: {"group": group, "n": own["n"].iloc[0], "users": own["users"].iloc[0],
+                    "models": estimates_by_model(own, "value")}
+            for group, own in part.groupby("group", sort=False)
+        }  # fmt: skip
+        title = known_finding(part, results.model, str(metric))
+        rows = [
+            Row(str(group), count(row["n"]), [point(looks[name], one) for name, one in row["models"].items()])
+            for group, row in by_group.items()
+        ]
+        counted = "ratings" if metric == "rmse" else "questions"
+        svg = dot_chart(rows, Axis(axis_label(str(metric))), counted, f"By earlier ratings of the user: {title}")
+        what = f"{label_of(str(metric))} by earlier ratings of the user"
+        figures[counted] = Figure(title, Markup(svg), what, list(by_group.values()), list(looks.values()))
+    return figures
+
+
+def known_finding(part: pd.DataFrame, model: str, metric: str) -> str:
+    """Count the groups in which the model is better than every other model. Intervals play no part."""
+    known = metric_of(metric)
+    higher = known is not None and known.direction == HIGHER
+    values = part.pivot(index="group", columns="model", values="value")
+    own, others = values[model], values.drop(columns=model)
+    if others.empty:
+        return f"{label_of(metric)} from {number(own.min())} to {number(own.max())} in {len(own)} groups"
+    best = int((own > others.max(axis=1)).sum() if higher else (own < others.min(axis=1)).sum())
+    word = "highest" if higher else "lowest"
+    return f"{model_title(model)} has the {word} {label_of(metric)} in {_share(best, len(own))} groups"
+
+
 def slice_finding(table: pd.DataFrame, model: str, other: str = "", groups: str = "groups") -> str:
     """Count the groups in which the model's RMSE is lower than that of a baseline. Intervals play no part.
 
@@ -54,8 +96,11 @@ def slice_finding(table: pd.DataFrame, model: str, other: str = "", groups: str 
     lower = int((rmse[model] < rmse[other]).sum())
     if len(rmse) == 1:
         return f"{'Lower' if lower else 'No lower'} RMSE than the {model_label(other)} baseline"
-    of = {0: f"none of {len(rmse)}", len(rmse): f"all {len(rmse)}"}.get(lower, f"{lower} of {len(rmse)}")
-    return f"Lower RMSE than the {model_label(other)} baseline in {of} {groups}"
+    return f"Lower RMSE than the {model_label(other)} baseline in {_share(lower, len(rmse))} {groups}"
+
+
+def _share(some: int, of: int) -> str:
+    return {0: f"none of {of}", of: f"all {of}"}.get(some, f"{some} of {of}")
 
 
 def _group_chart(table: pd.DataFrame, compared: Mapping[str, Series], alt: str) -> str:

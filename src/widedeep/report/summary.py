@@ -12,9 +12,10 @@ RANKED = ("ndcg", "recall", "hit_rate", "coverage")
 
 
 def render_summary(model: str, metrics: Mapping[str, Any], dataset: str, k: int) -> str:
-    """Render two tables with 95 % intervals: RMSE by model and knowledge, and the metrics of lists of k items by model.
+    """Render tables with 95 % intervals: RMSE by model and knowledge, and metrics of lists of k items by model.
 
-    The first table ends with the paired differences of the trained model from each baseline.
+    Each knowledge under which the model has lists has a table of its own. The first table ends with the paired
+    differences of the trained model from each baseline.
     """
     results = Results(model, metrics)
     by_knowledge = {knowledge: results.by_model("rating", knowledge) for knowledge in results.knowledges}
@@ -29,11 +30,16 @@ def render_summary(model: str, metrics: Mapping[str, Any], dataset: str, k: int)
     text = markdown_table([f"RMSE on {n} test ratings of {dataset}", *by_knowledge], rows)
 
     names = [f"{metric}_at_{k}" for metric in RANKED]
-    rows = [
-        [model_label(name), *(_text(found[name_at]) if name_at in found else "" for name_at in names)]
-        for name, found in results.by_model("ranking", FROZEN).items()
-    ]
-    return text + "\n" + markdown_table([f"full ranking, {FROZEN}", *names], rows)
+    for knowledge in results.listed:
+        by_model = results.by_model("ranking", knowledge)
+        rows = [
+            [model_label(name), *(_text(found[name_at]) if name_at in found else "" for name_at in names)]
+            for name, found in by_model.items()
+        ]
+        lists = count(by_model[model][f"coverage_at_{k}"]["n"])
+        head = "full ranking, frozen" if knowledge == FROZEN else f"next item, online, {lists} questions"
+        text += "\n" + markdown_table([head, *names], rows)
+    return text
 
 
 def _text(estimate: Estimate) -> str:
