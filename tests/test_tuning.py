@@ -31,7 +31,7 @@ from widedeep.training.callbacks import Row
 from widedeep.training.fit import Fit
 
 SMALL = {
-    "train": {"batch_size": 64, "epochs": 2, "learning_rate": 0.01, "accelerator": "cpu"},
+    "train": {"objective": "rating", "batch_size": 64, "epochs": 2, "learning_rate": 0.01, "accelerator": "cpu"},
     "models": {"wide_deep": {"embedding_size": 4, "hidden": [8]}},
 }
 SIZE, HIDDEN, TIME = (f"models.wide_deep.{name}" for name in ("embedding_size", "hidden", "time"))
@@ -124,8 +124,8 @@ def test_test_rows_are_never_loaded(run: Run, here: Path) -> None:
     rows = pq.read_table(path)
     poisoned = rows.to_pandas()
     test = poisoned["split"] == "test"
-    poisoned.loc[test, "user"] = 2**30
-    poisoned.loc[test, "rating"] = float("nan")
+    poisoned.loc[test, "user"] = 0
+    poisoned.loc[test, "rating"] = 5.5 - poisoned.loc[test, "rating"]
     pq.write_table(pa.Table.from_pandas(poisoned, rows.schema, preserve_index=False), path)
     run("--trials", "2", "--store", "poisoned.db")
     pq.write_table(rows.filter(pa.array(~test)), path)
@@ -255,7 +255,7 @@ def test_what_the_model_would_ignore_is_not_drawn(run: Run, quick: None) -> None
         ("models.wide_deep.dropout: {low: 0.3, high: 0.5}", "dropout must include 0.2, its value in params.yaml"),
         ("models.wide_deep.hidden: {choices: [[4]]}", "hidden must include (8,)"),
         ("models.wide_deep.hidden: {low: 1, high: 2}", "hidden: must be a list"),
-        ("models.wide_deep.time: {low: 0, high: 1}", "time must have choices, because it is not a number."),
+        ("models.wide_deep.time: {low: 0, high: 1}", "time: must be true or false. Got 0 instead."),
         ("models.wide_deep.dropout: [0.1, 0.2]", "dropout must be {low: , high: }, optionally with log: true"),
         ("models.wide_deep.dropout: {choices: []}", "Got {'choices': []} instead."),
         ("models.wide_deep.dropout: {low: 0, high: 0.5, tasks: [rank]}", "tasks must be a list of rating, ranking"),

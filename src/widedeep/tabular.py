@@ -118,7 +118,8 @@ def read_csv(path: Path, text: Sequence[str], numbers: Sequence[str], mend: str 
     if missing:
         refuse(path, f"must have the columns {', '.join((*text, *numbers))}. Missing: {', '.join(missing)}", mend)
     for name in numbers:
-        if not (pd.api.types.is_numeric_dtype(table[name]) and not np.isinf(table[name]).any()):
+        numeric = pd.api.types.is_numeric_dtype(table[name]) or table.empty  # without rows pandas knows no type
+        if not numeric or (len(table) and np.isinf(table[name]).any()):
             refuse(path, f"must have finite numbers in column {name}", mend)
     return table
 

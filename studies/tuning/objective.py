@@ -13,14 +13,14 @@ import torch
 from optuna.trial import TrialState
 
 from studies.tuning.space import POSITIVE, Space, draw
-from widedeep.columns import VALIDATION
+from widedeep.columns import FROZEN, ONLINE, VALIDATION
 from widedeep.errors import UserError
 from widedeep.features.tensors import FeatureSet
 from widedeep.params import Params, changed, nested
 from widedeep.training.callbacks import Row
 from widedeep.training.data import TrainingData
 from widedeep.training.fit import fit
-from widedeep.training.tasks import RANKING, VALIDATION_NDCG, VALIDATION_RMSE
+from widedeep.training.tasks import VALIDATION_NDCG, VALIDATION_RMSE
 
 # The names of the values that a trial keeps beside its loss.
 VALUES, EPOCH, MEASURED, REASON = "values", "epoch", "validation", "pruned"
@@ -104,7 +104,7 @@ def check(features: FeatureSet, params: Params) -> None:
             f"Got {train.devices} and {train.nodes} instead."
         )
     parts = [name for _, name in TrainingData(features, train).validated]
-    if not parts or (train.objective != "rating" and RANKING not in parts):
+    if not parts or (train.objective != "rating" and not set(parts) - {FROZEN, ONLINE}):
         raise UserError(
             "The features have no validation row that measures the loss. Set preprocess.validation_fraction above 0. "
             "For a ranking, set train.ranking.positive_rating (or evaluate.relevant_rating, if the search varies "

@@ -486,9 +486,9 @@ def test_online_lists_are_among_the_headline_verdicts_and_paired_by_the_number_o
     found = row(compared, name)
     assert found.interval == "paired"
     assert found.difference == pytest.approx(0.5)
-    # With the first user alone nothing changed, with the second user alone the NDCG rose from 0 to 2 / 3.
-    assert found.low == pytest.approx(0.0)
-    assert found.high == pytest.approx(2 / 3)
+    # Without the second user nothing changed, and without the first one the NDCG rose by 2 / 3. So the standard error
+    # is 1 / 3. Student's t with 1 degree of freedom is 12.7062.
+    assert (found.low, found.high) == pytest.approx((0.5 - 12.7062 / 3, 0.5 + 12.7062 / 3), abs=1e-4)
     assert name in [shown.metric for shown in headline(compared, ())]
 
 

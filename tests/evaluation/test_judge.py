@@ -20,6 +20,7 @@ from widedeep.evaluation.background import Background
 from widedeep.evaluation.judge import judge as judge_tables
 from widedeep.features.assemble import ask, history, listed
 from widedeep.features.files import FeatureTables
+from widedeep.features.questions import ask_for_lists
 from widedeep.report.labels import MODEL_LABELS
 from widedeep.scoring import COMPARED, UNRATED, score_tables, with_baselines
 
@@ -136,7 +137,7 @@ RANKED: dict[str, dict[str, Any]] = {
     **{model: {"model": model} for model in MODEL_LABELS},
     "interactions": {"factors": 2, "user_items": 3, "item_users": 2, "time": True},
     "ranking": {"objective": "ranking", "time": True},
-    "joint": {"objective": "joint", "rating_weight": 0.5, "factors": 2},
+    "joint": {"objective": "joint", "factors": 2},
 }
 
 
@@ -160,8 +161,12 @@ def test_lists_hold_every_item_but_those_of_training_best_first(
         asked = ask(features, torch.tensor(user_ids.index(user)), items, torch.tensor(int(first[user])))
         known = listed(features, asked, model.reads)
         with torch.no_grad():
-            seen_by_head = known if model.ranks_with_history else known._replace(history=None)
-            scores = model(seen_by_head).ranking.expand(len(items))
+            if model.half_lives:
+                who, when = torch.tensor([user_ids.index(user)]), torch.tensor([int(first[user])])
+                scores = model.answer(ask_for_lists(features, who, when, model.half_lives, False, True))[0, items]
+            else:
+                seen_by_head = known if model.ranks_with_history else known._replace(history=None)
+                scores = model(seen_by_head).ranking.expand(len(items))
             predicted = model(known).rating.expand(len(items)).clamp(0.5, 5)
         assert (scores.diff() <= 1e-5).all()
         np.testing.assert_allclose(own["score"], scores, atol=1e-5)

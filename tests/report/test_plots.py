@@ -21,11 +21,14 @@ DVC = [sys.executable, "-m", "dvc"]
 
 @pytest.fixture
 def show(root: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Make the Vega specification of each plot, from the tables of the stages and section `plots` of dvc.yaml."""
+    """Make the Vega specification of each plot, from made-up tables and the plots of the stages in dvc.yaml."""
     folder = tmp_path / "repo"
     shutil.copytree(root / ".dvc" / "plots", folder / ".dvc" / "plots")
-    plots = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["plots"]
-    (folder / "dvc.yaml").write_text(yaml.safe_dump({"plots": plots}), encoding="utf-8")
+    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    listed = [pair for stage in stages.values() for plot in stage.get("plots", ()) for pair in plot.items()]
+    plots = [{path: {key: value for key, value in look.items() if key != "cache"}} for path, look in listed]
+    drawn = [plot for plot in plots if any("template" in look for look in plot.values())]
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"plots": drawn}), encoding="utf-8")
     (folder / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n", encoding="utf-8")
 
     def run(curves: pd.DataFrame = made_up.CURVES, **changes: Any) -> dict[str, Any]:
@@ -39,7 +42,7 @@ def show(root: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
         assert "WARNING" not in done.stderr
         page = (folder / "dvc_plots" / "index.html").read_text(encoding="utf-8")
         found = re.findall(r'<div id = "(.+?)">.*?var spec = (\{.*?\});\n', page, re.DOTALL)
-        return {name: json.loads(spec) for name, spec in found}
+        return {name.removeprefix("reports_plots_").removesuffix("_csv"): json.loads(spec) for name, spec in found}
 
     return run
 
@@ -48,7 +51,7 @@ def test_every_plot_has_its_rows_of_every_model(show: Callable[..., dict[str, An
     specs = show()
     assert list(specs) == [
         "learning_curves", "calibration", "rmse_by_month", "rmse_by_user_activity", "rmse_by_item_popularity",
-        "rmse_by_genre", "ranking_by_k",
+        "rmse_by_genre", "ranking_by_k", "by_known_ratings",
     ]  # fmt: skip
     for name, spec in specs.items():
         rows = spec["data"]["values"]
@@ -81,10 +84,11 @@ def test_learning_curves_are_drawn_as_far_as_the_objective_has_them(
 
 
 def learning(specs: dict[str, Any]) -> set[str]:
-    """List the columns that the plot of the learning curves shows. Its first filter keeps columns with a number."""
+    """List the columns that the plot of the learning curves shows: those in which it finds a number."""
     spec = specs["learning_curves"]
-    assert spec["transform"][0] == {"filter": "datum['dvc_inferred_y_value'] !== ''"}
-    return {row["field"] for row in spec["data"]["values"] if row["dvc_inferred_y_value"] != ""}
+    assert spec["transform"][1] == {"filter": "datum.text !== ''"}
+    columns = spec["transform"][0]["fold"]
+    return {column for row in spec["data"]["values"] for column in columns if row[column] != ""}
 
 
 def test_tables_without_rows_leave_their_plots_empty(show: Callable[..., dict[str, Any]]) -> None:

@@ -19,6 +19,7 @@ from widedeep.features.ragged import Ragged
 from widedeep.features.rows import Rows
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
+from widedeep.models.registry import ENTRIES
 from widedeep.params import TrainParams
 from widedeep.scoring import knowledges, predict, rank
 from widedeep.training.losses import full_softmax, ndcg, sampled_softmax
@@ -255,7 +256,8 @@ class NextItemTask(nn.Module):
     The loss of a kind is the cross-entropy over the catalogue, without the items that the user had before. Popularity
     is counted at the start of the window.
 
-    Validation measures NDCG at 10 of lists for the next item and of lists for the whole period of the validation rows.
+    Validation measures NDCG at 10 of lists for the next item, of lists for the whole period of the validation rows, and
+    the mean of both.
     """
 
     name = RANKING
@@ -383,7 +385,9 @@ class NextItemTask(nn.Module):
         """Log the metrics. They do not choose the epoch, because lists share no weights with ratings."""
         if all(metric.update_called for metric in self.ndcg.values()):
             for name, metric in self.ndcg.items():
-                log(f"validation_{name}_ndcg_at_10", metric, prog_bar=True)
+                log(f"validation_{name}_ndcg_at_10", metric)
+            both = [metric.compute() for metric in self.ndcg.values() if isinstance(metric, MeanMetric)]
+            log(VALIDATION_NDCG, torch.stack(both).mean(), prog_bar=True)
         return 0.0
 
 
@@ -392,7 +396,7 @@ def tasks_of(params: TrainParams, features: FeatureSet) -> list[RatingTask | Ran
     tasks: list[RatingTask | RankingTask | NextItemTask] = []
     if params.objective != "ranking":
         tasks.append(RatingTask(params, features))
-    if params.objective == "joint" and features.spec.online:
+    if params.objective == "joint" and features.spec.online and ENTRIES[params.model].trained:
         tasks.append(NextItemTask(params))
     elif params.objective != "rating":
         tasks.append(RankingTask(params))
