@@ -17,7 +17,7 @@ from widedeep.files import sha256
 from widedeep.models.bundle import Bundle
 from widedeep.training.callbacks import CURVES
 
-FAST = {"epochs": 2, "batch_size": 32, "accelerator": "cpu"}
+FAST = {"objective": "rating", "epochs": 2, "batch_size": 32, "accelerator": "cpu"}
 
 MODEL = {
     *("model.json", "model.safetensors", "vocabulary.json"),
