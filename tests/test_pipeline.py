@@ -99,9 +99,12 @@ def test_commits_are_compared_in_a_clone_without_cache(changed: tuple[Project, s
 def test_table_of_experiments_shows_metrics_and_changed_parameters_on_one_screen(project: Project) -> None:
     project.set({"train.learning_rate": 1e-5})
     path = project.path / "reports/headline.json"
-    path.write_text(json.dumps({name: value / 2 for name, value in json.loads(path.read_text()).items()}))
+    numbers = json.loads(path.read_text(encoding="utf-8"))
+    changed = {name: numbers[name] / 2 for name in ("rmse", "frozen_rmse", "ndcg_at_10")}
+    path.write_text(json.dumps(numbers | changed), encoding="utf-8")
     shown = project.run("env", "COLUMNS=120", "dvc", "exp", "show", "--only-changed", "--no-pager")
-    for column in ("rmse", "train.learning_rate"):
+    assert max(map(len, shown.splitlines())) <= 120
+    for column in ("rmse", "frozen_rmse", "ndcg_at_10", "train.learning_rate"):
         assert f" {column} " in shown
     assert " 1e-05 " in shown
 
