@@ -47,7 +47,8 @@ def test_examples_are_those_of_the_score_tables(project: Project) -> None:
     lists = pd.read_parquet(project.path / "reports/recommendations.parquet")
     items = load_named(project.path / "data/interim")[1].set_index("item_id")
     user = int(said.partition("User ")[2].partition(" ")[0])
-    own = lists.query("model == 'wide_deep' and knowledge == 'frozen' and user_id == @user").sort_values("rank")
+    frozen = lists[(lists["model"] == "wide_deep") & (lists["knowledge"] == "frozen")]
+    own = frozen[frozen["user_id"] == user].sort_values("rank")
     assert len(own) >= 10
     recommended = said.partition("Recommended, best first")[2].partition("User ")[0]
     for item, predicted in own[["item_id", "predicted"]].head(10).itertuples(index=False):
