@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import ROOT, Project
 from widedeep.reading import read_json
+from widedeep.yaml import parse_yaml
 
 PAGES = {
     path: path.read_text(encoding="utf-8")
@@ -111,7 +112,7 @@ def test_parameters_of_the_commands_exist(project: Project) -> None:
     assert changes
     for change in changes:
         name, value = change.split("=")
-        project.set({name: [1, 5] if value == "[1,5]" else value})
+        project.set({name: parse_yaml(value, change)})  # as DVC reads it
     code = "import stages; from widedeep.params import load_params; load_params('params.yaml')"
     project.run("python", "-c", code)
 

@@ -414,7 +414,8 @@ def test_text_of_real_metrics_fits_the_terminal(revision: Callable[..., Revision
     assert {row.metric for row in headline(comparison, ["baselines.bias.rating.frozen.mae"])} == {
         *(f"rating.{knowledge}.{name}" for knowledge in ("online", "frozen") for name in ("rmse", "mae")),
         *(
-            f"ranking.frozen.{name}_at_10"
+            f"ranking.{knowledge}.{name}_at_10"
+            for knowledge in ("online", "frozen")
             for name in ("ndcg", "recall", "hit_rate", "coverage", "novelty", "diversity")
         ),
         "baselines.bias.rating.frozen.mae",

@@ -76,7 +76,8 @@ def test_a_new_model_is_one_file_and_one_entry(project: Project) -> None:
     start = "ENTRIES: dict[str, Entry] = {"
     assert start in registry
     (models / "registry.py").write_text(registry.replace(start, start + ENTRY), encoding="utf-8")
-    project.set({"models.middle": {}, "train.model": "middle", "train.objective": "rating"})
+    changes = {"train.model": "middle", "train.objective": "rating", "train.learning_rate": 0.01}
+    project.set({"models.middle": {}} | changes)
 
     project.run("dvc", "repro")
     assert "Middle of the scale predicts" in (project.path / "reports/report.html").read_text(encoding="utf-8")
