@@ -75,6 +75,11 @@ class Curves(pl.Callback):
         self.rows: list[Row] = []
         self.listener = listener
 
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        # A metric that is no longer measured keeps its last value, also when a killed training goes on.
+        if self.rows:
+            trainer.callback_metrics.update({name: torch.tensor(value) for name, value in self.rows[-1].items()})
+
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         row: Row = {"epoch": trainer.current_epoch, **measured(trainer, CURVES)}
         self.rows.append(row)
