@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from widedeep.files import PARTIAL
 from widedeep.reading import AGAIN, read_file, refuse
 
 _KINDS = {
@@ -43,7 +44,11 @@ class Column:
 
 def write_parquet(table: pa.Table, path: Path) -> None:
     """Write a table. Each page has a checksum, by which `read_parquet` finds changed bytes."""
-    pq.write_table(table, path, write_page_checksum=True)
+    try:
+        pq.write_table(table, path, write_page_checksum=True)
+    except OSError as error:  # Arrow removes the file that it could not write, and does not name it
+        error.filename = error.filename or str(path).removesuffix(PARTIAL)
+        raise
 
 
 def read_parquet(

@@ -122,6 +122,12 @@ def test_two_objectives_keep_an_epoch_that_need_not_be_the_best_of_either() -> N
     assert learning_finding("NDCG at 10", ndcg, 2).endswith("in the last epoch, 2 (0.300): it may still rise")
 
 
+def test_lists_that_share_no_weights_with_ratings_are_told_for_the_epoch_that_the_ratings_choose() -> None:
+    ndcg = pd.DataFrame({"validation_ndcg_at_10": [0.1, 0.3, 0.2], "validation_next_ndcg_at_10": [0.1, 0.2, 0.1]})
+    found = learning_finding("NDCG at 10", ndcg, 2)
+    assert found == "Validation NDCG at 10 is 0.200 in epoch 2, which the ratings choose"
+
+
 def test_findings_of_slices_and_of_list_lengths_count() -> None:
     rows = [{"group": group, "model": name, "rmse": rmse} for group, own in (("a", 0.9), ("b", 1.1))
             for name, rmse in (("wide_deep", own), ("bias", 1.0))]  # fmt: skip

@@ -3,7 +3,6 @@
 Shapes: U users, I items, P pairs, H history columns.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -198,16 +197,8 @@ def lately(
     """
     if not half_lives:
         return None
-    log = context.state.by_item
-    if not len(log.timestamp):
-        return torch.zeros(*torch.broadcast_shapes(seen.shape, timestamp.shape), len(half_lives), device=seen.device)
-    entry = (log.start[item] + seen - 1).clamp(min=0)
-    age = (timestamp - log.timestamp[entry]).clamp(min=0).double()
-    counts = []
-    for seconds in (days * DAY for days in half_lives):
-        all_time = math.isinf(seconds)
-        counts.append(seen.double() if all_time else log.decayed((seconds,))[entry, 0] * torch.exp2(-age / seconds))
-    return torch.where(seen[..., None] > 0, torch.stack(counts, -1), 0).float()
+    seconds = tuple(days * DAY for days in half_lives)
+    return context.state.by_item.decayed_at(item, seen, timestamp, seconds).float()
 
 
 def time(context: Context, user: Tensor, seen: Tensor, timestamp: Tensor) -> Tensor:

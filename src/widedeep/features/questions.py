@@ -32,7 +32,8 @@ class Neighbours(NamedTuple):
     place : (E,) int64
         Place of the anchor in the user's history; 0 is the latest item.
     recency : (E,) int64
-        How many witnesses of the anchor rated it later than this one.
+        How many others rated the anchor later than this witness, and the user who asks among them if they did: 0 to
+        `WITNESSES`.
     witnesses : (E,) float32
         Number of witnesses of the anchor.
     lag : (E,) int64
@@ -152,21 +153,14 @@ def _neighbours(context: Context, user: Tensor, known: Tensor, timestamp: Tensor
 
 
 def _popularity(context: Context, moments: Tensor, half_lives: tuple[float, ...], online: bool) -> Tensor:
-    log, items = context.state.by_item, len(context.items)
-    if not len(log.timestamp):
-        return torch.zeros(len(moments), items, 2 * len(half_lives), device=moments.device)
+    log, items = context.state.by_item, torch.arange(len(context.items), device=moments.device)
     if online:
         seen, now = log.counts_before(moments), log.before(moments)
     else:
         seen = context.state.items.count.expand(len(moments), -1)
         now = seen.sum(1)
-    entry = (log.start[:-1] + seen - 1).clamp(min=0)
-    age = (now[:, None] - log.tick[entry]).double()
-    rate = 1 / torch.tensor(half_lives, dtype=torch.float64, device=moments.device)
-    decay = torch.exp2(-age[..., None] * rate)
-    liked = liked_from(context.spec)
     counts = [
-        torch.where(seen[..., None] > 0, log.decayed(half_lives, RATINGS, least)[entry] * decay, 0)
-        for least in (-torch.inf, liked)
+        log.decayed_at(items, seen, now[:, None], half_lives, RATINGS, least)
+        for least in (-torch.inf, liked_from(context.spec))
     ]
     return torch.log1p(torch.cat(counts, -1)).float()

@@ -122,6 +122,32 @@ class Ragged:
             self._decayed[key] = total
         return self._decayed[key]
 
+    def decayed_at(
+        self,
+        owner: Tensor,
+        seen: Tensor,
+        now: Tensor,
+        half_lives: tuple[float, ...],
+        clock: str = SECONDS,
+        least: float = -math.inf,
+    ) -> Tensor:
+        """Count the first `seen` entries of each owner at the time `now`, as `decayed` does: (..., L) float64.
+
+        Parameters
+        ----------
+        owner, seen, now : int64, of shapes that broadcast to (...)
+        half_lives, clock, least : as in `decayed`
+        """
+        owner, seen, now = torch.broadcast_tensors(owner, seen, now)
+        if not len(self.other):
+            return torch.zeros(*seen.shape, len(half_lives), dtype=torch.float64, device=seen.device)
+        entry = (self.start[owner] + seen - 1).clamp(min=0)
+        time = self.timestamp if clock == SECONDS else self.tick
+        age = (now - time[entry]).clamp(min=0).double()
+        rate = 1 / torch.tensor(half_lives, dtype=torch.float64, device=seen.device)
+        counted = self.decayed(half_lives, clock, least)[entry] * torch.exp2(-age[..., None] * rate)
+        return torch.where(seen[..., None] > 0, counted, 0)
+
     @cached_property
     def tick(self) -> Tensor:
         """The number of entries of all lists that are older than each entry, (M,) int64."""

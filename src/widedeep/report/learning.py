@@ -26,7 +26,11 @@ MEASURES = {
         "validation_frozen_rmse": Series("validation, frozen", PINK, SQUARE),
         "validation_online_rmse": Series("validation, online", ORANGE, TRIANGLE),
     },
-    "NDCG at 10": {"validation_ndcg_at_10": VALIDATION},
+    "NDCG at 10": {
+        "validation_ndcg_at_10": VALIDATION,
+        "validation_period_ndcg_at_10": Series("validation, whole period", PINK, SQUARE),
+        "validation_next_ndcg_at_10": Series("validation, next item", ORANGE, TRIANGLE),
+    },
     "ranking loss": {"train_ranking_loss": TRAINING},
 }
 UNITS = {"RMSE": RMSE, "ranking loss": "ranking loss (nats)"}
@@ -100,6 +104,8 @@ def learning_finding(measure: str, curves: pd.DataFrame, kept: int) -> str:
     lowest = measure == "RMSE"
     best = int(values.index[values.argmin() if lowest else values.argmax()])
     start = f"Validation {measure} is {'lowest' if lowest else 'highest'} in"
+    if "validation_next_ndcg_at_10" in validation:  # lists share no weights with the ratings, by which training stops
+        return f"Validation {measure} is {number(values[kept])} in epoch {kept}, which the ratings choose"
     if best != kept:  # a joint model stops by RMSE minus NDCG, so this measure may be best at another epoch
         return (
             f"{start} epoch {best} ({number(values[best])}). Epoch {kept} is kept ({number(values[kept])}): there RMSE "

@@ -355,9 +355,13 @@ class NextItemTask(nn.Module):
         if self.learning:
             log(TRAIN_RANKING_LOSS, self.train_loss, on_step=False, on_epoch=True)
 
-    def validation(self, features: FeatureSet) -> Mapping[str, Rows | Tensor]:
+    def relevant(self, features: FeatureSet) -> Rows:
+        """Return the validation rows whose items lists should show."""
         rows = features.splits[VALIDATION]
-        rows = rows[rows.rating >= liked_from(features.spec)]
+        return rows[rows.rating >= liked_from(features.spec)]
+
+    def validation(self, features: FeatureSet) -> Mapping[str, Rows | Tensor]:
+        rows = self.relevant(features)
         if not len(rows):
             return {}
         step = -(-len(rows) // VALIDATED)
@@ -366,11 +370,11 @@ class NextItemTask(nn.Module):
     def validate(self, features: FeatureSet, model: Model, name: str, batch: Rows | Tensor) -> None:
         if not self.learning:
             return
-        rows = features.splits[VALIDATION]
-        rows = rows[rows.rating >= liked_from(features.spec)]
+        rows = self.relevant(features)
         if isinstance(batch, Rows):
             user, timestamp = batch.user, batch.timestamp
-            relevant = Ragged.of(torch.arange(len(batch)), batch.item, batch.rating, timestamp, len(batch))
+            each = torch.arange(len(batch), device=user.device)
+            relevant = Ragged.of(each, batch.item, batch.rating, timestamp, len(batch))
         else:
             relevant = Ragged.of(rows.user, rows.item, rows.rating, rows.timestamp, len(features.users)).lists(batch)
             user, timestamp = batch, relevant.timestamp[relevant.start[:-1]]
