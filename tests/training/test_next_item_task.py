@@ -22,7 +22,7 @@ from widedeep.scoring import rank
 from widedeep.training.callbacks import Row
 from widedeep.training.data import TrainingData
 from widedeep.training.fit import Fit, fit
-from widedeep.training.tasks import FIRST, WINDOWS, NextItemTask
+from widedeep.training.next_item_task import FIRST, WINDOWS, NextItemTask
 
 PAIRS = 12  # item 1 + n is always followed by item 1 + n + PAIRS
 LOSS = "train_ranking_loss"

@@ -12,8 +12,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from widedeep.features.rows import Rows
 from widedeep.features.tensors import FeatureSet
+from widedeep.models.registry import ENTRIES
 from widedeep.params import TrainParams
-from widedeep.training.tasks import tasks_of
+from widedeep.training.next_item_task import NextItemTask
+from widedeep.training.tasks import RankingTask, RatingTask, Task
 
 
 class Sliced(Dataset[Any]):
@@ -112,3 +114,15 @@ class TrainingData(pl.LightningDataModule):
         process, processes = self.trainer.global_rank, self.trainer.world_size
         slices = Slices(len(rows), batch_size, self.device, seed, process, processes)
         return DataLoader(Sliced(rows), batch_size=None, sampler=slices)
+
+
+def tasks_of(params: TrainParams, features: FeatureSet) -> list[Task]:
+    """Return the tasks of `train.objective`, the rating first."""
+    tasks: list[Task] = []
+    if params.objective != "ranking":
+        tasks.append(RatingTask(params, features))
+    if params.objective == "joint" and features.spec.online and ENTRIES[params.model].trained:
+        tasks.append(NextItemTask(params))
+    elif params.objective != "rating":
+        tasks.append(RankingTask(params))
+    return tasks
