@@ -516,11 +516,13 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CU
 
 @needs_gpu
 @pytest.mark.parametrize("way", WAYS)
-def test_gpu_trains_to_the_same_loss_as_the_cpu(features: FeatureSet, tmp_path: Path, way: str) -> None:
-    params = small_recipe(unseen_rate=0.0, dropout=0.0, **WAYS[way])
-    on_cpu = fit(features, params, tmp_path / "a")
-    on_gpu = fit(features, params.with_train(accelerator="gpu"), tmp_path / "b")
-    assert on_gpu.validation == pytest.approx(on_cpu.validation, abs=0.05)
+def test_gpu_trains_to_the_same_loss_as_the_cpu(of_way: Callable[[str], FeatureSet], tmp_path: Path, way: str) -> None:
+    without_chance = {"dropout": 0.0} if WAYS[way].get("model", "wide_deep") == "wide_deep" else {}
+    params = small_recipe(unseen_rate=0.0, **without_chance, **WAYS[way])
+    on_cpu = fit(of_way(way), params, tmp_path / "a")
+    on_gpu = fit(of_way(way), params.with_train(accelerator="gpu"), tmp_path / "b")
+    drawn = "sampled" in way or way == "joint"  # negatives and questions are other ones on another device
+    assert on_gpu.validation == pytest.approx(on_cpu.validation, abs=0.15 if drawn else 0.05)
 
 
 @needs_gpu

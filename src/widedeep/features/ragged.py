@@ -180,7 +180,7 @@ class Ragged:
         matrix = torch.sparse_coo_tensor(
             torch.stack([self.owner, self.other]), values, (len(self), len(table)), check_invariants=False
         )
-        with torch.autocast(table.device.type, enabled=False):  # its gradient fails in mixed precision
+        with torch.autocast(table.device.type, enabled=False):  # sparse products know no half precision
             total: Tensor = torch.sparse.mm(matrix, table)
         return total
 

@@ -93,7 +93,8 @@ class TrainingModule(pl.LightningModule):
         optimizers = found if isinstance(found, list) else [found]
         for optimizer in optimizers:
             optimizer.zero_grad()
-        self.manual_backward(loss)
+        with torch.autocast(self.device.type, enabled=False):  # a gradient has the precision of its forward step
+            self.manual_backward(loss)
         if self.params.gradient_clip:
             # With 16-mixed the gradients are still scaled here, so scale the limit as well.
             scaler = getattr(self.trainer.precision_plugin, "scaler", None)
