@@ -209,12 +209,14 @@ def time(context: Context, user: Tensor, seen: Tensor, timestamp: Tensor) -> Ten
     user, seen, timestamp : (B,) int64
         Code, number of visible interactions, and time of the question in seconds since 1970.
     """
-    log = context.state.by_user
-    if not len(log.timestamp):
+    log, every = context.state.by_user, context.state.by_item.timestamp
+    if not len(every):
         return torch.zeros(len(user), 2, device=user.device)
-    first = log.timestamp[log.start[user].clamp(max=len(log.timestamp) - 1)]
-    age = torch.where(seen > 0, (timestamp - first).clamp(min=0), 0)
-    return torch.stack([timestamp - log.timestamp.min(), age], 1).float() / DAY
+    age = torch.zeros_like(timestamp)
+    if len(log.timestamp):
+        first = log.timestamp[log.start[user].clamp(max=len(log.timestamp) - 1)]
+        age = torch.where(seen > 0, (timestamp - first).clamp(min=0), 0)
+    return torch.stack([timestamp - every.min(), age], 1).float() / DAY
 
 
 def _once(

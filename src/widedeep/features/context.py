@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from widedeep.features.entities import Entities
+from widedeep.features.ragged import Ragged
 from widedeep.features.spec import Spec
-from widedeep.features.state import Ratings, State, add, settled
+from widedeep.features.state import Ratings, State, Sums, add, settled
 
 TIES = b"ties"  # seed of the hash that orders items with equal scores
 
@@ -77,6 +78,41 @@ class Context:
             ratings = Ratings(user[now], item[now], rating[now], second)
             state = add(state, self.items.bag, self.spec.mean, self.spec.damping, ratings)
         return replace(self, state=state)
+
+    def of_new_user(self, user: Entities, item: Tensor, rating: Tensor, at: Tensor) -> Self:
+        """Return a context whose only user to ask for, with the code 0, is a new one. The model needs no training.
+
+        It costs little, because what is known of the others is not copied. What is known of items stays as it is, so
+        the new ratings do not count for them.
+
+        Parameters
+        ----------
+        user : the new user, from `widedeep.features.entities.encode`
+        item : (N,) int64
+            Codes of the items that the user rated.
+        rating : (N,) float32
+        at : () int64
+            The second of these ratings.
+        """
+        state = self.state
+        width = state.genre_count.shape[1], state.moment_count.shape[1]
+        none = [torch.zeros(1, size, dtype=torch.int64, device=item.device) for size in width]
+        empty = Sums(*(none[0][:, 0] - missing for missing in (0, 0, 1)))
+        own = replace(
+            state,
+            users=empty,
+            genre_count=none[0],
+            genre_total=none[0],
+            moment_count=none[1],
+            moment_total=none[1],
+            by_user=Ragged.empty(1).to(item.device),
+            by_item=Ragged.empty(len(self.items)).to(item.device),
+            pending=Ratings(torch.zeros_like(item), item, rating, at) if len(item) else None,
+        )
+        known = replace(self, state=own).settled().state
+        # The other users follow, as the users that interactions of items point to.
+        by_item = replace(state.by_item, other=state.by_item.other + 1)
+        return replace(self, users=user.extended(self.users), state=replace(known, items=state.items, by_item=by_item))
 
     def settled(self) -> Self:
         """Return a copy in which all ratings count, as they do at any time after the latest second."""

@@ -102,14 +102,53 @@ def ask_for_lists(
     """
     by_user, state = context.state.by_user, context.state
     known = by_user.seen_before(user, timestamp) if online else state.users.count[user]
-    seen = by_user.pick(user, torch.zeros_like(known), known)
     moments, moment = torch.unique(timestamp if popular_at is None else popular_at, return_inverse=True)
     if not online:
         moments, moment = moments[:1], torch.zeros_like(moment)
-    last = by_user.timestamp[(by_user.start[user] + known - 1).clamp(min=0)] if len(by_user.timestamp) else timestamp
+    popularity = _popularity(context, moments, half_lives, online)
+    seen = by_user.pick(user, torch.zeros_like(known), known)
+    return _collect(context, user, seen, timestamp, popularity, moment, online, period)
+
+
+def ask_with_histories(
+    context: Context, user: Tensor, seen: Ragged, timestamp: Tensor, popularity: Tensor, period: bool
+) -> Questions:
+    """Collect what is known of B questions, if the history of each is given. It may be of a user without a code.
+
+    Parameters
+    ----------
+    user : (B,) int64
+        Code, or -1 for a user who is not in the context.
+    seen : lists of B
+        The interactions of each user; `other` holds codes of items.
+    timestamp : (B,) int64
+        The second of each question, later than all that the context knows.
+    popularity : (1, I, 2 L) float32, from `popularity_now`
+    period : whether a list for the whole time after the moment is asked for, not only for the next item
+    """
+    return _collect(context, user, seen, timestamp, popularity, torch.zeros_like(user), False, period)
+
+
+def popularity_now(context: Context, half_lives: tuple[float, ...]) -> Tensor:
+    """Return `Questions.popularity` after all ratings that the state knows: (1, I, 2 L) float32."""
+    return _popularity(context, torch.zeros(1, dtype=torch.int64, device=context.tie_order.device), half_lives, False)
+
+
+def _collect(
+    context: Context,
+    user: Tensor,
+    seen: Ragged,
+    timestamp: Tensor,
+    popularity: Tensor,
+    moment: Tensor,
+    online: bool,
+    period: Tensor | bool,
+) -> Questions:
+    known = seen.count
+    last = seen.timestamp[(seen.start[1:] - 1).clamp(min=0)] if len(seen.timestamp) else timestamp
     return Questions(
-        _neighbours(context, user, known, timestamp, online),
-        _popularity(context, moments, half_lives, online),
+        _neighbours(context, user, seen, timestamp, online),
+        popularity,
         moment,
         _numbers(known, timestamp - last, period),
         seen,
@@ -123,9 +162,9 @@ def _numbers(known: Tensor, since: Tensor, period: Tensor | bool) -> Tensor:
     return torch.stack([asked, torch.log1p(known.float()), new, idle, asked * new], 1)
 
 
-def _neighbours(context: Context, user: Tensor, known: Tensor, timestamp: Tensor, online: bool) -> Neighbours:
+def _neighbours(context: Context, user: Tensor, seen: Ragged, timestamp: Tensor, online: bool) -> Neighbours:
     by_user, by_item, state = context.state.by_user, context.state.by_item, context.state
-    anchors = by_user.latest(user, known, ANCHORS)
+    anchors = seen.latest(torch.arange(len(seen), device=user.device), seen.count, ANCHORS)
     question, item = anchors.owner, anchors.other
     place = anchors.start[1:][question] - 1 - torch.arange(len(item), device=item.device)
     at = timestamp[question]
