@@ -44,6 +44,11 @@ class Model(nn.Module):
         """Score the whole catalogue for each question: (B, I). Higher is better."""
         raise NotImplementedError
 
+    def explain(self, questions: Questions, item: int) -> tuple[Tensor, Tensor]:
+        """Take the score of an item apart, for a single question: what popularity adds, (), and what each of the latest
+        items of the history adds, (N,), the latest first. Their sum is the score."""
+        raise NotImplementedError
+
     def wide_parameters(self) -> list[nn.Parameter]:
         """Return the parameters of the linear part, which has an optimizer of its own."""
         return []
@@ -85,6 +90,10 @@ class Ensemble(Model):
 
     def answer(self, questions: Questions) -> Tensor:
         return torch.stack([member.answer(questions) for member in self.each()]).mean(0)
+
+    def explain(self, questions: Questions, item: int) -> tuple[Tensor, Tensor]:
+        popular, near = zip(*(member.explain(questions, item) for member in self.each()), strict=True)
+        return torch.stack(popular).mean(0), torch.stack(near).mean(0)
 
     def each(self) -> list[Model]:
         """Return the members."""

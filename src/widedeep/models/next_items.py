@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from widedeep.features.questions import ANCHORS, NUMBERS, REACH, WITNESSES, Questions
+from widedeep.features.questions import ANCHORS, NUMBERS, REACH, WITNESSES, Neighbours, Questions
 from widedeep.features.tensors import FeatureSet
 
 # Half-lives of popularity, as shares of the training ratings. With the last one, all ratings count the same.
@@ -68,18 +68,38 @@ class NextItems(nn.Module):
         total: Tensor = score + gates[:, CHANNELS:] * near
         return total
 
+    def explain(self, questions: Questions, item: int) -> tuple[Tensor, Tensor]:
+        """Take the score of an item apart, for a single question.
+
+        Returns
+        -------
+        what popularity adds to the score, (), and what each item of the history adds, (ANCHORS,), the latest first. The
+        latter share the term of the neighbours in proportion to their weights.
+        """
+        found = questions.neighbours.item == item
+        near = Neighbours(*(part[found] for part in questions.neighbours))
+        weight = self._weights(near)
+        by_place = weight.new_zeros(ANCHORS).index_add(0, near.place, weight)
+        gate = self.gate(questions.numbers)[0, CHANNELS]
+        total = gate * torch.log1p(by_place.sum() / self.tau.exp())
+        return self(questions)[0, item] - total, total * by_place / by_place.sum().clamp(min=1e-30)
+
     def _neighbours(self, questions: Questions) -> Tensor:
         """Sum up the weights of the neighbours: (B, I)."""
         near, items = questions.neighbours, questions.popularity.shape[1]
+        weight = self._weights(near)
+        total = weight.new_zeros(len(questions.numbers) * items)
+        return total.index_add(0, near.question * items + near.item, weight).view(-1, items)
+
+    def _weights(self, near: Neighbours) -> Tensor:
+        """Return the weight of each neighbour, (E,)."""
         # One look-up in a table of all combinations is several times faster than one for each part.
         parts = ((self.place, near.place), (self.recency, _bucket(near.recency)), (self.lag, near.lag))
         table, kind = torch.zeros(1, device=near.item.device), torch.zeros_like(near.item)
         for weights, index in parts:
             table = (table[:, None] + weights).flatten()
             kind = kind * len(weights) + index
-        weight = table[kind] - self.norm * torch.log(near.witnesses + 5)
-        total = weight.new_zeros(len(questions.numbers) * items)
-        return total.index_add(0, near.question * items + near.item, weight.exp()).view(-1, items)
+        return (table[kind] - self.norm * torch.log(near.witnesses + 5)).exp()
 
 
 def _bucket(recency: Tensor) -> Tensor:

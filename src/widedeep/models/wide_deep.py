@@ -56,6 +56,10 @@ class WideDeep(Model):
         score: Tensor = self.next_items(questions)
         return score
 
+    def explain(self, questions: Questions, item: int) -> tuple[Tensor, Tensor]:
+        assert self.next_items is not None
+        return self.next_items.explain(questions, item)
+
     def forward(self, inputs: Inputs) -> Output:
         numbers = self.numbers(inputs)
         score, penalty = self.wide(inputs, numbers)  # (P, heads)
