@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 import typer
 
-from widedeep.cli import scores, studies, versions
+from widedeep.cli import ask, scores, studies, versions
 from widedeep.errors import FAILED, MISTAKE, print_anywhere, show
 
 APP = typer.Typer(
-    help="Compare, tune and measure the recommender that `dvc repro` trains. Run it in the root of the repository.\n\n"
+    help="Ask, compare, tune and measure the recommender that `dvc repro` trains.\n\n"
+    "Run it in the root of the repository.\n\n"
     "Exit status of every command: 0 for success, 1 for a broken gate or a failed run, 2 for a mistake in the call.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -23,6 +24,11 @@ for command in (
     versions.history,
     versions.bisect,
     scores.evaluate,
+    ask.recommend,
+    ask.similar,
+    ask.explain,
+    ask.predict,
+    ask.batch,
     studies.tune,
     studies.presets,
     studies.noise,

@@ -1,0 +1,151 @@
+"""Commands that ask a trained model: `widedeep recommend`, `similar`, `predict`, `explain` and `batch`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from widedeep.cli.values import whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Models = Annotated[Path, typer.Option("--models", metavar="FOLDER", help="The model that stage train wrote.")]
+Number = Annotated[int, typer.Option("--n", metavar="N", parser=whole(1), help="Length of the list.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")]
+Likes = Annotated[
+    list[str] | None,
+    typer.Option("--like", metavar="ITEM", help="Title or id of an item that someone new likes. May be repeated."),
+]
+User = Annotated[str | None, typer.Option("--user", metavar="ID", help="Id of a user of the data.")]
+MODELS = Path("models")
+SAVED = 5_000  # users in a part of `batch`
+
+
+def recommend(
+    user: User = None,
+    like: Likes = None,
+    n: Number = 10,
+    genre: Annotated[
+        list[str] | None, typer.Option("--genre", metavar="GENRE", help="Only items of this genre. May be repeated.")
+    ] = None,
+    models: Models = MODELS,
+    as_json: Json = False,
+) -> None:
+    """Recommend items to a user, or to someone new by what they like."""
+    from widedeep.serving.recommender import Recommender
+
+    frame = Recommender.load(models).recommend(user, n, likes=like or (), genres=genre or ())
+    _show(frame, as_json)
+    if frame.attrs["fallback"] and not as_json:
+        print("Nothing is known of this user. The list shows what is popular lately.")
+    if frame.attrs["reason"] and not as_json:
+        print(frame.attrs["reason"])
+
+
+def similar(
+    item: Annotated[str, typer.Argument(metavar="ITEM", help="Title or id of the item.")],
+    n: Number = 10,
+    models: Models = MODELS,
+    as_json: Json = False,
+) -> None:
+    """Show the items that the same users rated."""
+    from widedeep.serving.recommender import Recommender
+
+    _show(Recommender.load(models).similar_items(item, n), as_json)
+
+
+def explain(
+    item: Annotated[str, typer.Argument(metavar="ITEM", help="Title or id of the item.")],
+    user: User = None,
+    like: Likes = None,
+    models: Models = MODELS,
+    as_json: Json = False,
+) -> None:
+    """Show what the score of an item in a user's list is made of. The values add up to the score."""
+    from widedeep.serving.recommender import Recommender
+
+    found = Recommender.load(models).explain(user, item, likes=like or ())
+    _show(found.parts, as_json)
+    if found.sentence and not as_json:
+        print(found.sentence)
+
+
+def predict(
+    pairs: Annotated[Path, typer.Argument(metavar="PAIRS", help="CSV file with the columns user_id and item_id.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write CSV here. Default: print it.")] = None,
+    models: Models = MODELS,
+) -> None:
+    """Predict the ratings of pairs of a user and an item."""
+    import sys
+
+    from widedeep.columns import ITEM_ID, PREDICTED, USER_ID
+    from widedeep.files import replacing
+    from widedeep.serving.recommender import Recommender
+
+    table, recommender = _columns(pairs, (USER_ID, ITEM_ID)), Recommender.load(models)
+    table[PREDICTED] = 0.0
+    for user_id, rows in table.groupby(USER_ID, sort=False):
+        table.loc[rows.index, PREDICTED] = recommender.predict(str(user_id), list(rows[ITEM_ID]))[PREDICTED].to_numpy()
+    if out is None:
+        table.to_csv(sys.stdout, index=False)
+        return
+    with replacing(out) as partial:
+        table.to_csv(partial, index=False)
+    print(f"{out}: {len(table):,} predicted ratings")
+
+
+def batch(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Write this Parquet file.")],
+    users: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV file with the column user_id. Default: all users.")
+    ] = None,
+    n: Number = 10,
+    models: Models = MODELS,
+) -> None:
+    """Write the lists of many users into one Parquet file: user_id, rank, item_id, title, genres, predicted, score."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from tqdm import tqdm
+
+    from widedeep.columns import GENRES, ITEM_ID, PREDICTED, RANK, SCORE, TITLE, USER_ID
+    from widedeep.files import replacing
+    from widedeep.serving.recommender import Recommender
+
+    recommender = Recommender.load(models)
+    ids = recommender.users() if users is None else list(_columns(users, (USER_ID,))[USER_ID])
+    kinds = {RANK: pa.int32(), PREDICTED: pa.float32(), SCORE: pa.float32()}
+    names = (USER_ID, RANK, ITEM_ID, TITLE, GENRES, PREDICTED, SCORE)
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in names])
+    with replacing(out) as partial, pq.ParquetWriter(partial, schema) as writer:
+        for first in tqdm(range(0, len(ids), SAVED), unit_scale=SAVED, unit=" users", disable=None):
+            frame = recommender.recommend_many(ids[first : first + SAVED], n)
+            writer.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False))
+    print(f"{out}: lists of {len(ids):,} users")
+
+
+def _columns(path: Path, names: tuple[str, ...]) -> "pd.DataFrame":
+    """Read columns of text from a CSV file."""
+    import pandas as pd
+
+    from widedeep.errors import UserError
+
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (ValueError, IsADirectoryError) as error:
+        raise UserError(f"{path} is no CSV file ({str(error).splitlines()[0]}).") from None
+    for name in names:
+        if name not in table:
+            raise UserError(f"{path}, line 1: the column {name} is missing. Its columns: {', '.join(table.columns)}.")
+        if len(empty := table.index[table[name] == ""]):
+            raise UserError(f"{path}, line {empty[0] + 2}: {name} must not be empty.")
+    return table[list(names)].copy()
+
+
+def _show(frame: "pd.DataFrame", as_json: bool) -> None:
+    if as_json:
+        print(frame.to_json(orient="records", force_ascii=False, double_precision=6))
+        return
+    shown = frame.astype(object).where(frame.notna(), "")
+    if not frame.empty:
+        print(shown.to_string(index=False, justify="left", float_format=lambda value: f"{value:.3f}"))
