@@ -142,7 +142,9 @@ class Recommender:
             allowed = torch.zeros_like(allowed).index_fill(0, self.catalogue.codes(candidates), True)
         if genres:
             allowed &= self.catalogue.with_genres(genres)
-        nothing = not len(seen.other) and not demographics
+        # A model that scores pairs may know a user without ratings by the columns of users.
+        by_history = bool(self.bundle.model.half_lives) or not is_known
+        nothing = by_history and not len(seen.other) and not demographics
         scores = self._scores(known, context, user, seen, second, horizon, nothing)
         scores = scores.masked_fill(~allowed, -torch.inf)
         excluded = seen if exclude_seen else Ragged.empty(1)

@@ -1,0 +1,274 @@
+"""The recommender answers as evaluation judged the model, learns from new ratings, and names every mistake."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+import torch
+
+from tests.small_data import bundled, small_params
+from widedeep import Recommender, recommend_top_n
+from widedeep.cli import main
+from widedeep.errors import UserError
+from widedeep.features.assemble import ask
+from widedeep.features.entities import encode
+from widedeep.features.tensors import FeatureSet
+from widedeep.models.build import build
+from widedeep.models.bundle import Bundle
+from widedeep.scoring import predict, score_tables
+
+Load = Callable[..., FeatureSet]
+WAYS: dict[str, dict[str, Any]] = {
+    "lists from questions": {"objective": "joint"},
+    "interactions and time": {"objective": "ranking", "factors": 3, "user_items": 5, "item_users": 5, "time": True},
+    "history": {"objective": "rating"},
+}
+
+
+def made(load: Load, split: str = "temporal", **changes: Any) -> tuple[FeatureSet, Bundle]:
+    """Make a model with random weights."""
+    features = load(split)
+    titles = pa.array([f"Film {chr(65 + code % 26)}{code}, The" for code in range(len(features.items))])
+    features = replace(features, names=features.names._replace(titles=titles))
+    recipe = small_params(**changes).recipe
+    model = build(features.spec, recipe.architecture)
+    model.fit(features)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.3 * torch.randn_like(weight))
+    return features, bundled(features, model.eval(), recipe.architecture)
+
+
+@pytest.fixture
+def asked(load: Load) -> Recommender:
+    return Recommender(made(load, objective="joint")[1], clock=lambda: 2000.0)
+
+
+def judged(features: FeatureSet, bundle: Bundle) -> tuple[pd.DataFrame, pd.DataFrame]:
+    params = small_params().evaluate.model_copy(update={"ks": [5], "ranked_users": 100, "ranked_questions": 1000})
+    return score_tables(features, {"ours": bundle.model}, params)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_lists_and_ratings_are_those_that_were_judged(load: Load, way: str) -> None:
+    features, bundle = made(load, **WAYS[way])
+    predictions, lists = judged(features, bundle)
+    recommender = Recommender(bundle)
+    frozen = lists[lists["knowledge"] == "frozen"]
+    assert frozen["user_id"].nunique() > 5
+    for user, expected in frozen.groupby("user_id"):
+        found = recommender.recommend(user, 5, at=int(expected["timestamp"].iloc[0]))
+        assert found["item_id"].tolist() == expected["item_id"].astype(str).tolist()
+        assert found["score"].tolist() == pytest.approx(expected["score"].tolist(), abs=1e-5)
+        assert found["predicted"].tolist() == pytest.approx(expected["predicted"].tolist(), abs=1e-6)
+    for row in predictions[predictions["knowledge"] == "frozen"].itertuples():
+        found = recommender.predict(row.user_id, [row.item_id], at=row.timestamp)
+        assert found["predicted"].item() == pytest.approx(row.predicted, abs=1e-6)
+
+
+def test_a_replay_of_the_test_ratings_gives_the_online_lists_and_ratings(load: Load) -> None:
+    features, bundle = made(load, objective="joint")
+    predictions, lists = judged(features, bundle)
+    online = lists[lists["knowledge"] == "online"]
+    known = predictions[predictions["knowledge"] == "online"]
+    recommender = Recommender(bundle)
+    validation = features.splits["validation"]
+    later = [
+        {"user_id": features.names.user_ids[user].as_py(), "item_id": features.names.item_ids[item].as_py(),
+         "rating": rating, "timestamp": second}
+        for part in (validation, features.splits["test"])
+        for user, item, rating, second in zip(part.user.tolist(), part.item.tolist(), part.rating.tolist(),
+                                              part.timestamp.tolist(), strict=True)
+    ]  # fmt: skip
+    compared = 0
+    for event in later:
+        second, user = event["timestamp"], str(event["user_id"])
+        same = (online["user_id"].astype(str) == user) & (online["timestamp"] == second)
+        if same.any():
+            found = recommender.recommend(user, 5, at=second, horizon="next")
+            assert found["item_id"].tolist() == online[same]["item_id"].astype(str).tolist()
+            compared += 1
+        row = known[(known["user_id"].astype(str) == user) & (known["item_id"].astype(str) == event["item_id"])]
+        if len(row):
+            found = recommender.predict(user, [event["item_id"]], at=second)
+            assert found["predicted"].item() == pytest.approx(row["predicted"].item(), abs=1e-4)
+        recommender.add([event])
+    assert compared > 10
+
+
+def test_someone_new_is_known_by_their_ratings_as_a_user_with_these_ratings_is(load: Load) -> None:
+    for changes in WAYS.values():
+        _, bundle = made(load, **changes)
+        context = bundle.context.settled().extended(users=encode(bundle.context.spec, "user", {}))
+        items, ratings = torch.tensor([3, 9, 1]), torch.tensor([5.0, 2.0, 4.5])
+        second = Recommender(bundle).last_second
+        user = torch.full((3,), len(context.users) - 1)
+        context = context.add(user, items, ratings, torch.full((3,), second)).settled()
+        # What is known of the items themselves stays as it was.
+        context = replace(context, state=replace(context.state, items=bundle.context.state.items))
+        wanted = torch.tensor([0, 5, 7])
+        if not changes.get("item_users"):
+            rows = ask(context, user, wanted, torch.tensor(second + 1))
+            expected = predict({"": bundle.model}, context, rows)[""]
+            new = bundle.context.of_new_user(encode(context.spec, "user", {}), items, ratings, torch.tensor(second))
+            rows = ask(new, torch.zeros(3, dtype=torch.int64), wanted, torch.tensor(second + 1))
+            torch.testing.assert_close(predict({"": bundle.model}, new, rows)[""], expected)
+
+
+def test_likes_change_the_list_and_are_not_recommended_again(asked: Recommender) -> None:
+    popular = asked.recommend("nobody", 5)
+    assert popular.attrs["fallback"] == "recent_popularity"
+    assert not popular.attrs["known"]
+    liked = popular["item_id"][0]
+    found = asked.recommend(likes=[liked], n=5)
+    assert found.attrs["fallback"] is None
+    assert liked not in found["item_id"].tolist()
+    assert liked in asked.recommend(likes=[liked], n=5, exclude_seen=False, candidates=[liked])["item_id"].tolist()
+
+
+def test_parts_of_an_explanation_add_up_to_the_score(asked: Recommender) -> None:
+    liked = ["The film D3", "film J9, the", "30"]
+    for code in range(0, 31, 5):
+        item = asked.catalogue.ids[code]
+        why = asked.explain(None, item, likes=liked)
+        found = asked.recommend(likes=liked, n=31, exclude_seen=False)
+        score = found.loc[found["item_id"] == item, "score"].item()
+        assert why.parts["value"].sum() == pytest.approx(score, abs=1e-5)
+        named = why.parts["title"].dropna().tolist()
+        assert set(named) <= {asked.catalogue.titles[asked.catalogue.code(title)] for title in liked}
+        assert all(str(title) not in why.sentence for title in asked.catalogue.titles if title not in named)
+
+
+def test_an_item_is_found_by_id_and_by_a_title_written_otherwise(asked: Recommender) -> None:
+    catalogue = asked.catalogue
+    assert catalogue.code("1") == catalogue.code(1) == 0
+    for text in ("Film B1, The", "the film b1", "Film B1, The (1995)", "FILM  B1 the".replace(" the", ", the")):
+        assert catalogue.code(text) == 1
+    with pytest.raises(UserError, match=r"No item has the id or title 'Film B11'.* Similar titles: .*Film B1"):
+        catalogue.code("Film B11")
+    assert asked.search("film b1", 1)["title"].tolist() == ["Film B1, The"]
+
+
+def test_filters_and_empty_lists_say_why(asked: Recommender) -> None:
+    genre = asked.catalogue.kinds[0]
+    found = asked.recommend("1", 31, genres=[genre.upper()], exclude_seen=False)
+    assert len(found)
+    assert all(genre in genres.split("|") for genres in found["genres"])
+    none = asked.recommend("1", candidates=[])
+    assert none.empty
+    assert none.attrs["reason"] == "No item fits the filters."
+    had = asked.history("1", 100)["item_id"].tolist()
+    assert asked.recommend("1", candidates=had).attrs["reason"].startswith("The user has had every item")
+    with pytest.raises(UserError, match=r"There is no genre 'Opera'. Known genres: "):
+        asked.recommend("1", genres=["Opera"])
+
+
+def test_many_users_get_the_lists_that_each_gets_alone(asked: Recommender) -> None:
+    together = asked.recommend_many(["1", 3, "2"], 4)
+    assert together["user_id"].drop_duplicates().tolist() == ["1", "3", "2"]
+    for user, found in together.groupby("user_id"):
+        alone = asked.recommend(user, 4)
+        pd.testing.assert_frame_equal(found.drop(columns="user_id").reset_index(drop=True), alone, check_exact=False)
+    assert asked.recommend_many([], 4).empty
+    with pytest.raises(UserError, match="No user has the id 'x'"):
+        asked.recommend_many(["x"])
+
+
+def test_new_ratings_make_a_new_user_known_and_count_for_everybody(asked: Recommender) -> None:
+    before = asked.recommend("new", 31)
+    second = asked.last_second + 1
+    assert asked.add([{"user_id": "new", "item_id": "7", "rating": 5, "timestamp": second}]) == 1
+    found = asked.recommend("new", 31)
+    assert found.attrs["known"]
+    assert "7" not in found["item_id"].tolist()
+    assert "7" in before["item_id"].tolist()
+    assert asked.last_second == second
+    assert asked.history("new").to_dict("records")[0]["rating"] == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"item_id": "x"}, "Event 2: no item has the id 'x'."),
+        ({"rating": 9}, r"Event 2: rating must be a number in \[0.5, 5\]. Got 9 instead."),
+        ({"rating": float("nan")}, "Event 2: rating must be a number"),
+        ({"timestamp": 5}, "Event 2: timestamp must not be before the latest known rating"),
+        ({"timestamp": 9999}, "Event 2: timestamp must not be in the future"),
+        ({"timestamp": 1.5}, "Event 2: timestamp must be a whole number"),
+        ({"user_id": " "}, "Event 2: user_id must not be empty"),
+        ({"rating": None}, "Event 2 has no rating"),
+    ],
+)
+def test_of_events_with_a_mistake_none_is_taken(asked: Recommender, change: dict[str, Any], message: str) -> None:
+    event = {"user_id": "new", "item_id": "1", "rating": 4.0, "timestamp": asked.last_second}
+    with pytest.raises(UserError, match=message):
+        asked.add([event, event | change])
+    assert not asked.recommend("new").attrs["known"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"user_id": "1", "n": 0}, "n must be a whole number of at least 1. Got 0 instead."),
+        ({"user_id": "1", "n": True}, "n must be a whole number"),
+        ({"user_id": "1", "at": 3}, "at must not be before the latest known rating"),
+        ({"user_id": "1", "horizon": "week"}, "horizon must be period or next. Got 'week' instead."),
+        ({}, "Give a user_id, or ratings, likes or demographics"),
+        ({"user_id": "1", "likes": ["2"]}, "Give either a user_id, or ratings"),
+        ({"ratings": {"1": float("nan")}}, r"The rating of '1' must be a number in \[0.5, 5\]"),
+        ({"likes": ["1", "Film A0, The"]}, "An item is given more than once"),
+        ({"demographics": {"shoe": 3}}, "demographics: 'shoe' is no column of the users"),
+    ],
+)
+def test_a_mistake_in_the_call_is_one_clear_sentence(
+    asked: Recommender, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        asked.recommend(**arguments)
+
+
+def test_a_list_longer_than_the_catalogue_is_the_catalogue(asked: Recommender) -> None:
+    assert len(asked.recommend("1", 10**9, exclude_seen=False)) == len(asked.catalogue)
+
+
+def test_similar_items_have_the_same_raters_or_the_same_genres(asked: Recommender) -> None:
+    found = asked.similar_items("1", 30)
+    assert "1" not in found["item_id"].tolist()
+    assert found["score"].is_monotonic_decreasing
+    assert found["score"].between(0, 1).all()
+
+
+def test_commands_answer_from_a_folder(load: Load, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(load, objective="joint")[1].save(tmp_path)
+    models = ["--models", str(tmp_path)]
+
+    def told(*arguments: str, status: int = 0) -> str:
+        assert main([*arguments, *models]) == status
+        captured = capsys.readouterr()
+        return captured.err if status else captured.out
+
+    listed = json.loads(told("recommend", "--user", "1", "--n", "3", "--json"))
+    assert [row["item_id"] for row in listed] == recommend_top_n(tmp_path, 1, 3)["item_id"].tolist()
+    assert "popular lately" in told("recommend", "--user", "nobody")
+    assert "Film C2, The" in told("recommend", "--like", "film a0, the", "--n", "31")
+    assert len(json.loads(told("similar", "1", "--n", "4", "--json"))) == 4
+    assert "popular lately" in told("explain", "5", "--like", "3")
+    assert "Give a user_id" in told("recommend", status=2)
+    assert "at least 1" in told("recommend", "--user", "1", "--n", "0", status=2)
+
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("item_id,user_id\n1,3\n2,new\n", encoding="utf-8")
+    assert told("predict", str(pairs)).splitlines()[0] == "user_id,item_id,predicted"
+    pairs.write_text("item_id,user_id\n1,\n", encoding="utf-8")
+    assert f"{pairs}, line 2: user_id must not be empty." in told("predict", str(pairs), status=2)
+    pairs.write_text("item_id\n1\n", encoding="utf-8")
+    assert "the column user_id is missing" in told("predict", str(pairs), status=2)
+
+    out = tmp_path / "lists.parquet"
+    assert "lists of 10 users" in told("batch", "--out", str(out), "--n", "3")
+    assert pd.read_parquet(out).groupby("user_id").size().to_dict() == {str(user): 3 for user in range(1, 11)}
