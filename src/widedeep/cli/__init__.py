@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from widedeep.cli import ask, scores, studies, versions
+from widedeep.cli import ask, scores, serve, studies, versions
 from widedeep.errors import FAILED, MISTAKE, print_anywhere, show
 
 APP = typer.Typer(
@@ -29,6 +29,8 @@ for command in (
     ask.explain,
     ask.predict,
     ask.batch,
+    serve.serve,
+    serve.export_events,
     studies.tune,
     studies.presets,
     studies.noise,

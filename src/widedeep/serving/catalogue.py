@@ -17,6 +17,10 @@ _YEAR = re.compile(r"\s*\(\d{4}\)$")
 NEAR = 5  # titles that an error names
 
 
+class UnknownItemError(UserError):
+    """No item has this id or title."""
+
+
 class Catalogue:
     """Ids, titles and genres of the I items.
 
@@ -52,8 +56,10 @@ class Catalogue:
 
         Raises
         ------
+        UnknownItemError
+            No item has this id or title.
         UserError
-            No item has this id or title, or several have this title.
+            Several items have this title.
         """
         text = str(item).strip()
         if text in self.of_id:
@@ -66,19 +72,23 @@ class Catalogue:
             raise UserError(f"{len(found)} items have the title {text!r}: the ids {ids}. Give one of the ids.")
         near = [self.name(code) for code in self.search(text, NEAR)]
         hint = f" Similar titles: {', '.join(near)}." if near else ""
-        raise UserError(f"No item has the id or title {text!r}.{hint}")
+        raise UnknownItemError(f"No item has the id or title {text!r}.{hint}")
 
     def codes(self, items: Sequence[int | str]) -> Tensor:
         """Find items as `code` does: (N,) int64."""
         return torch.tensor([self.code(item) for item in items], dtype=torch.int64)
 
     def search(self, text: str, n: int) -> list[int]:
-        """Return at most n codes of items whose title is, begins with, holds or resembles the text, in this order."""
+        """Return at most n codes of items whose title holds the text, or else resembles it, the best match first."""
         wanted = _plain(text)
         if not wanted:
             return []
-        # A longer title matches less well.
-        ranked = sorted((not title.startswith(wanted), len(title), title) for title in self._titled if wanted in title)
+        # A whole word matches better than its beginning, the front of a title better than its end, a short title better.
+        ranked = sorted(
+            (f" {wanted} " not in f" {title} ", not title.startswith(wanted), len(title), title)
+            for title in self._titled
+            if wanted in title
+        )
         titles = [title for *_, title in ranked] or get_close_matches(wanted, self._titled, n, 0.7)
         return [code for title in titles[:n] for code in self._titled[title]][:n]
 

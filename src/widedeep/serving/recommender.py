@@ -74,6 +74,7 @@ class Recommender:
 
     bundle : the model, and what it knew after training
     version : the first 12 characters of the hash of the folder
+    events : number of events that were added
     """
 
     def __init__(self, bundle: Bundle, version: str = "", clock: Callable[[], float] = time.time) -> None:
@@ -81,6 +82,7 @@ class Recommender:
         self.catalogue = Catalogue(bundle.context, bundle.names)
         users = {user_id: code for code, user_id in enumerate(bundle.names.user_ids.to_pylist())}
         self._known = Known(bundle.context.settled(), users)
+        self.events = 0
         self._adding = threading.Lock()
         self._popular: tuple[Context, Tensor] | None = None
 
@@ -234,7 +236,11 @@ class Recommender:
         frame[SCORE] = lists.scores[lists.items != PAD].tolist()
         return frame
 
-    def add(self, events: pd.DataFrame | Sequence[Mapping[str, Any]]) -> int:
+    def add(
+        self,
+        events: pd.DataFrame | Sequence[Mapping[str, Any]],
+        keep: Callable[[list[tuple[str, str, float, int]]], None] | None = None,
+    ) -> int:
         """Take new ratings: what is known of users and items moves on. Return their number.
 
         Unknown users become known. Either all events are taken or none.
@@ -242,6 +248,8 @@ class Recommender:
         Parameters
         ----------
         events : user_id, item_id, rating, timestamp (seconds since 1970, UTC)
+        keep : called with the events, in these four columns, when all are checked and before they count. If it fails,
+            none is taken.
 
         Raises
         ------
@@ -264,7 +272,11 @@ class Recommender:
                 context = context.extended(users=many)
             user, item, rating, second = zip(*columns, strict=True)
             context = context.add(torch.tensor(user), torch.tensor(item), torch.tensor(rating), torch.tensor(second))
+            if keep is not None:
+                own = [str(row[USER_ID]).strip() for row in rows], [str(row[ITEM_ID]) for row in rows]
+                keep(list(zip(*own, rating, second, strict=True)))
             self._known = Known(context, users)
+            self.events += len(rows)
         return len(rows)
 
     def explain(
