@@ -147,8 +147,8 @@ class Served:
         later = [] if self.log is None else self.log.after(self._known[recommender])
         names, known = ("user_id", "item_id", "rating", "timestamp"), recommender.catalogue.of_id
         # An item may be gone from the data of this model.
-        rows = [dict(zip(names, event, strict=True)) for _, event in later if event[1] in known]
-        recommender.add([row for row in rows if row["timestamp"] > trained_until])
+        new = [event for _, event in later if event[1] in known and event[3] > trained_until]
+        recommender.add([dict(zip(names, event, strict=True)) for event in new])
         if later:
             self._known[recommender] = later[-1][0]
 
@@ -184,6 +184,8 @@ def create_app(folder: Path, events: Path | None = None) -> FastAPI:
         version=served.now.version,
         description="Recommendations of a trained Wide & Deep model.",
         lifespan=lifespan,
+        docs_url=None,  # its page would load scripts from another host
+        redoc_url=None,
         responses={422: {"description": "The request breaks a rule", "content": {"application/problem+json": {}}}},
     )
 
@@ -270,7 +272,7 @@ def create_app(folder: Path, events: Path | None = None) -> FastAPI:
         frame = recommender.recommend(
             user_id,
             wish.n,
-            ratings={**wish.ratings},
+            ratings=dict(wish.ratings.items()),
             likes=wish.likes,
             demographics=wish.demographics,
             candidates=wish.candidates,
@@ -356,7 +358,7 @@ def create_app(folder: Path, events: Path | None = None) -> FastAPI:
 
     @app.get("/", include_in_schema=False)
     async def page() -> HTMLResponse:
-        policy = "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
+        policy = "default-src 'self'; img-src data:; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
         return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers={"Content-Security-Policy": policy})
 
     return app

@@ -83,7 +83,7 @@ class Catalogue:
         wanted = _plain(text)
         if not wanted:
             return []
-        # A whole word matches better than its beginning, the front of a title better than its end, a short title better.
+        # First titles with the text as whole words, then those that begin with it, then the short ones.
         ranked = sorted(
             (f" {wanted} " not in f" {title} ", not title.startswith(wanted), len(title), title)
             for title in self._titled

@@ -47,7 +47,7 @@ class EventLog:
             raise OSError(f"{self.path}: {error}") from None
 
     def after(self, number: int) -> list[tuple[int, Event]]:
-        """Return the events that came after the one with this number, with their numbers. The first has the number 1."""
+        """Return the events after the one with this number, with their numbers. The first has the number 1."""
         with self._lock:
             found = self._file.execute(
                 "SELECT number, user_id, item_id, rating, timestamp FROM events WHERE number > ? ORDER BY number",

@@ -26,7 +26,7 @@ from widedeep.features.state import latest
 from widedeep.files import sha256
 from widedeep.models.bundle import Bundle
 from widedeep.scoring import PAD, Lists, predict, rank, seen_items, top_items
-from widedeep.serving.catalogue import Catalogue
+from widedeep.serving.catalogue import Catalogue, UnknownItemError
 
 Horizon = Literal["period", "next"]
 RECENT = 0.05  # half-life of recent popularity, as a share of all ratings
@@ -446,7 +446,7 @@ class Recommender:
             raise UserError(f"Event {number}: user_id must not be empty.")
         item = self.catalogue.of_id.get(item_id)
         if item is None:
-            raise UserError(f"Event {number}: no item has the id {item_id!r}.")
+            raise UnknownItemError(f"Event {number}: no item has the id {item_id!r}.")
         low, high = self.bundle.context.spec.rating_scale
         rating = _rating(f"Event {number}: rating", row[RATING], low, high)
         second = _whole(f"Event {number}: timestamp", row[TIMESTAMP], 0)
