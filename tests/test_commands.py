@@ -12,7 +12,8 @@ from tests.conftest import ROOT
 from widedeep.cli import APP, main
 from widedeep.errors import UserError, exit_on_user_error, show
 
-COMMANDS = ("compare", "history", "bisect", "evaluate", "tune", "presets", "noise", "ablation", "benchmark")
+ASK = ("recommend", "similar", "explain", "predict", "batch", "serve", "export-events")
+COMMANDS = ("compare", "history", "bisect", "evaluate", *ASK, "tune", "presets", "noise", "ablation", "benchmark")
 
 
 def test_help_lists_the_commands_with_a_whole_sentence_each(capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,7 +34,19 @@ def test_help_imports_no_library_that_takes_long() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines()[-1].split())
     assert "typer" in loaded
-    slow = {"torch", "pytorch_lightning", "numpy", "pandas", "pyarrow", "pydantic", "dvc", "mlflow", "optuna", "ibis"}
+    slow = {
+        "torch",
+        "pytorch_lightning",
+        "numpy",
+        "pandas",
+        "pyarrow",
+        "pydantic",
+        "dvc",
+        "mlflow",
+        "optuna",
+        "ibis",
+        "fastapi",
+    }
     assert loaded & slow == set()
 
 

@@ -1,16 +1,11 @@
 """A reproducible Wide & Deep recommender pipeline."""
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from widedeep.serving.recommender import Recommender as Recommender
-    from widedeep.serving.recommender import recommend_top_n as recommend_top_n
+from importlib import import_module
+from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when asked for, so that the help of a command need not import torch.
+    # Looked up when asked for: the help of a command need not import torch, and no stage needs to answer questions.
     if name not in ("Recommender", "recommend_top_n"):
         raise AttributeError(f"module 'widedeep' has no attribute {name!r}")
-    from widedeep.serving import recommender
-
-    return getattr(recommender, name)
+    return getattr(import_module("widedeep.serving.recommender"), name)

@@ -1,5 +1,6 @@
 """The HTTP server: answers, mistakes, new ratings, reload, and a kill under load."""
 
+import http.client
 import json
 import math
 import os
@@ -19,12 +20,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.serving.conftest import SCRIPT
-from widedeep import Recommender
 from widedeep.cli import main
 from widedeep.errors import UserError
 from widedeep.serving import app as server
 from widedeep.serving.app import create_app
 from widedeep.serving.events import EventLog
+from widedeep.serving.recommender import Recommender
 
 RATING = {"user_id": "new", "item_id": "3", "rating": 5}
 KILLS = int(os.environ.get("WIDEDEEP_KILLS", "1"))
@@ -212,7 +213,7 @@ def test_no_acknowledged_event_is_lost_when_the_server_is_killed(folder: Path, t
             while True:
                 running.post("/events", {"events": [RATING | {"user_id": f"u{sure}"}]})
                 sure += 1
-        except OSError:
+        except (OSError, http.client.HTTPException):
             running.process.wait()
         kept = [event[0] for _, event in EventLog(events).after(0)]
         # The last one may have been written, but not acknowledged.

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 import torch
 
+import widedeep
 from tests.small_data import bundled, small_params
-from widedeep import Recommender, recommend_top_n
 from widedeep.cli import main
 from widedeep.errors import UserError
 from widedeep.features.assemble import ask
@@ -21,6 +21,7 @@ from widedeep.features.tensors import FeatureSet
 from widedeep.models.build import build
 from widedeep.models.bundle import Bundle
 from widedeep.scoring import predict, score_tables
+from widedeep.serving.recommender import Recommender, recommend_top_n
 
 Load = Callable[..., FeatureSet]
 WAYS: dict[str, dict[str, Any]] = {
@@ -272,3 +273,10 @@ def test_commands_answer_from_a_folder(load: Load, tmp_path: Path, capsys: pytes
     out = tmp_path / "lists.parquet"
     assert "lists of 10 users" in told("batch", "--out", str(out), "--n", "3")
     assert pd.read_parquet(out).groupby("user_id").size().to_dict() == {str(user): 3 for user in range(1, 11)}
+
+
+def test_the_package_has_the_recommender_and_nothing_unknown() -> None:
+    assert widedeep.Recommender is Recommender
+    assert widedeep.recommend_top_n is recommend_top_n
+    with pytest.raises(AttributeError, match="no attribute 'Recommend'"):
+        _ = widedeep.Recommend

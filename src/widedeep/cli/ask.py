@@ -32,7 +32,7 @@ def recommend(
     models: Models = MODELS,
     as_json: Json = False,
 ) -> None:
-    """Recommend items to a user, or to someone new by what they like."""
+    """Recommend items to a user, or to someone new."""
     from widedeep.serving.recommender import Recommender
 
     frame = Recommender.load(models).recommend(user, n, likes=like or (), genres=genre or ())
@@ -62,7 +62,10 @@ def explain(
     models: Models = MODELS,
     as_json: Json = False,
 ) -> None:
-    """Show what the score of an item in a user's list is made of. The values add up to the score."""
+    """Show what the score of an item is made of.
+
+    The values add up to the score that the item has in the list of the user.
+    """
     from widedeep.serving.recommender import Recommender
 
     found = Recommender.load(models).explain(user, item, likes=like or ())
@@ -103,7 +106,10 @@ def batch(
     n: Number = 10,
     models: Models = MODELS,
 ) -> None:
-    """Write the lists of many users into one Parquet file: user_id, rank, item_id, title, genres, predicted, score."""
+    """Write the lists of many users into a Parquet file.
+
+    Its columns are user_id, rank, item_id, title, genres, predicted and score.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
     from tqdm import tqdm

@@ -20,7 +20,10 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8000,
     events: Annotated[Path, typer.Option(metavar="FILE", help="SQLite file that keeps new ratings.")] = LOG,
 ) -> None:
-    """Answer over HTTP, and show a page at /. An API key can be set in WIDEDEEP_API_KEY."""
+    """Answer over HTTP, and show a page at /.
+
+    If WIDEDEEP_API_KEY is set, requests need this key in the header X-API-Key.
+    """
     import socket
 
     import torch
@@ -45,7 +48,10 @@ def export_events(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Write this CSV file.")],
     events: Annotated[Path, typer.Option(metavar="FILE", help="SQLite file of `widedeep serve`.")] = LOG,
 ) -> None:
-    """Write the new ratings as CSV: user_id, item_id, rating, timestamp. Add them to your ratings to train on them."""
+    """Write the ratings that the server got as CSV.
+
+    Its columns are user_id, item_id, rating and timestamp. Add the rows to your ratings to train on them.
+    """
     import csv
 
     from widedeep.files import replacing
