@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 from widedeep.cli import APP, main
 from widedeep.errors import UserError, exit_on_user_error, show
 
-ASK = ("recommend", "similar", "explain", "predict", "batch", "serve", "export-events")
+ASK = ("recommend", "similar", "explain", "predict", "batch", "serve", "events")
 COMMANDS = ("compare", "history", "bisect", "evaluate", *ASK, "tune", "presets", "noise", "ablation", "benchmark")
 
 

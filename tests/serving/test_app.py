@@ -119,7 +119,7 @@ def test_new_ratings_count_at_once_and_after_a_restart(client: TestClient, model
     with TestClient(create_app(models, tmp_path / "events.sqlite")) as again:
         assert again.get("/users/new/recommendations?n=30").json() == after
     out = tmp_path / "ratings.csv"
-    assert main(["export-events", "--events", str(tmp_path / "events.sqlite"), "--out", str(out)]) == 0
+    assert main(["events", "--events", str(tmp_path / "events.sqlite"), "--out", str(out)]) == 0
     header, row = out.read_text(encoding="utf-8").splitlines()
     assert (header, row.rpartition(",")[0]) == ("user_id,item_id,rating,timestamp", "new,3,5.0")
 

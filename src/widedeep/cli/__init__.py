@@ -30,7 +30,7 @@ for command in (
     ask.predict,
     ask.batch,
     serve.serve,
-    serve.export_events,
+    serve.events,
     studies.tune,
     studies.presets,
     studies.noise,

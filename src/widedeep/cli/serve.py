@@ -44,9 +44,9 @@ def serve(
         uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run([server])
 
 
-def export_events(
+def events(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Write this CSV file.")],
-    events: Annotated[Path, typer.Option(metavar="FILE", help="SQLite file of `widedeep serve`.")] = LOG,
+    log: Annotated[Path, typer.Option("--events", metavar="FILE", help="SQLite file of `widedeep serve`.")] = LOG,
 ) -> None:
     """Write the ratings that the server got as CSV.
 
@@ -57,9 +57,9 @@ def export_events(
     from widedeep.files import replacing
     from widedeep.serving.events import EventLog
 
-    if not events.exists():
-        raise FileNotFoundError(2, "No such file", str(events))
-    rows = [event for _, event in EventLog(events).after(0)]
+    if not log.exists():
+        raise FileNotFoundError(2, "No such file", str(log))
+    rows = [event for _, event in EventLog(log).after(0)]
     with replacing(out) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("user_id", "item_id", "rating", "timestamp"))
