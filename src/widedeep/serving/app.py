@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from weakref import WeakKeyDictionary
 
+import anyio.to_thread
 import pandas as pd
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -175,6 +176,8 @@ def create_app(folder: Path, events: Path | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # With more threads than cores, answers would only slow each other down.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = os.cpu_count() or 1
         yield
         if served.log is not None:
             served.log.close()
