@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 INSTALLED := .venv/.installed
 
-.PHONY: help install repro compare drift noise policies tune models test test-quick lint docs mlflow clean
+.PHONY: help install repro serve compare drift noise policies tune models test test-quick lint docs mlflow clean
 
 ## List the targets
 help:
@@ -38,6 +38,10 @@ repro: install
 	@state=$$(.venv/bin/dvc data status --granular) || exit 1; case "$$state" in *"Not in cache"*) \
 	    echo "error: DVC's cache lacks outputs (list them: dvc data status --granular). If the disk is full, free" \
 	         "some space. Then run make repro again." >&2; exit 1;; esac
+
+## Answer over HTTP by the trained model, and show a page (http://127.0.0.1:8000; end it with Ctrl-C)
+serve: install
+	.venv/bin/widedeep serve $(ARGS)
 
 ## Say which metrics are better or worse than in the last commit (or: make compare ARGS="v1 v2"); write reports/drift.html
 compare: install

@@ -4,6 +4,8 @@
 
 .. include:: pipeline.md
 
+.. include:: serving.md
+
 .. include:: house.md
 
 .. include:: model.md
