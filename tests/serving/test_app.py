@@ -270,3 +270,9 @@ def test_a_running_server_drops_no_request_while_it_reloads_and_its_page_shows_t
 def test_scores_are_finite(client: TestClient) -> None:
     items = client.get("/users/1/recommendations?n=31").json()["items"]
     assert all(math.isfinite(item["score"]) and math.isfinite(item["predicted"]) for item in items)
+
+
+def test_a_large_body_without_a_length_is_refused(client: TestClient) -> None:
+    answer = client.post("/events", content=(b"x" * 2**16 for _ in range(40)))
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == "application/problem+json"

@@ -17,12 +17,12 @@ from weakref import WeakKeyDictionary
 
 import anyio.to_thread
 import pandas as pd
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException as StarletteError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from widedeep.errors import UserError
@@ -201,8 +201,8 @@ def create_app(folder: Path, events: Path | None = None) -> FastAPI:
         first = error.errors()[0]
         return problem(422, f"{'.'.join(map(str, first['loc'][1:])) or 'body'}: {first['msg']}")
 
-    @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> Response:
+    @app.exception_handler(StarletteError)
+    async def refused(request: Request, error: StarletteError) -> Response:
         return problem(error.status_code, str(error.detail))
 
     @app.exception_handler(OSError)
@@ -263,7 +263,7 @@ def create_app(folder: Path, events: Path | None = None) -> FastAPI:
             return listed(recommender, frame, **({"user_id": user_id, "horizon": horizon} if reasons else {}))
 
         # What is known is part of the key, so that a late answer cannot replace a newer one.
-        key = (id(recommender), recommender.events, user_id, n, horizon, genre, reasons)
+        key = (recommender.version, recommender.events, user_id, n, horizon, genre, reasons)
         return cached(key, make)
 
     @app.post("/recommendations", response_model=Recommendations)
