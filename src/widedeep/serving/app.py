@@ -17,12 +17,12 @@ from weakref import WeakKeyDictionary
 
 import anyio.to_thread
 import pandas as pd
-from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException as StarletteError
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from widedeep.errors import UserError
@@ -201,8 +201,8 @@ def create_app(folder: Path, events: Path | None = None) -> FastAPI:
         first = error.errors()[0]
         return problem(422, f"{'.'.join(map(str, first['loc'][1:])) or 'body'}: {first['msg']}")
 
-    @app.exception_handler(StarletteError)
-    async def refused(request: Request, error: StarletteError) -> Response:
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
         return problem(error.status_code, str(error.detail))
 
     @app.exception_handler(OSError)
@@ -368,7 +368,7 @@ def create_app(folder: Path, events: Path | None = None) -> FastAPI:
 
 
 class Limit:
-    """Refuse a body of more than `BODY` bytes before it is read."""
+    """Refuse a body of more than `BODY` bytes, as soon as so many have come."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -377,21 +377,27 @@ class Limit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        got = 0
-
-        async def limited() -> Message:
-            nonlocal got
+        body, more = b"", True
+        while more:
             message = await receive()
-            got += len(message.get("body", b""))
-            if got > BODY:
-                raise HTTPException(413, f"The body must have at most {BODY:,} bytes.")
-            return message
+            if message["type"] != "http.request":  # the client has gone
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > BODY:
+                await problem(413, f"The body must have at most {BODY:,} bytes.")(scope, receive, send)
+                return
+        whole: Message = {"type": "http.request", "body": body, "more_body": False}
+        read = False
 
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > BODY:
-            await problem(413, f"The body must have at most {BODY:,} bytes.")(scope, receive, send)
-            return
-        await self.app(scope, limited, send)
+        async def again() -> Message:
+            nonlocal read
+            if read:
+                return await receive()
+            read = True
+            return whole
+
+        await self.app(scope, again, send)
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
