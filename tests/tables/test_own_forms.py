@@ -121,9 +121,9 @@ class Drawn:
         else:
             text = self.text(header, rows)
         data = text.encode(self.encoding)
-        pack: Callable[[bytes], bytes] = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress}[self.packed]
+        packs: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress}
         suffix = "jsonl" if self.kind == "json" else "csv"
-        (folder / f"ratings.{suffix}{self.packed}").write_bytes(pack(data))
+        (folder / f"ratings.{suffix}{self.packed}").write_bytes(packs[self.packed](data))
 
     def in_doubt(self) -> bool:
         """Whether one line alone is no UTF-8. That is damage as well as Windows-1252, so nothing is guessed."""

@@ -7,7 +7,7 @@ import sys
 import tarfile
 import zipfile
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
@@ -27,10 +27,11 @@ CACHE = pooch.os_cache("widedeep")  # keeps archives outside DVC's outputs, whic
 GIB = 2**30
 BLOCK = 2**20  # bytes unpacked at once
 GET_AGAIN = "Get it again."
+Copy = Callable[[Path, Path], object]
 RETRIES = 3  # more attempts after a failed download
 
 
-def fetch(source: Source, location: str, folder: Path, max_gib: float = MAX_GIB) -> None:
+def fetch(source: Source, location: str, folder: Path, max_gib: float = MAX_GIB, copy: Copy = shutil.copyfile) -> None:
     """Put the files of `source`, and no others, into an empty folder. Also write dataset.json.
 
     dataset.json holds the name of the data set and the SHA-256 of each file, and for own files which of them are the
@@ -43,6 +44,7 @@ def fetch(source: Source, location: str, folder: Path, max_gib: float = MAX_GIB)
         not checked, because its checksum is unknown.
     folder : an existing, empty folder
     max_gib : an archive may unpack to at most this, in GiB
+    copy : puts a file that needs no unpacking into the folder
 
     Raises
     ------
@@ -54,13 +56,13 @@ def fetch(source: Source, location: str, folder: Path, max_gib: float = MAX_GIB)
         source.fetch(folder, max_gib)
     elif location.startswith(("http://", "https://")):
         name = PurePosixPath(unquote(urlsplit(location).path)).name
-        _take(download(location, None), name, source, folder, max_gib)
+        _take(download(location, None), name, source, folder, max_gib, copy)
     elif (path := _local(location)).is_dir():
         chosen = _choose((entry.name for entry in path.iterdir() if entry.is_file()), source, str(path))
         for name, member in chosen.items():
-            shutil.copyfile(path / member, folder / name)
+            copy(path / member, folder / name)
     elif path.is_file():
-        _take(path, path.name, source, folder, max_gib)
+        _take(path, path.name, source, folder, max_gib, copy)
     else:
         raise UserError(
             f"download.source must be auto, an http or https URL of an archive, an archive (zip or tar)"
@@ -70,11 +72,11 @@ def fetch(source: Source, location: str, folder: Path, max_gib: float = MAX_GIB)
     _describe(source, folder)
 
 
-def _take(path: Path, name: str, source: Source, folder: Path, max_gib: float) -> None:
+def _take(path: Path, name: str, source: Source, folder: Path, max_gib: float, copy: Copy) -> None:
     """Take one file: unpack an archive, or copy a file of rows. `name` is its name at its owner's."""
     if isinstance(source, Own) and is_rows(name):
         _choose([name], source, name)  # a choice of files may name another one
-        shutil.copyfile(path, folder / name)
+        copy(path, folder / name)
     elif tarfile.is_tarfile(path):
         _unpack_tar(path, source, folder, max_gib)
     elif isinstance(source, Own) and not zipfile.is_zipfile(path) and not name.lower().endswith(".zip"):

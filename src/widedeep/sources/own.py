@@ -66,7 +66,7 @@ _GENRES = (("genres", "genre"), ("categories", "category"))
 _ITEM_NAMES = {ITEM_ID: (_ITEM[0], ("parentasin", "id")), TITLE: _TITLES, YEAR: _YEARS, GENRES: _GENRES}
 
 _RESERVED = (USER_ID, ITEM_ID, RATING, TIMESTAMP, USER, ITEM, SPLIT, TITLE, YEAR, GENRES)
-_KEYS = {USER_ID: "user", ITEM_ID: "item", RATING: "rating", TIMESTAMP: "timestamp"}  # in preprocess.columns
+KEYS = {USER_ID: "user", ITEM_ID: "item", RATING: "rating", TIMESTAMP: "timestamp"}  # in preprocess.columns
 MISSING = ("", "NA", "N/A", "NULL", "null", "None", "none", "\\N", "nan", "NaN", "<NA>", "#N/A")
 _MANY = 20  # a category with more different texts than this, and one for more than half of the rows, is left out
 
@@ -77,10 +77,12 @@ class Own(Source):
 
     files_chosen : the names of the files of ratings, items and users, where the user says them
     reading : what the user says about their form
+    original : what an error calls a file, by its name; None: its path
     """
 
     files_chosen: Mapping[str, str | None] = field(default_factory=dict)
     reading: Reading = NOTHING_SAID
+    original: Callable[[str], str] | None = None
 
     def fetch(self, folder: Path, max_gib: float = MAX_GIB) -> None:
         raise UserError(
@@ -100,13 +102,13 @@ class Own(Source):
             No column, or more than one, has a known name for the user, the item or the rating.
         """
         form = self._form(raw / name)
-        chosen = {role: getattr(self.reading.columns, key) for role, key in _KEYS.items()}
-        return TableFile(name, form, _fields(form, chosen, raw / name))
+        chosen = {role: getattr(self.reading.columns, key) for role, key in KEYS.items()}
+        return TableFile(name, form, _fields(form, chosen, self.shown(raw / name)))
 
     def understood(self, layout: TableFile) -> list[str]:
         """Say how a file of ratings was understood."""
         names = {position: role for role, position in layout.fields.items()}
-        columns = [f"{_KEYS[role]} = {_quoted(layout.form, i)}" for i, role in sorted(names.items())]
+        columns = [f"{KEYS[role]} = {_quoted(layout.form, i)}" for i, role in sorted(names.items())]
         unused = [_quoted(layout.form, i) for i in range(len(layout.form.columns)) if i not in names]
         lines = [f"{layout.name}: {layout.form.sentence()}", f"{layout.name}: columns {', '.join(columns)}"]
         return [*lines, f"{layout.name}: not used: {', '.join(unused)}"] if unused else lines
@@ -151,14 +153,21 @@ class Own(Source):
             user_entities(ids, numeric, categorical), understood=tuple(f"{name[0]}: {line}" for line in lines)
         )
 
+    def shown(self, path: Path) -> Path:
+        """Return what an error calls a file."""
+        return Path(self.original(path.name)) if self.original else path
+
     def _form(self, path: Path) -> Form:
         if not path.exists():
             raise UserError(f"{path} is missing. Run the download stage again: dvc repro -f download.")
-        return find_form(path, self.reading.separator, self.reading.encoding, _known)
+        return find_form(path, self.reading.separator, self.reading.encoding, _known, self.shown(path))
 
     def _table(self, path: Path) -> tuple[TextTable, Form]:
         form = self._form(path)
-        return collect(path, rows(path, form, path), [name or str(i + 1) for i, name in enumerate(form.columns)]), form
+        shown = self.shown(path)
+        return collect(
+            shown, rows(path, form, shown), [name or str(i + 1) for i, name in enumerate(form.columns)]
+        ), form
 
     def _ids(self, table: TextTable, found: Mapping[str, int], role: str, form: Form) -> list[str]:
         if role not in found:
@@ -375,7 +384,7 @@ def _fields(form: Form, chosen: Mapping[str, str | None], path: Path) -> dict[st
     for role, name in chosen.items():
         if name is not None and name not in columns:
             raise UserError(
-                f"preprocess.columns.{_KEYS[role]}: {path} has no column {name!r}. It has: "
+                f"preprocess.columns.{KEYS[role]}: {path} has no column {name!r}. It has: "
                 f"{', '.join(column or '(no name)' for column in columns)}."
             )
     found: dict[str, int] = {role: columns.index(name) for role, name in chosen.items() if name is not None}
@@ -395,7 +404,7 @@ def _fields(form: Form, chosen: Mapping[str, str | None], path: Path) -> dict[st
         if len(hits) > 1:
             either = " or ".join(repr(columns[i]) for i in hits)
             raise UserError(
-                f"{path}, line 1: the {_KEYS[role]} may stand in {either}. Set preprocess.columns.{_KEYS[role]} in "
+                f"{path}, line 1: the {KEYS[role]} may stand in {either}. Set preprocess.columns.{KEYS[role]} in "
                 "params.yaml to the right one."
             )
         if hits:
@@ -404,9 +413,9 @@ def _fields(form: Form, chosen: Mapping[str, str | None], path: Path) -> dict[st
         if role not in found:
             known = ", ".join(name for group in NAMES[role][:1] for name in group[:6])
             raise UserError(
-                f"{path}, line 1: no column has a known name for the {_KEYS[role]} ({known}, ...). Got the columns "
+                f"{path}, line 1: no column has a known name for the {KEYS[role]} ({known}, ...). Got the columns "
                 f"{', '.join(column or '(no name)' for column in columns)} instead. Set preprocess.columns."
-                f"{_KEYS[role]} in params.yaml to the right one."
+                f"{KEYS[role]} in params.yaml to the right one."
             )
     return found
 

@@ -77,7 +77,7 @@ def build_tables(
             "[lowest, highest] in params.yaml. `widedeep inspect` finds it in your ratings."
         )
     if isinstance(source, Own):
-        source = replace(source, reading=params)
+        source = replace(source, reading=params, original=original)
     items = source.items(raw)
     users = source.users(raw)
     if params.split != "predefined" and _only_given(source, raw):

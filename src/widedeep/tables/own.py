@@ -66,11 +66,13 @@ class OwnRatings:
         text and reason. A value that cannot be read is null.
     understood : sentences on how the values were read
     times : what a timestamp must be, for errors
+    unit : the form of the times, as preprocess.timestamp_unit names it; auto without times
     """
 
     rows: ir.Table
     understood: list[str]
     times: str
+    unit: str
 
 
 def read_own(con: ibis.BaseBackend, folder: Path, layouts: Sequence[TableFile], unit: str, scratch: Path) -> OwnRatings:
@@ -105,8 +107,8 @@ def read_own(con: ibis.BaseBackend, folder: Path, layouts: Sequence[TableFile], 
     table = con.table("own")
     table, ids = _plain_ids(table)
     table, rating = _ratings(table)
-    table, times, rule = _times(table, unit) if TIMESTAMP in layouts[0].fields else _no_times(table)
-    return OwnRatings(table, [*ids, *rating, *times], rule)
+    table, times, rule, unit = _times(table, unit) if TIMESTAMP in layouts[0].fields else _no_times(table)
+    return OwnRatings(table, [*ids, *rating, *times], rule, unit)
 
 
 def _read_file(con: duckdb.DuckDBPyConnection, path: Path, layout: TableFile, position: int, scratch: Path) -> None:
@@ -130,7 +132,8 @@ def _read_file(con: duckdb.DuckDBPyConnection, path: Path, layout: TableFile, po
     if form.kind == "text":
         reasons = " ".join(f"WHEN '{kind}' THEN '{reason}'" for kind, reason in _REJECTED.items())
         con.execute(
-            f"INSERT INTO own SELECT {position}, line, NULL, NULL, NULL, NULL, trim(coalesce(any_value(csv_line), ''), chr(10) || chr(13)), "
+            f"INSERT INTO own SELECT {position}, line, NULL, NULL, NULL, NULL, "
+            "trim(coalesce(any_value(csv_line), ''), chr(10) || chr(13)), "
             f"CASE min_by(error_type::VARCHAR, column_idx) {reasons} ELSE '{WRONG_FIELD_COUNT}' END "
             "FROM own_rejected GROUP BY line"
         )
@@ -222,11 +225,11 @@ def _ratings(table: ir.Table) -> tuple[ir.Table, list[str]]:
     return table.mutate(**{RATING: number}), lines
 
 
-def _no_times(table: ir.Table) -> tuple[ir.Table, list[str], str]:
-    return table.mutate(**{TIMESTAMP: ibis.null("int64")}), ["timestamp: none"], ""
+def _no_times(table: ir.Table) -> tuple[ir.Table, list[str], str, str]:
+    return table.mutate(**{TIMESTAMP: ibis.null("int64")}), ["timestamp: none"], "", "auto"
 
 
-def _times(table: ir.Table, unit: str) -> tuple[ir.Table, list[str], str]:
+def _times(table: ir.Table, unit: str) -> tuple[ir.Table, list[str], str, str]:
     """Read times, in the form that most rows have or that the user names. A row of another form gets null."""
     text = table[TIMESTAMP]
     whole = ibis.ifelse(text.re_search(r"^[0-9]{1,19}(\.[0-9]*)?$"), text.split(".")[0], None).try_cast("int64")
@@ -250,7 +253,7 @@ def _times(table: ir.Table, unit: str) -> tuple[ir.Table, list[str], str]:
         if bool(text.re_search(r"\.[0-9]*[1-9]").any().execute()):
             name += "; fractions are cut"
     table = table.mutate(**{TIMESTAMP: seconds.cast("int64")}).drop("_whole", "_date", "_iso")
-    return table, [f"timestamp: {name}"], rule
+    return table, [f"timestamp: {name}"], rule, chosen
 
 
 def _strptime(digits: ir.StringValue, n: int, form: str) -> ir.Value:

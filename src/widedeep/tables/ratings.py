@@ -105,12 +105,96 @@ def read_ratings(
         message shows file, line, reason and text of the first bad rows.
     """
     names = [original(layout.name) if original else str(folder / layout.name) for layout in layouts]
+    checked = check_rows(con, folder, layouts, rating_scale, integer_ids, known_items, timestamp_unit)
+    counts = checked.counts
+    if counts.read == 0:
+        raise UserError(f"{names[0]} is empty: it has no rating. Check the file or the download.")
+    if counts.bad_rows and on_bad_rows == "error":
+        total = sum(counts.bad_rows.values())
+        advice = "Correct the file, or set preprocess.on_bad_rows: drop in params.yaml to leave such rows out and count"
+        lines = [f"{total} of {counts.read} rating rows are bad:", *checked.describe(names), f"{advice} them."]
+        raise UserError("\n".join(lines))
+    if sum(counts.bad_rows.values()) == counts.read:
+        raise UserError(f"{names[0]} has only bad rows, by reason: {counts.bad_rows}.")
+    return checked.good.select(USER_ID, ITEM_ID, RATING, TIMESTAMP, FILE, LINE), counts
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The rows of ratings files, each with the rule that it breaks.
+
+    rows : the table `checked`, with user_id, item_id, rating, timestamp, file, line, text and reason (null: a good row)
+    counts : the rows by reason
+    unit : the form of the times of own files
+    """
+
+    rows: ir.Table
+    counts: Counts
+    unit: str
+    folder: Path
+    layouts: Sequence[Layout]
+    rules: Mapping[str, str]
+
+    @property
+    def good(self) -> ir.Table:
+        return self.rows.filter(self.rows[REASON].isnull())
+
+    @property
+    def bad(self) -> ir.Table:
+        return self.rows.filter(self.rows[REASON].notnull())
+
+    def describe(self, names: Sequence[str]) -> list[str]:
+        """Show the first bad rows, a line for each. `names` are what the files are called."""
+        lines = [
+            f"  {names[file]}, line {line}: {self.rules[reason]}. Got {text!r} instead."
+            for file, line, reason, text in self._first()
+        ]
+        if (total := sum(self.counts.bad_rows.values())) > SHOWN:
+            lines.append(f"  ... and {total - SHOWN} more; by reason: {self.counts.bad_rows}")
+        return lines
+
+    def _first(self) -> list[tuple[int, int, str, str]]:
+        """Return the first bad rows: file, line, reason and text. DuckDB numbers the rows of own files, not lines."""
+        bad = self.bad
+        shown = bad.order_by([FILE, LINE]).limit(SHOWN)[[FILE, LINE, REASON, TEXT]].to_pyarrow().to_pylist()
+        found = [(row[FILE], row[LINE], row[REASON], row[TEXT]) for row in shown]
+        for position, layout in enumerate(self.layouts):
+            numbers = [row[1] for row in found if row[0] == position and row[3] is None]
+            if numbers and isinstance(layout, TableFile):
+                rejected = bad.filter((bad[FILE] == position) & bad[TEXT].notnull())[LINE].execute()
+                where = find_rows(self.folder / layout.name, layout.form, numbers, rejected)
+                found = [
+                    (file, where[line][0], reason, where[line][1][:SHOWN_TEXT])
+                    if file == position and text is None
+                    else (file, line, reason, text)
+                    for file, line, reason, text in found
+                ]
+        return sorted(found, key=lambda row: row[:2])
+
+
+def check_rows(
+    con: ibis.BaseBackend,
+    folder: Path,
+    layouts: Sequence[Layout],
+    rating_scale: tuple[float, float],
+    integer_ids: bool,
+    known_items: Iterable[str] | None,
+    timestamp_unit: str,
+) -> Checked:
+    """Read the ratings files and check each row. For arguments see `read_ratings`.
+
+    Raises
+    ------
+    UserError
+        A file is missing, is empty, has another header or cannot be read.
+    """
     understood: list[str] = []
-    own_rules: dict[str, str] = {}
+    rules, unit = _rules(layouts, rating_scale), "s"
     if own := [layout for layout in layouts if isinstance(layout, TableFile)]:
         with tempfile.TemporaryDirectory() as scratch:
             found = read_own(con, folder, own, timestamp_unit, Path(scratch))
-        table, understood, own_rules = found.rows, found.understood, shown_rules(own, found.times)
+        table, understood, unit = found.rows, found.understood, found.unit
+        rules |= shown_rules(own, found.times)
         if integer_ids:
             table = table.mutate(**{name: _integer(table[name]).cast("string") for name in (USER_ID, ITEM_ID)})
         reason = table[REASON].fill_null(_reason(table, TIMESTAMP in own[0].fields, rating_scale, integer_ids))
@@ -132,7 +216,6 @@ def read_ratings(
     checked = con.create_table("checked", table.mutate(text=shown))
     for name in ["own"] if own else [f"numbered_{i}" for i in range(len(layouts))]:
         con.drop_table(name)
-
     bad = checked.filter(checked.reason.notnull())
     by_reason = bad.group_by("reason").aggregate(n=bad.count()).order_by("reason").execute()
     counts = Counts(
@@ -140,15 +223,7 @@ def read_ratings(
         bad_rows={str(row.reason): int(row.n) for row in by_reason.itertuples()},
         understood=understood,
     )
-    if counts.read == 0:
-        raise UserError(f"{names[0]} is empty: it has no rating. Check the file or the download.")
-    if counts.bad_rows and on_bad_rows == "error":
-        rules = _rules(layouts, rating_scale) | own_rules
-        raise UserError(_describe(_first(bad, layouts, folder), names, counts, rules))
-    good = checked.filter(checked.reason.isnull())
-    if sum(counts.bad_rows.values()) == counts.read:
-        raise UserError(f"{names[0]} has only bad rows, by reason: {counts.bad_rows}.")
-    return good.select(USER_ID, ITEM_ID, RATING, TIMESTAMP, FILE, LINE), counts
+    return Checked(checked, counts, unit, folder, layouts, rules)
 
 
 def latest_of_duplicates(ratings: ir.Table) -> ir.Table:
@@ -313,35 +388,6 @@ def _rules(layouts: Sequence[Layout], scale: tuple[float, float]) -> dict[str, s
         WRONG_FIELD_COUNT: f"a line must have {first.width} fields{more} between {separator}",
         LATE: "the timestamp must be in seconds since 1970 and not later than tomorrow (are these milliseconds?)",
     }
-
-
-def _first(bad: ir.Table, layouts: Sequence[Layout], folder: Path) -> list[tuple[int, int, str, str]]:
-    """Return the first bad rows: file, line, reason and text. DuckDB numbers the rows of own files, not the lines."""
-    order = bad.order_by([FILE, LINE])
-    rows = order.limit(SHOWN)[[FILE, LINE, REASON, TEXT]].to_pyarrow().to_pylist()
-    found = [(row[FILE], row[LINE], row[REASON], row[TEXT]) for row in rows]
-    for position, layout in enumerate(layouts):
-        here = [row for row in found if row[0] == position and isinstance(layout, TableFile) and row[3] is None]
-        if here:
-            assert isinstance(layout, TableFile)
-            rejected = bad.filter((bad[FILE] == position) & bad[TEXT].notnull())[LINE].execute()
-            where = find_rows(folder / layout.name, layout.form, [row[1] for row in here], rejected)
-            for i, row in enumerate(found):
-                if row in here:
-                    found[i] = (position, where[row[1]][0], row[2], where[row[1]][1][:SHOWN_TEXT])
-    return sorted(found, key=lambda row: row[:2])
-
-
-def _describe(rows: list[tuple[int, int, str, str]], names: list[str], counts: Counts, rules: Mapping[str, str]) -> str:
-    total = sum(counts.bad_rows.values())
-    lines = [f"{total} of {counts.read} rating rows are bad:"]
-    lines += [f"  {names[file]}, line {line}: {rules[why]}. Got {text!r} instead." for file, line, why, text in rows]
-    if total > SHOWN:
-        lines.append(f"  ... and {total - SHOWN} more; by reason: {counts.bad_rows}")
-    lines.append(
-        "Correct the file, or set preprocess.on_bad_rows: drop in params.yaml to leave such rows out and count them."
-    )
-    return "\n".join(lines)
 
 
 def _id_rules(name: str, entity: str) -> dict[str, str]:
