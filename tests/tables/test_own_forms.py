@@ -78,9 +78,8 @@ class Drawn:
         return str(self.rng.integers(low, high))
 
     def can_write(self, text: str) -> bool:
-        if self.kind == "text" and self.separator == "::":
-            return '"' not in text
-        return self.encoding != "cp1252" or text != "日本"
+        quote = self.kind == "text" and self.separator == "::" and '"' in text
+        return not quote and (self.encoding != "cp1252" or text != "日本")
 
     def time(self, seconds: int | None) -> str:
         if seconds is None:

@@ -3,6 +3,7 @@
 Only the first `SAMPLE` bytes are looked at. What is found is said (`Form.sentence`), and each guess can be overruled.
 """
 
+import codecs
 import csv
 import io
 import json
@@ -234,6 +235,24 @@ def as_plain_text(path: Path, form: Form, out: Path) -> None:
         text = io.TextIOWrapper(packed, encoding=encoding, errors="replace", newline=None)
         while block := text.read(_BLOCK):
             plain.write(block)
+
+
+def is_simple(path: Path) -> bool:
+    """Whether a file is UTF-8 to its last byte, with lines that all end in LF or all in CR LF."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    both = cr = lf = 0
+    last = b""
+    with path.open("rb") as file:
+        try:
+            while block := file.read(_BLOCK):
+                decoder.decode(block)
+                cr, lf = cr + block.count(b"\r"), lf + block.count(b"\n")
+                both += block.count(b"\r\n") + (last + block[:1] == b"\r\n")
+                last = block[-1:]
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return False
+    return cr == both and both in (0, lf)
 
 
 def _open(path: Path, packed: str | None) -> IO[bytes]:

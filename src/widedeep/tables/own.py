@@ -16,7 +16,7 @@ import ibis.expr.types as ir
 from widedeep.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
 from widedeep.errors import UserError
 from widedeep.reading import brief
-from widedeep.sources.form import ENCODINGS, SEPARATORS, Form, as_plain_text
+from widedeep.sources.form import ENCODINGS, SEPARATORS, Form, as_plain_text, is_simple
 from widedeep.sources.source import TableFile
 
 FILE, LINE, TEXT, REASON = "file", "line", "text", "reason"
@@ -32,7 +32,6 @@ NOT_A_TIME = "timestamp_of_another_form"
 _REJECTED = {
     "MISSING COLUMNS": WRONG_FIELD_COUNT,
     "TOO MANY COLUMNS": WRONG_FIELD_COUNT,
-    "INVALID ENCODING": NOT_UTF8,
     "UNQUOTED VALUE": OPEN_QUOTE,
     "LINE SIZE OVER MAXIMUM": TOO_LONG,
 }
@@ -114,21 +113,14 @@ def read_own(con: ibis.BaseBackend, folder: Path, layouts: Sequence[TableFile], 
 def _read_file(con: duckdb.DuckDBPyConnection, path: Path, layout: TableFile, position: int, scratch: Path) -> None:
     """Append the rows of one file to the table `own`, and the rows that DuckDB rejects with their reason."""
     form, plain = layout.form, path
-    if form.kind != "parquet" and not form.plain:
+    if form.kind != "parquet" and not (form.plain and is_simple(path)):
+        # DuckDB refuses lines that end with LF here and with CR LF there, and fails at some bytes that are no UTF-8.
         plain = scratch / f"plain_{position}"
         as_plain_text(path, form, plain)
     try:
         _load(con, plain, layout)
-    except duckdb.Error as first:
-        if form.kind == "parquet":
-            raise UserError(f"{path} is not a whole Parquet file ({brief(first)}). Get it again.") from None
-        # DuckDB refuses a text whose lines end with LF here and with CR LF there.
-        plain = scratch / f"plain_{position}"
-        as_plain_text(path, form, plain)
-        try:
-            _load(con, plain, layout)
-        except duckdb.Error as error:
-            raise UserError(f"{path} cannot be read ({brief(error)}). Check the file.") from None
+    except duckdb.Error as error:
+        raise UserError(f"{path} cannot be read ({brief(error)}). Check the file, or get it again.") from None
     if form.kind == "text":
         reasons = " ".join(f"WHEN '{kind}' THEN '{reason}'" for kind, reason in _REJECTED.items())
         con.execute(
