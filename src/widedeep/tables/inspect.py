@@ -32,7 +32,7 @@ class Inspection:
     answers: dict[str, Any]
 
 
-def inspect(source: Own, folder: Path, memory: str = "1GB") -> Inspection:
+def inspect(source: Own, folder: Path, memory: str = "600MB") -> Inspection:
     """Read own files once and describe them.
 
     Parameters
@@ -51,7 +51,7 @@ def inspect(source: Own, folder: Path, memory: str = "1GB") -> Inspection:
     con = ibis.duckdb.connect()
     con.con.execute(f"SET memory_limit = '{memory}'; SET temp_directory = '{folder}/spill'")
     everything = (-float("inf"), float("inf"))
-    checked = check_rows(con, folder, layouts, everything, False, None, source.reading.timestamp_unit)
+    checked = check_rows(con, folder, layouts, everything, False, None, source.reading.timestamp_unit, keep=False)
     lines = [line for layout in layouts if isinstance(layout, TableFile) for line in source.understood(layout)]
     lines += checked.counts.understood
     warnings: list[str] = []
@@ -115,15 +115,15 @@ def _sizes(good: ir.Table, found: Mapping[str, Any]) -> list[str]:
 
 def _scale(good: ir.Table) -> tuple[list[float] | None, str, list[str]]:
     """Describe the ratings. Also return their lowest and highest value, or None if all are equal."""
-    counts = good.group_by(RATING).aggregate(n=good.count()).order_by(RATING).limit(10_001).execute()
+    counts = good.group_by(RATING).aggregate(n=good.count()).order_by(RATING).execute()
     values, rows = counts[RATING].tolist(), int(counts["n"].sum())
     if not values:
         return None, "rating: none", []
     if len(values) > SHOWN:
-        shown = f"{len(values):,} different values" if len(values) <= 10_000 else "many different values"
+        shown = f"{len(values):,} different values"
     else:
         shown = ", ".join(f"{value:g} ({n / rows:.1%})" for value, n in zip(values, counts["n"], strict=True))
-    low, high = good.aggregate(low=good[RATING].min(), high=good[RATING].max()).execute().iloc[0]
+    low, high = values[0], values[-1]
     line = f"rating: {low:g} to {high:g}; {shown}"
     if low == high:
         return (

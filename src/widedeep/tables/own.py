@@ -4,7 +4,7 @@ What a column means is decided for all rows together. Rows that do not follow ar
 fit.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,47 +97,55 @@ def read_own(con: ibis.BaseBackend, folder: Path, layouts: Sequence[TableFile], 
             "the same columns."
         )
     con.con.execute("SET TimeZone = 'UTC'")  # for times without a zone
+    fields = ", ".join(f"{name} VARCHAR" for name in FIELDS)
     con.con.execute(
-        f"CREATE TABLE own ({FILE} INTEGER, {LINE} BIGINT, {', '.join(f'{name} VARCHAR' for name in FIELDS)}, "
-        f"{TEXT} VARCHAR, {REASON} VARCHAR)"
+        f"CREATE TABLE own_rejected ({FILE} INTEGER, {LINE} BIGINT, {fields}, {TEXT} VARCHAR, {REASON} VARCHAR)"
     )
     for position, layout in enumerate(layouts):
         _read_file(con.con, folder / layout.name, layout, position, scratch)
+    parts = [f"SELECT {i} AS {FILE}, rowid + 1 AS {LINE}, * FROM own_{i}" for i in range(len(layouts))]
+    con.con.execute(f"CREATE VIEW own AS {' UNION ALL '.join(parts)} UNION ALL SELECT * FROM own_rejected")
     table = con.table("own")
-    table, ids = _plain_ids(table)
-    table, rating = _ratings(table)
-    table, times, rule, unit = _times(table, unit) if TIMESTAMP in layouts[0].fields else _no_times(table)
+    facts = _facts(table)
+    table, ids = _plain_ids(table, facts)
+    table, rating = _ratings(table, facts)
+    table, times, rule, unit = _times(table, unit, facts) if TIMESTAMP in layouts[0].fields else _no_times(table)
     return OwnRatings(table, [*ids, *rating, *times], rule, unit)
 
 
+def drop_own(con: ibis.BaseBackend, files: int) -> None:
+    """Drop what `read_own` has made of this number of files. `OwnRatings.rows` is gone then."""
+    con.drop_view("own")
+    for name in ("own_rejected", *(f"own_{i}" for i in range(files))):
+        con.drop_table(name)
+
+
 def _read_file(con: duckdb.DuckDBPyConnection, path: Path, layout: TableFile, position: int, scratch: Path) -> None:
-    """Append the rows of one file to the table `own`, and the rows that DuckDB rejects with their reason."""
+    """Make the table own_<position> of the rows of a file. Rejected rows go to own_rejected, with a reason."""
     form, plain = layout.form, path
     if form.kind != "parquet" and not (form.plain and is_simple(path)):
         # DuckDB refuses lines that end with LF here and with CR LF there, and fails at some bytes that are no UTF-8.
-        plain = scratch / f"plain_{position}"
+        plain = scratch / "plain"
         as_plain_text(path, form, plain)
     try:
-        _load(con, plain, layout)
+        _load(con, plain, layout, f"own_{position}")
     except duckdb.Error as error:
         raise UserError(f"{path} cannot be read ({brief(error)}). Check the file, or get it again.") from None
     if form.kind == "text":
         reasons = " ".join(f"WHEN '{kind}' THEN '{reason}'" for kind, reason in _REJECTED.items())
         con.execute(
-            f"INSERT INTO own SELECT {position}, line, NULL, NULL, NULL, NULL, "
+            f"INSERT INTO own_rejected SELECT {position}, line, NULL, NULL, NULL, NULL, "
             "trim(coalesce(any_value(csv_line), ''), chr(10) || chr(13)), "
             f"CASE min_by(error_type::VARCHAR, column_idx) {reasons} ELSE '{WRONG_FIELD_COUNT}' END "
-            "FROM own_rejected GROUP BY line"
+            "FROM rejects GROUP BY line"
         )
-    con.execute(f"INSERT INTO own SELECT {position}, rowid + 1, * FROM own_file")
-    con.execute("DROP TABLE own_file; DROP TABLE IF EXISTS own_rejected; DROP TABLE IF EXISTS own_scans")
+        con.execute("DROP TABLE rejects; DROP TABLE scans")
     if plain != path:
         plain.unlink()
 
 
-def _load(con: duckdb.DuckDBPyConnection, path: Path, layout: TableFile) -> None:
-    """Make the table own_file: the four fields, text (null) and reason (null, or that the line is no JSON)."""
-    con.execute("DROP TABLE IF EXISTS own_file; DROP TABLE IF EXISTS own_rejected; DROP TABLE IF EXISTS own_scans")
+def _load(con: duckdb.DuckDBPyConnection, path: Path, layout: TableFile, name: str) -> None:
+    """Make a table: the four fields, text (null) and reason (null, or that the line is no JSON)."""
     form, fields = layout.form, layout.fields
     if form.kind == "parquet":
         values = {role: f'CAST("{_doubled(form.columns[i])}" AS VARCHAR)' for role, i in fields.items()}
@@ -151,15 +159,15 @@ def _load(con: duckdb.DuckDBPyConnection, path: Path, layout: TableFile) -> None
             f"read_csv({_literal(path)}, auto_detect = false, header = false, columns = {{'line': 'VARCHAR'}}, "
             "delim = '\x01', quote = '', escape = '', max_line_size = 16777216)"
         )
-        reason = f"CASE WHEN NOT json_valid(line) THEN '{NOT_JSON}' END"
+        reason = f"(CASE WHEN NOT json_valid(line) THEN '{NOT_JSON}' END)"
     else:
         values = {role: f"c{i}" for role, i in fields.items()}
         source, reason = _csv(path, form), "NULL"
     chosen = ", ".join(f"trim(coalesce({values.get(role, 'NULL')}, '')) AS {role}" for role in FIELDS)
     text = "line" if form.kind == "json" else "NULL"
     con.execute(
-        f"CREATE TABLE own_file AS SELECT {chosen}, CASE WHEN {reason} IS NOT NULL THEN {text} END, {reason} "
-        f"FROM {source}"
+        f"CREATE TABLE {name} AS SELECT {chosen}, CASE WHEN {reason} IS NOT NULL THEN {text} END::VARCHAR AS {TEXT}, "
+        f"{reason}::VARCHAR AS {REASON} FROM {source}"
     )
 
 
@@ -170,7 +178,7 @@ def _csv(path: Path, form: Form) -> str:
         f"read_csv({_literal(path)}, auto_detect = false, header = {str(form.header).lower()}, "
         f"columns = {{{columns}}}, "
         f"delim = {_literal(form.separator)}, quote = {_literal(quote)}, escape = {_literal(escape)}, "
-        "store_rejects = true, rejects_table = 'own_rejected', rejects_scan = 'own_scans', rejects_limit = 0)"
+        "store_rejects = true, rejects_table = 'rejects', rejects_scan = 'scans', rejects_limit = 0)"
     )
 
 
@@ -187,30 +195,44 @@ def _pointer(key: str) -> str:
     return _literal("/" + key.replace("~", "~0").replace("/", "~1"))
 
 
-def _plain_ids(table: ir.Table) -> tuple[ir.Table, list[str]]:
+def _facts(table: ir.Table) -> Mapping[str, int]:
+    """Count what decides how the values are read, in one pass. Without rows all counts are 0."""
+    good = table.filter(table[REASON].isnull())
+    rating, moment = good[RATING], good[TIMESTAMP]
+    found = good.aggregate(
+        user_point=good[USER_ID].contains(".").sum(),
+        item_point=good[ITEM_ID].contains(".").sum(),
+        comma=rating.contains(",").sum(),
+        rating_point=rating.contains(".").sum(),
+        other_times=(~moment.re_search(r"^[0-9]{1,19}$")).sum(),
+        dates=moment.length().isin(tuple(_DATES)).sum(),
+    ).execute()
+    return dict(found.iloc[0].fillna(0).astype("int64"))
+
+
+def _plain_ids(table: ir.Table, facts: Mapping[str, int]) -> tuple[ir.Table, list[str]]:
     """Read 1.0, 32.0 as the integers 1, 32, where all ids of a column are such numbers."""
     lines = []
-    for name in (USER_ID, ITEM_ID):
+    for name, key in ((USER_ID, "user_point"), (ITEM_ID, "item_point")):
+        if not facts[key]:
+            continue
         column = table.filter(table[REASON].isnull())[name]
-        decimal = column.re_search(r"^-?[0-9]+\.0+$")
-        counts = table.filter(table[REASON].isnull()).aggregate(
-            decimal=decimal.sum(), whole=column.re_search(r"^-?[0-9]+(\.0+)?$").sum(), all=column.count()
+        counts = column.as_table().aggregate(
+            decimal=column.re_search(r"^-?[0-9]+\.0+$").sum(),
+            whole=column.re_search(r"^-?[0-9]+(\.0+)?$").sum(),
+            rows=column.count(),
         )
         found = counts.execute().iloc[0]
-        if found["decimal"] and found["whole"] == found["all"]:
+        if found["decimal"] and found["whole"] == found["rows"]:
             table = table.mutate(**{name: table[name].re_replace(r"\.0+$", "")})
             lines.append(f"{name}: integers, written as decimals (such as 32.0) in {int(found['decimal']):,} rows")
     return table, lines
 
 
-def _ratings(table: ir.Table) -> tuple[ir.Table, list[str]]:
+def _ratings(table: ir.Table, facts: Mapping[str, int]) -> tuple[ir.Table, list[str]]:
     """Read ratings as numbers; 4,5 is 4.5 if no rating has a point."""
-    good = table.filter(table[REASON].isnull())
-    found = good.aggregate(
-        comma=good[RATING].re_search(r"^[+-]?[0-9]+,[0-9]+$").sum(), point=good[RATING].contains(".").sum()
-    ).execute()
     text, lines = table[RATING], []
-    if found["comma"][0] and not found["point"][0]:
+    if facts["comma"] and not facts["rating_point"]:
         text, lines = text.replace(",", "."), ["rating: decimals are written with a comma"]
     # A bare cast would read "4_0" as 40, and "nan".
     number = ibis.ifelse(text.re_search(NUMBER), text, None).try_cast("float64")
@@ -221,14 +243,14 @@ def _no_times(table: ir.Table) -> tuple[ir.Table, list[str], str, str]:
     return table.mutate(**{TIMESTAMP: ibis.null("int64")}), ["timestamp: none"], "", "auto"
 
 
-def _times(table: ir.Table, unit: str) -> tuple[ir.Table, list[str], str, str]:
+def _times(table: ir.Table, unit: str, facts: Mapping[str, int]) -> tuple[ir.Table, list[str], str, str]:
     """Read times, in the form that most rows have or that the user names. A row of another form gets null."""
-    text = table[TIMESTAMP]
+    text, never = table[TIMESTAMP], ibis.null("int64")
     whole = ibis.ifelse(text.re_search(r"^[0-9]{1,19}(\.[0-9]*)?$"), text.split(".")[0], None).try_cast("int64")
     digits = ibis.ifelse(text.re_search(r"^[0-9]{8}$|^[0-9]{14}$"), text, None)
-    date = ibis.coalesce(*(_strptime(digits, n, form) for n, form in _DATES.items()))
+    date = ibis.coalesce(*(_strptime(digits, n, form) for n, form in _DATES.items())) if facts["dates"] else never
     iso = ibis.ifelse(text.re_search(f"^{_ISO}$"), text.replace("/", "-"), None)
-    moment = iso.try_cast("timestamp('UTC')").epoch_seconds()
+    moment = iso.try_cast("timestamp('UTC')").epoch_seconds() if facts["other_times"] else never
     table = table.mutate(_whole=whole, _date=date, _iso=moment)
     chosen = _form(table.filter(table[REASON].isnull()), unit)
     if chosen == "iso":
@@ -242,7 +264,7 @@ def _times(table: ir.Table, unit: str) -> tuple[ir.Table, list[str], str, str]:
         in_unit = table._whole.between(lowest, highest)
         seconds = ibis.ifelse(in_unit, table._whole // per_second, None)
         name, rule = f"{name} since 1970", f"a number of {name} since 1970, 0 or more"
-        if bool(text.re_search(r"\.[0-9]*[1-9]").any().execute()):
+        if facts["other_times"] and bool(text.re_search(r"^[0-9]+\.[0-9]*[1-9]").any().execute()):
             name += "; fractions are cut"
     table = table.mutate(**{TIMESTAMP: seconds.cast("int64")}).drop("_whole", "_date", "_iso")
     return table, [f"timestamp: {name}"], rule, chosen

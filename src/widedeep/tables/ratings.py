@@ -23,6 +23,7 @@ from widedeep.tables.own import (
     REASON,
     TEXT,
     WRONG_FIELD_COUNT,
+    drop_own,
     read_own,
     shown_rules,
 )
@@ -180,8 +181,11 @@ def check_rows(
     integer_ids: bool,
     known_items: Iterable[str] | None,
     timestamp_unit: str,
+    keep: bool = True,
 ) -> Checked:
     """Read the ratings files and check each row. For arguments see `read_ratings`.
+
+    With `keep`, the checked rows are a table. Without it they are a view, which takes less memory and more time.
 
     Raises
     ------
@@ -213,9 +217,15 @@ def check_rows(
     table = table.mutate(reason=reason)
     # Keep the text of bad rows only, to save memory.
     shown = ibis.ifelse(table.reason.isnull(), None, table.text[:SHOWN_TEXT])
-    checked = con.create_table("checked", table.mutate(text=shown))
-    for name in ["own"] if own else [f"numbered_{i}" for i in range(len(layouts))]:
-        con.drop_table(name)
+    if not keep:
+        checked = con.create_view("checked", table.mutate(text=shown))
+    else:
+        checked = con.create_table("checked", table.mutate(text=shown))
+        if own:
+            drop_own(con, len(own))
+        else:
+            for i in range(len(layouts)):
+                con.drop_table(f"numbered_{i}")
     bad = checked.filter(checked.reason.notnull())
     by_reason = bad.group_by("reason").aggregate(n=bad.count()).order_by("reason").execute()
     counts = Counts(
