@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from widedeep.columns import FROZEN, ITEM_ID, PREDICTED, RANK, RATING, USER_ID
 from widedeep.errors import UserError, exit_on_user_error
 from widedeep.evaluation.files import PREDICTIONS, RECOMMENDATIONS, load_columns
@@ -17,7 +19,7 @@ from widedeep.params import load_params
 from widedeep.report.about import About, read_counts
 from widedeep.report.learning import read_curves
 from widedeep.report.plots import read_plots
-from widedeep.report.report import Choices, Scores, Tables, render_report
+from widedeep.report.report import BESIDE, Choices, Scores, Tables, render_report
 from widedeep.report.summary import render_summary
 from widedeep.tables.files import load_about, load_named
 
@@ -35,8 +37,8 @@ def main() -> None:
     tables = _tables(args.tables, args.data_report)
     relevant = params.evaluate.relevant_from(tables.rating_scale)
     choices = Choices(list_length(params.evaluate.ks), relevant, params.report.examples, params.report.seed)
-    scores = _scores(args.results, tables, about.model, *next(iter(metrics["rating"].items())))
     others = metrics["baselines"]
+    scores = _scores(args.results, tables, about.model, BESIDE in others, *next(iter(metrics["rating"].items())))
     rated = [about.model, *(name for name, tasks in others.items() if RATING_TASK in tasks)]
     plots = read_plots(args.results / "plots", [about.model, *others], rated)
     page = render_report(about, metrics, plots, read_curves(args.curves, about.kept), scores, tables, choices)
@@ -52,9 +54,12 @@ def _tables(folder: Path, counts: Path) -> Tables:
     return Tables(ratings, items, about.dataset, about.rating_scale, about.split, read_counts(counts))
 
 
-def _scores(folder: Path, tables: Tables, model: str, knowledge: str, metrics: Mapping[str, Any]) -> Scores:
-    """Read the model's frozen lists, and its test rows, which are the same under each knowledge.
+def _scores(
+    folder: Path, tables: Tables, model: str, compared: bool, knowledge: str, metrics: Mapping[str, Any]
+) -> Scores:
+    """Read the model's frozen lists, those of `BESIDE`, and the test rows, which are the same under each knowledge.
 
+    compared : whether there are lists of `BESIDE`
     metrics : estimates of the rating metrics under this knowledge, to check that the tables are of the same run
     """
     columns = [USER_ID, ITEM_ID, RATING, PREDICTED]
@@ -65,8 +70,12 @@ def _scores(folder: Path, tables: Tables, model: str, knowledge: str, metrics: M
             f"{folder / PREDICTIONS} and {folder / 'metrics.json'} are not of one run: the {knowledge} RMSE of {model} "
             f"is {rmse:.6f} and {known:.6f}. `dvc repro evaluate` makes both again."
         )
-    columns = [USER_ID, RANK, ITEM_ID, PREDICTED]
-    return Scores(test, load_columns(folder / RECOMMENDATIONS, columns, tables.ratings, model, FROZEN))
+
+    def lists(name: str) -> pd.DataFrame:
+        columns = [USER_ID, RANK, ITEM_ID, PREDICTED]
+        return load_columns(folder / RECOMMENDATIONS, columns, tables.ratings, name, FROZEN)
+
+    return Scores(test, lists(model), lists(BESIDE) if compared else None)
 
 
 if __name__ == "__main__":

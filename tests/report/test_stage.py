@@ -47,13 +47,16 @@ def test_examples_are_those_of_the_score_tables(project: Project) -> None:
     lists = pd.read_parquet(project.path / "reports/recommendations.parquet")
     items = load_named(project.path / "data/interim")[1].set_index("item_id")
     user = int(said.partition("User ")[2].partition(" ")[0])
-    frozen = lists[(lists["model"] == "wide_deep") & (lists["knowledge"] == "frozen")]
-    own = frozen[frozen["user_id"] == user].sort_values("rank")
-    assert len(own) >= 10
-    recommended = said.partition("Recommended, best first")[2].partition("User ")[0]
-    for item, predicted in own[["item_id", "predicted"]].head(10).itertuples(index=False):
+    frozen = lists[(lists["knowledge"] == "frozen") & (lists["user_id"] == user)].sort_values("rank")
+    recommended, _, beside = said.partition("Recommended by Recent popularity, best first")
+    recommended = recommended.partition("Recommended by Wide & Deep, best first")[2]
+    beside = beside.partition("User ")[0]
+    own, other = (frozen[frozen["model"] == name].head(10) for name in ("wide_deep", "recent_popularity"))
+    assert len(own) == len(other) == 10
+    for item, predicted in own[["item_id", "predicted"]].itertuples(index=False):
         assert items.loc[item, "title"] in recommended
         assert f"{predicted:.2f}" in recommended
+    assert all(items.loc[item, "title"] in beside for item in other["item_id"])
 
 
 def test_number_of_examples_is_a_parameter_of_the_report(
@@ -62,4 +65,4 @@ def test_number_of_examples_is_a_parameter_of_the_report(
     project.set({"report.examples": 1})
     assert stages_run(project.run("dvc", "repro")) == ["report"]
 
-    assert "Here are the lists of 1 user." in text((project.path / "reports/report.html").read_text(encoding="utf-8"))
+    assert "This part shows 1 user:" in text((project.path / "reports/report.html").read_text(encoding="utf-8"))

@@ -14,11 +14,11 @@ from widedeep.evaluation.metrics import list_length
 from widedeep.files import replacing
 from widedeep.params import EvaluateParams
 from widedeep.report.about import About
-from widedeep.report.report import Choices, Scores, Tables, render_report
+from widedeep.report.report import BESIDE, Choices, Scores, Tables, render_report
 from widedeep.report.summary import render_summary
 from widedeep.tables.files import load_about, load_named
 
-EXAMPLES = 3  # users whose lists the report shows
+EXAMPLES = 10  # users whose lists the report shows
 
 
 def judge_files(
@@ -71,7 +71,8 @@ def _page(
     test = own[own[KNOWLEDGE] == own[KNOWLEDGE].iloc[0]]
     relevant = params.relevant_from(tables.rating_scale)
     choices = Choices(list_length(params.ks), relevant, EXAMPLES, params.seed)
-    of_model = Scores(test, lists[(lists[MODEL] == evaluation.model) & (lists[KNOWLEDGE] == FROZEN)])
+    own, beside = (lists[(lists[MODEL] == name) & (lists[KNOWLEDGE] == FROZEN)] for name in (evaluation.model, BESIDE))
+    of_model = Scores(test, own, None if evaluation.model == BESIDE else beside)
     about = About(evaluation.model)
     return render_report(about, evaluation.metrics, evaluation.curves, None, of_model, tables, choices)
 

@@ -20,6 +20,8 @@ KNOWLEDGE = {
     FROZEN: "The model knows the training ratings and nothing later. This is like a model that was deployed once.",
 }
 
+BESIDE = "recent_popularity"  # the lists of this baseline stand beside those of the model
+
 
 @dataclass(frozen=True)
 class Tables:
@@ -37,14 +39,16 @@ class Tables:
 
 @dataclass(frozen=True)
 class Scores:
-    """The test rows and the lists of the trained model.
+    """The test rows, and the lists of the trained model and of the baseline that stands beside them.
 
     test : user_id, item_id and rating of each test row
     lists : user_id, rank, item_id and predicted rating of each place in the frozen lists
+    beside : user_id, rank and item_id of each place in the frozen lists of `BESIDE`. None: without them.
     """
 
     test: pd.DataFrame
     lists: pd.DataFrame
+    beside: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -111,8 +115,17 @@ def render_report(
         by_k=ranking.by_k_figures(results, plots["ranking_by_k"]),
         by_k_rows=ranking.by_k_rows(plots["ranking_by_k"]),
         examples=examples(
-            tables.ratings, tables.items, scores.test, scores.lists, choices.relevant, choices.examples, choices.seed
+            tables.ratings,
+            tables.items,
+            scores.test,
+            scores.lists,
+            choices.relevant,
+            choices.examples,
+            choices.seed,
+            scores.beside,
         ),
+        beside=model_title(BESIDE),
+        seed=choices.seed,
         data=tables.counts,
         sizes=tables.ratings[SPLIT].value_counts().to_dict(),
         periods=_periods(tables.ratings),
