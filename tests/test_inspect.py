@@ -55,6 +55,7 @@ def test_write_puts_the_answers_into_params_and_keeps_every_comment(
     assert "Next: dvc repro" in capsys.readouterr().out
     params = load_params(work / "params.yaml")
     assert (params.download.dataset, params.download.source) == ("own", str(work / "mine.txt"))
+    assert params.download.watch == params.download.source  # dvc repro notices another row
     preprocess = params.preprocess
     assert preprocess.columns.model_dump() == {
         "user": "reviewerID", "item": "ASIN", "rating": "Stars", "timestamp": "Date",

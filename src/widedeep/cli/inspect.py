@@ -61,7 +61,8 @@ def inspect(
         print(f"warning: {warning}", file=sys.stderr)
     if write:
         files = {f"download.files.{role}": name for role, name in chosen.items()}
-        _write({"download.dataset": "own", "download.source": place, **files, **found.answers})
+        watched = {} if "://" in place else {"download.watch": place}
+        _write({"download.dataset": "own", "download.source": place, **watched, **files, **found.answers})
     elif not found.warnings:
         print("To use these ratings: the same command with --write, then dvc repro")
     return 1 if any("rows are bad" in warning for warning in found.warnings) else 0

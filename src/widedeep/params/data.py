@@ -70,6 +70,7 @@ def _separator(text: str | None) -> str | None:
 class DownloadParams(Section):
     dataset: Annotated[Dataset, BeforeValidator(_dataset)]
     source: Annotated[Text, AfterValidator(_url)]
+    watch: Text
     files: OwnFiles
     max_unpacked_gib: Annotated[Positive, Le(10**6)]
 

@@ -63,7 +63,7 @@ NAMES = {USER_ID: _USER, ITEM_ID: _ITEM, RATING: _RATING, TIMESTAMP: _TIMESTAMP}
 _TITLES = (("title", "movietitle", "booktitle"), ("name", "originaltitle", "artistname", "productname"))
 _YEARS = (("year", "releaseyear", "yearofpublication", "publicationyear"), ("originalpublicationyear",))
 _GENRES = (("genres", "genre"), ("categories", "category"))
-_ITEM_NAMES = {ITEM_ID: (_ITEM[0], ("parentasin", "id")), TITLE: _TITLES, YEAR: _YEARS, GENRES: _GENRES}
+_ITEM_NAMES = {TITLE: _TITLES, YEAR: _YEARS, GENRES: _GENRES}
 
 _RESERVED = (USER_ID, ITEM_ID, RATING, TIMESTAMP, USER, ITEM, SPLIT, TITLE, YEAR, GENRES)
 KEYS = {USER_ID: "user", ITEM_ID: "item", RATING: "rating", TIMESTAMP: "timestamp"}  # in preprocess.columns
@@ -118,7 +118,7 @@ class Own(Source):
         if not name:
             return item_entities([], [], [], [])
         table, form = self._table(raw / name[0])
-        found = _named(form.columns, _ITEM_NAMES, {ITEM_ID: None})
+        found = _named(form.columns, {ITEM_ID: self._same_as(raw, ITEM_ID, _ITEM), **_ITEM_NAMES})
         ids = self._ids(table, found, ITEM_ID, form)
         lines = [f"{name[0]}: {form.sentence()}"]
         lines += [f"{name[0]}: {role} = {_quoted(form, i)}" for role, i in found.items()]
@@ -145,7 +145,7 @@ class Own(Source):
         if not name:
             return None
         table, form = self._table(raw / name[0])
-        found = _named(form.columns, {USER_ID: (_USER[0], ("id",))}, {USER_ID: None})
+        found = _named(form.columns, {USER_ID: self._same_as(raw, USER_ID, _USER)})
         ids = self._ids(table, found, USER_ID, form)
         numeric, categorical, more = self._further(table, set(found.values()))
         lines = [form.sentence(), f"{USER_ID} = {_quoted(form, found[USER_ID])}", *more]
@@ -168,6 +168,12 @@ class Own(Source):
         return collect(
             shown, rows(path, form, shown), [name or str(i + 1) for i, name in enumerate(form.columns)]
         ), form
+
+    def _same_as(self, raw: Path, role: str, names: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+        """Return the names of the column of ids in a file of items or users. First of all, that of the ratings."""
+        (first, *_) = self.ratings(raw)
+        assert isinstance(first, TableFile)
+        return [[_plain(first.form.columns[first.fields[role]])], names[0], ("parentasin", "id")]
 
     def _ids(self, table: TextTable, found: Mapping[str, int], role: str, form: Form) -> list[str]:
         if role not in found:
@@ -362,15 +368,10 @@ def _quoted(form: Form, position: int) -> str:
     return repr(form.columns[position]) if form.header and form.columns[position] else f"column {position + 1}"
 
 
-def _named(
-    columns: Sequence[str], names: Mapping[str, Sequence[Sequence[str]]], chosen: Mapping[str, str | None]
-) -> dict[str, int]:
-    """Find the column of each role: the chosen one, else the first that has a name of the first group that occurs."""
+def _named(columns: Sequence[str], names: Mapping[str, Sequence[Sequence[str]]]) -> dict[str, int]:
+    """Find the column of each role: the first that has a name of the first group that occurs."""
     found: dict[str, int] = {}
     for role, groups in names.items():
-        if (name := chosen.get(role)) is not None:
-            found[role] = columns.index(name)
-            continue
         exact = [i for i, column in enumerate(columns) if column == role]
         hits = exact or next((hits for group in groups if (hits := _hits(columns, group, found))), [])
         if hits:
