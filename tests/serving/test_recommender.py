@@ -97,7 +97,7 @@ def test_a_replay_of_the_test_ratings_gives_the_online_lists_and_ratings(load: L
         row = known[(known["user_id"].astype(str) == user) & (known["item_id"].astype(str) == event["item_id"])]
         if len(row):
             found = recommender.predict(user, [event["item_id"]], at=second)
-            assert found["predicted"].item() == pytest.approx(row["predicted"].item(), abs=1e-6)
+            assert found["predicted"].item() == pytest.approx(row["predicted"].item(), rel=1e-6)
         recommender.add([event])
     assert compared > 10
 
