@@ -97,7 +97,7 @@ def test_a_replay_of_the_test_ratings_gives_the_online_lists_and_ratings(load: L
         row = known[(known["user_id"].astype(str) == user) & (known["item_id"].astype(str) == event["item_id"])]
         if len(row):
             found = recommender.predict(user, [event["item_id"]], at=second)
-            assert found["predicted"].item() == pytest.approx(row["predicted"].item(), rel=1e-6)
+            assert found["predicted"].item() == pytest.approx(row["predicted"].item(), rel=1e-5)
         recommender.add([event])
     assert compared > 10
 
@@ -220,7 +220,7 @@ def test_of_events_with_a_mistake_none_is_taken(asked: Recommender, change: dict
 
 @pytest.mark.parametrize("events", [None, {"user_id": "1"}, [1], "1"])
 def test_events_that_are_no_list_of_events_are_refused(asked: Recommender, events: Any) -> None:
-    with pytest.raises(UserError, match="events must be a frame, or a list with a mapping for each event. Got "):
+    with pytest.raises(UserError, match=r"events must be a frame, or a list with a mapping for each event\. Got "):
         asked.add(events)
 
 
@@ -229,7 +229,7 @@ def test_ids_as_pandas_makes_them_are_the_same_ids(asked: Recommender) -> None:
     asked.add(pd.DataFrame({"user_id": [15.0], "item_id": [7.0], "rating": [4.0], "timestamp": [second]}))
     assert asked.history("15")["item_id"].tolist() == ["7"]
     assert asked.recommend(15.0).attrs["known"]  # type: ignore[arg-type]
-    for wrong in (True, float("nan"), 1.5, "", [1]):
+    for wrong in (True, float("nan"), 1.5, " ", [1]):
         with pytest.raises(UserError, match="user_id must be an id: text that is not empty, or a whole number"):
             asked.recommend(wrong)  # type: ignore[arg-type]
 

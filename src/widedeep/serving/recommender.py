@@ -122,7 +122,7 @@ class Recommender:
 
         Parameters
         ----------
-        user_id : an unknown user is served like someone new
+        user_id : an unknown user, and "", is served like someone new
         ratings : rating of each item, by id or title, the latest item last
         likes : ids or titles, or one of them. A like counts as the highest rating.
         demographics : by column of the users of the data set, such as {"gender": "F"}
@@ -376,7 +376,7 @@ class Recommender:
             raise UserError("Give either a user_id, or ratings, likes and demographics of someone new. Got both.")
         if user_id is None and not given:
             raise UserError("Give a user_id, or ratings, likes or demographics of someone new. Got none.")
-        code = None if user_id is None else known.users.get(own_id(user_id, "user_id"))
+        code = None if user_id in (None, "") else known.users.get(own_id(user_id, "user_id"))
         if code is not None:
             user = torch.tensor([code])
             return context, user, seen_items(context, user), True
