@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from itertools import cycle, islice
+from itertools import count, cycle, islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -105,8 +105,8 @@ def load(port: int, requests: list[Request], rate: float, at: dict[int, Request]
     return asyncio.run(run())
 
 
-def cases(users: list[str], items: list[str], seconds: int) -> dict[str, Callable[[int, int], dict[str, Any]]]:
-    """Return the cases by name. Each is called with the port, and the number of the run, and returns its results."""
+def cases(users: list[str], items: list[str], seconds: int) -> dict[str, Callable[[int], dict[str, Any]]]:
+    """Return the cases by name. Each is called with the port, and returns its results."""
 
     def of_users(n: int, length: int) -> list[Request]:
         known = islice(cycle(users), n)
@@ -115,9 +115,11 @@ def cases(users: list[str], items: list[str], seconds: int) -> dict[str, Callabl
             for i, user in enumerate(known)
         ]
 
-    def uncached(run: int, n: int) -> list[Request]:
-        """Each list is asked for once: the length of the list tells one round of users from the next."""
-        rounds = [of_users(len(users), 10 + 20 * run + i) for i in range(n // len(users) + 1)]
+    length = count(10)
+
+    def uncached(n: int) -> list[Request]:
+        """Each list is asked for once: every round of the users asks for a list of another length."""
+        rounds = [of_users(len(users), next(length)) for _ in range(n // len(users) + 1)]
         return [request for some in rounds for request in some][:n]
 
     def new_users(n: int) -> list[Request]:
@@ -125,20 +127,25 @@ def cases(users: list[str], items: list[str], seconds: int) -> dict[str, Callabl
         rated = [rng.choice(items, 5, replace=False).tolist() for _ in range(n)]
         return [post("/recommendations", {"ratings": dict.fromkeys(five, 4.0)}) for five in rated]
 
-    def overload(port: int, run: int) -> dict[str, Any]:
-        result = load(port, uncached(500 + run, 1000 * seconds), 1000)
+    def cached(port: int) -> dict[str, Any]:
+        some = of_users(500, 9)
+        load(port, some, 50)  # fills the cache
+        return load(port, some * (2 * seconds), 1000)
+
+    def overload(port: int) -> dict[str, Any]:
+        result = load(port, uncached(1000 * seconds), 1000)
         time.sleep(5)
-        after = load(port, uncached(600 + run, 200), 20)
+        after = load(port, uncached(200), 20)
         return result | {"p99_ms_5_seconds_later": after["p99_ms"], "failed_later": after["failed"]}
 
-    def reload(port: int, run: int) -> dict[str, Any]:
+    def reload(port: int) -> dict[str, Any]:
         n = 100 * seconds
-        return load(port, uncached(700 + run, n), 100, {n // 3: post("/reload", {})})
+        return load(port, uncached(n), 100, {n // 3: post("/reload", {})})
 
     return {
-        "not cached": lambda port, run: load(port, uncached(run, 100 * seconds), 100),
-        "new user with five ratings": lambda port, run: load(port, new_users(100 * seconds), 100),
-        "cached": lambda port, run: load(port, (of_users(500, 10) * (2 * seconds + 1))[: 1000 * seconds], 1000),
+        "not cached": lambda port: load(port, uncached(100 * seconds), 100),
+        "new user with five ratings": lambda port: load(port, new_users(100 * seconds), 100),
+        "cached": cached,
         "reload": reload,
         "overload": overload,
     }
@@ -167,11 +174,9 @@ def main() -> None:
             print(
                 json.dumps({"case": "start", "seconds_until_ready": round(time.perf_counter() - start, 2)}), flush=True
             )
-            load(port, [get(f"/users/{user}/recommendations?n=9") for user in users[:100]], 50)  # warm up
+            load(port, [get(f"/users/{user}/recommendations?n=8") for user in users[:100]], 50)  # warm up
             for name, case in cases(users, items, options.seconds).items():
-                if name == "cached":  # the first round fills the cache
-                    case(port, 0)
-                found = [case(port, run) for run in range(options.runs)]
+                found = [case(port) for _ in range(options.runs)]
                 medians = {key: median(result[key] for result in found) for key in found[0]}
                 print(json.dumps({"case": name, **medians}), flush=True)
         finally:
