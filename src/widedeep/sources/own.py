@@ -268,7 +268,7 @@ def find_roles(names: Iterable[str], chosen: Mapping[str, str | None], place: st
         near = exact or [name for name in left if _part_of(name, _FILES[role])]
         if role == RATINGS and not near:
             others = (*_FILES[ITEMS], *_FILES[USERS])
-            rest = [name for name in left if not _part_of(name, others)]
+            rest = [name for name in left if _stem(name) not in others]
             if all(name in rest for name in GIVEN_FILES):
                 near = list(GIVEN_FILES)
             elif rest and _parts(rest):  # one file of any name, or parts of one
