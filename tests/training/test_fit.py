@@ -166,7 +166,7 @@ def test_the_best_ranking_is_that_with_the_highest_ndcg(
 
 
 def test_joint_without_order_of_time_decides_by_both(drawn: FeatureSet, tmp_path: Path) -> None:
-    trained = fit(drawn, small_recipe(objective="joint"), tmp_path / "c")
+    trained = fit(drawn, small_recipe(objective="joint", factors=2), tmp_path / "c")
     best = min(trained.curves, key=lambda row: row["validation_rmse"] - row[NDCG])
     assert trained.epoch == best["epoch"]
     assert trained.validation == {name: best[name] for name in ("validation_rmse", NDCG)}

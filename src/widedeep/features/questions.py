@@ -62,6 +62,8 @@ class Questions(NamedTuple):
         user), whether the user has none, log(1 + seconds since the latest one), and the product of first and third.
     seen : lists of B
         The items that each user had before, which are not recommended.
+    item_index : (I,) int64
+        The index of each item's id, 0 without training ratings.
     """
 
     neighbours: Neighbours
@@ -69,6 +71,7 @@ class Questions(NamedTuple):
     moment: Tensor
     numbers: Tensor
     seen: Ragged
+    item_index: Tensor
 
 
 def liked_from(spec: Spec) -> float:
@@ -147,12 +150,19 @@ def _collect(
     known = seen.count
     last = seen.timestamp[(seen.start[1:] - 1).clamp(min=0)] if len(seen.timestamp) else timestamp
     return Questions(
-        _neighbours(context, user, seen, timestamp, online),
+        _neighbours(context, user, seen, timestamp, online) if context.spec.online else _no_neighbours(user),
         popularity,
         moment,
         _numbers(known, timestamp - last, period),
         seen,
+        context.items.index,
     )
+
+
+def _no_neighbours(user: Tensor) -> Neighbours:
+    """Return no neighbours, for data without an order in time."""
+    none = user[:0]
+    return Neighbours(none, none, none, none, none.float(), none)
 
 
 def _numbers(known: Tensor, since: Tensor, period: Tensor | bool) -> Tensor:
