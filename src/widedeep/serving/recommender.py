@@ -34,6 +34,7 @@ TOGETHER = 20.0  # users added to the number of raters of an item, so that few r
 BLOCK = 256  # users in a part of `recommend_many`
 AHEAD = 60  # seconds that the clock of a sender may be ahead
 FALLBACK = "recent_popularity"
+POPULAR = {True: "popular lately", False: "popular"}  # what an explanation says, with and without an order in time
 
 
 @dataclass(frozen=True)
@@ -309,7 +310,8 @@ class Recommender:
             popular, near = model.explain(asked, code)
         anchors = asked.seen.latest(torch.zeros(1, dtype=torch.int64), asked.seen.count, len(near)).other.flip(0)
         shown = self.catalogue
-        parts: list[tuple[str, str | None, str | None, float]] = [("popular lately", None, None, float(popular))]
+        rest = POPULAR[context.spec.online]
+        parts: list[tuple[str, str | None, str | None, float]] = [(rest, None, None, float(popular))]
         for anchor, value in zip(anchors.tolist(), near.tolist(), strict=False):
             if value:
                 parts.append(("history", shown.ids[anchor], shown.titles[anchor], value))
@@ -470,7 +472,7 @@ class Recommender:
         if self._popular is not None:
             lately = self._popular[1][0, :, 0]
             if lately[code] > 0 and float((lately < lately[code]).float().mean()) > 0.95:
-                reasons.append("popular lately")
+                reasons.append(POPULAR[self.bundle.context.spec.online])
         sentence = "; ".join(reasons)
         return f"{sentence[0].upper()}{sentence[1:]}." if sentence else ""
 
