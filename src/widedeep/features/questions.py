@@ -16,7 +16,7 @@ from torch import Tensor
 
 from widedeep.features.context import Context
 from widedeep.features.ragged import RATINGS, Ragged
-from widedeep.features.spec import Spec
+from widedeep.params import liked_from
 
 ANCHORS = 10
 WITNESSES = 50
@@ -72,12 +72,6 @@ class Questions(NamedTuple):
     numbers: Tensor
     seen: Ragged
     item_index: Tensor
-
-
-def liked_from(spec: Spec) -> float:
-    """Return the rating from which a user liked an item: three quarters up the rating scale."""
-    low, high = spec.rating_scale
-    return low + 0.75 * (high - low)
 
 
 def ask_for_lists(
@@ -210,6 +204,6 @@ def _popularity(context: Context, moments: Tensor, half_lives: tuple[float, ...]
         now = seen.sum(1)
     counts = [
         log.decayed_at(items, seen, now[:, None], half_lives, RATINGS, least)
-        for least in (-torch.inf, liked_from(context.spec))
+        for least in (-torch.inf, liked_from(context.spec.rating_scale))
     ]
     return torch.log1p(torch.cat(counts, -1)).float()

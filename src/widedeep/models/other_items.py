@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from widedeep.columns import ITEM_ID
-from widedeep.features.questions import ANCHORS, Questions, liked_from
+from widedeep.features.questions import ANCHORS, Questions
 from widedeep.features.ragged import Ragged
 from widedeep.features.spec import Spec
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.table import Table
+from widedeep.params import liked_from
 
 SIZE = 64  # numbers per item
 DAMPING = 0.75  # a user's vector is divided by (1 + n)^DAMPING, where n is the number of items
@@ -36,7 +37,7 @@ class OtherItems(nn.Module):
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         rows, parts = spec.cardinality(ITEM_ID), [(ITEM_ID, 0)]
-        self.liked_from = liked_from(spec)
+        self.liked_from = liked_from(spec.rating_scale)
         self.had, self.wanted = (Table(rows, SIZE, parts, padding_idx=0) for _ in range(2))
         self.bias = Table(rows, 1, parts, padding_idx=0)
         self.disliked = nn.Parameter(torch.tensor(0.5))

@@ -8,11 +8,10 @@ from torchmetrics import MeanMetric
 
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import UserError
-from widedeep.features.questions import liked_from
 from widedeep.features.rows import Rows
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
-from widedeep.params import TrainParams
+from widedeep.params import TrainParams, liked_from
 from widedeep.training.tasks import RANKING, TRAIN_RANKING_LOSS, Log, Task
 
 UNLIKELY = -30.0  # score of an item that a user had before
@@ -61,4 +60,4 @@ class ListTask(Task):
     def relevant(self, features: FeatureSet) -> Rows:
         """Return the validation rows whose items lists should show."""
         rows = features.splits[VALIDATION]
-        return rows[rows.rating >= liked_from(features.spec)]
+        return rows[rows.rating >= liked_from(features.spec.rating_scale)]

@@ -7,11 +7,12 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from widedeep.columns import TRAIN
-from widedeep.features.questions import ask_for_lists, liked_from
+from widedeep.features.questions import ask_for_lists
 from widedeep.features.ragged import Ragged
 from widedeep.features.rows import Rows
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
+from widedeep.params import liked_from
 from widedeep.scoring import rank
 from widedeep.training.list_task import UNLIKELY, ListTask
 from widedeep.training.losses import ndcg
@@ -55,7 +56,7 @@ class NextItemTask(ListTask):
         order = rows.timestamp.argsort(stable=True)
         self.user, self.item, self.second = rows.user[order], rows.item[order], rows.timestamp[order]
         self.ends = torch.linspace(0, len(rows), WINDOWS + 1, dtype=torch.float64).long().to(order.device)
-        self.liked = (rows.rating[order] >= liked_from(features.spec)).nonzero()[:, 0]
+        self.liked = (rows.rating[order] >= liked_from(features.spec.rating_scale)).nonzero()[:, 0]
         items = len(features.items)
         self.share = torch.stack([self._share(int(first), items) for first in self.ends[FIRST:-1]])
 

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from widedeep.columns import TRAIN
-from widedeep.features.questions import ask_with_histories, liked_from, popularity_now
+from widedeep.features.questions import ask_with_histories, popularity_now
 from widedeep.features.ragged import Ragged
 from widedeep.features.rows import Rows
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
+from widedeep.params import liked_from
 from widedeep.scoring import rank
 from widedeep.training.list_task import UNLIKELY, ListTask
 from widedeep.training.losses import ndcg
@@ -40,11 +41,13 @@ class OtherItemsTask(ListTask):
 
     def batches(self, features: FeatureSet) -> tuple[Rows | Tensor, int]:
         rows = features.splits[TRAIN]
-        return rows.user[rows.rating >= liked_from(features.spec)].unique(), self.params.ranking.user_batch_size
+        return rows.user[
+            rows.rating >= liked_from(features.spec.rating_scale)
+        ].unique(), self.params.ranking.user_batch_size
 
     def setup(self, features: FeatureSet) -> None:
         rows = features.splits[TRAIN]
-        liked = rows.item[rows.rating >= liked_from(features.spec)]
+        liked = rows.item[rows.rating >= liked_from(features.spec.rating_scale)]
         self.likes = 1 + torch.bincount(liked, minlength=len(features.items)).float()
         self.had = Ragged.of(rows.user, rows.item, rows.rating, rows.timestamp, len(features.users))
 
@@ -59,7 +62,7 @@ class OtherItemsTask(ListTask):
         kept = Ragged.of(had.owner[shown], had.other[shown], had.rating[shown], had.timestamp[shown], len(batch))
         popularity = popularity_now(features, members[0].half_lives)
         asked = ask_with_histories(features, batch, kept, torch.zeros_like(batch), popularity, True)
-        target = hidden & (had.rating >= liked_from(features.spec))
+        target = hidden & (had.rating >= liked_from(features.spec.rating_scale))
         question, item = had.owner[target], had.other[target]
         losses, penalties = [], []
         for member in members:
