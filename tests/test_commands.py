@@ -13,7 +13,19 @@ from widedeep.cli import APP, main
 from widedeep.errors import UserError, exit_on_user_error, show
 
 ASK = ("recommend", "similar", "explain", "predict", "batch", "serve", "events")
-COMMANDS = ("compare", "history", "bisect", "evaluate", *ASK, "tune", "presets", "noise", "ablation", "benchmark")
+COMMANDS = (
+    "inspect",
+    "compare",
+    "history",
+    "bisect",
+    "evaluate",
+    *ASK,
+    "tune",
+    "presets",
+    "noise",
+    "ablation",
+    "benchmark",
+)
 
 
 def test_help_lists_the_commands_with_a_whole_sentence_each(capsys: pytest.CaptureFixture[str]) -> None:

@@ -130,7 +130,7 @@ def explain(problem: Any, known: Sequence[str]) -> str:
         return f"{key} is missing: add it (params.yaml of the repository explains its meaning and range)."
     rule = rule_of(problem)
     if problem.get("ctx", {}).get("error") is not None and isinstance(problem["input"], dict):
-        return f"in {key}: {rule}"
+        return f"in {key}: {rule}" if location else rule
     hint = ""
     if kind == "literal_error" and isinstance(problem["input"], str):
         options = [part.strip().strip("'") for part in problem["ctx"]["expected"].replace(" or ", ", ").split(",")]

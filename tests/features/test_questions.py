@@ -10,9 +10,10 @@ from torch import Tensor
 
 from widedeep.features import questions
 from widedeep.features.context import Context
-from widedeep.features.questions import Questions, ask_for_lists, liked_from
+from widedeep.features.questions import Questions, ask_for_lists
 from widedeep.features.ragged import Ragged
 from widedeep.features.tensors import FeatureSet
+from widedeep.params import liked_from
 
 USERS, ITEMS = 10, 31
 HALF_LIVES = (7.0, math.inf)
@@ -172,7 +173,9 @@ def test_popularity_is_that_of_a_plain_loop_in_the_clock_of_ratings(base: Contex
                 age = now - sum(one < timestamp for one in seconds)
                 for place, half_life in enumerate(HALF_LIVES):
                     expected[number, item, place] += 0.5 ** (age / half_life)
-                    expected[number, item, 2 + place] += 0.5 ** (age / half_life) * (rating >= liked_from(base.spec))
+                    expected[number, item, 2 + place] += 0.5 ** (age / half_life) * (
+                        rating >= liked_from(base.spec.rating_scale)
+                    )
     torch.testing.assert_close(asked.popularity, expected.log1p().float())
 
 
@@ -185,9 +188,9 @@ def test_popularity_may_be_counted_before_the_question(base: Context) -> None:
     assert found(asked) == found(ask_for_lists(context, user, late, HALF_LIVES, True, period=False))
 
 
-def test_a_user_likes_from_three_quarters_up_the_scale(base: Context) -> None:
-    assert liked_from(replace(base.spec, rating_scale=(1.0, 5.0))) == 4
-    assert liked_from(replace(base.spec, rating_scale=(0.5, 5.0))) == 3.875
+def test_a_user_likes_from_three_quarters_up_the_scale() -> None:
+    assert liked_from((1.0, 5.0)) == 4
+    assert liked_from((0.5, 5.0)) == 3.875
 
 
 @pytest.mark.parametrize("online", [True, False])

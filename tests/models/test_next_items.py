@@ -37,6 +37,7 @@ def made_up() -> Questions:
         moment=torch.tensor([2, 0, 1, 2]),
         numbers=torch.rand(QUESTIONS, 5) * 3,
         seen=Ragged.empty(QUESTIONS),
+        item_index=torch.arange(ITEMS) + 1,
     )
 
 

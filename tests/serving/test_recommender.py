@@ -145,6 +145,22 @@ def test_parts_of_an_explanation_add_up_to_the_score(asked: Recommender) -> None
         assert all(str(title) not in why.sentence for title in asked.catalogue.titles if title not in named)
 
 
+def test_without_an_order_in_time_lists_are_those_that_were_judged_and_reasons_are_other_items(load: Load) -> None:
+    features, bundle = made(load, "random", objective="joint")
+    lists = judged(features, bundle)[1]
+    recommender = Recommender(bundle)
+    for user, expected in lists[lists["knowledge"] == "frozen"].groupby("user_id"):
+        found = recommender.recommend(user, 5)
+        assert found["item_id"].tolist() == expected["item_id"].astype(str).tolist()
+        assert found["score"].tolist() == pytest.approx(expected["score"].tolist(), abs=1e-5)
+    liked = ["The film D3", "30"]
+    item, score = recommender.recommend(likes=liked, n=1)[["item_id", "score"]].iloc[0]
+    why = recommender.explain(None, item, likes=liked)
+    assert why.parts["value"].sum() == pytest.approx(score, abs=1e-5)
+    assert why.parts["part"].tolist() == ["popular", "history", "history"]
+    assert "lately" not in why.sentence
+
+
 def test_an_item_is_found_by_id_and_by_a_title_written_otherwise(asked: Recommender) -> None:
     catalogue = asked.catalogue
     assert catalogue.code("1") == catalogue.code(1) == 0

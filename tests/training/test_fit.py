@@ -41,7 +41,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "softmax": {"objective": "ranking"},
     "sampled softmax": {"objective": "ranking", "negatives": 3},
     "joint": {"objective": "joint", "factors": 2},
-    "joint and sampled": {"objective": "joint", "negatives": 3, "positive_rating": 3.0},
+    "lists from other items": {"objective": "joint"},
+    "joint and sampled": {"objective": "joint", "factors": 2, "negatives": 3, "positive_rating": 3.0},
 }
 
 
@@ -58,7 +59,7 @@ def drawn(featurize: Featurize, tmp_path_factory: pytest.TempPathFactory) -> Fea
 
 @pytest.fixture(scope="module")
 def of_way(features: FeatureSet, drawn: FeatureSet) -> Callable[[str], FeatureSet]:
-    return lambda way: drawn if way == "joint and sampled" else features
+    return lambda way: drawn if way in ("joint and sampled", "lists from other items") else features
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +167,7 @@ def test_the_best_ranking_is_that_with_the_highest_ndcg(
 
 
 def test_joint_without_order_of_time_decides_by_both(drawn: FeatureSet, tmp_path: Path) -> None:
-    trained = fit(drawn, small_recipe(objective="joint"), tmp_path / "c")
+    trained = fit(drawn, small_recipe(objective="joint", factors=2), tmp_path / "c")
     best = min(trained.curves, key=lambda row: row["validation_rmse"] - row[NDCG])
     assert trained.epoch == best["epoch"]
     assert trained.validation == {name: best[name] for name in ("validation_rmse", NDCG)}
@@ -521,7 +522,8 @@ def test_gpu_trains_to_the_same_loss_as_the_cpu(of_way: Callable[[str], FeatureS
     params = small_recipe(unseen_rate=0.0, **without_chance, **WAYS[way])
     on_cpu = fit(of_way(way), params, tmp_path / "a")
     on_gpu = fit(of_way(way), params.with_train(accelerator="gpu"), tmp_path / "b")
-    drawn = "sampled" in way or way == "joint"  # negatives and questions are other ones on another device
+    # Negatives, questions and hidden items are other ones on another device.
+    drawn = "sampled" in way or way in ("joint", "lists from other items")
     assert on_gpu.validation == pytest.approx(on_cpu.validation, abs=0.15 if drawn else 0.05)
 
 

@@ -29,7 +29,7 @@ def inspect(
         typer.Option("--write", help="Write what was found into params.yaml, so that `dvc repro` reads the files."),
     ] = False,
 ) -> int:
-    """Look at your ratings: their form, what each column is, sizes, times, and what is wrong.
+    """Say how ratings of your own would be read, and what is wrong.
 
     If download.source in params.yaml is PATH, the values there are followed: download.files, and in preprocess columns,
     separator, encoding, timestamp_unit and kinds.
@@ -37,14 +37,14 @@ def inspect(
     The exit status is 1 if rows are bad.
     """
     from widedeep.params import load_params
-    from widedeep.params.data import NOTHING_SAID
+    from widedeep.params.data import NOTHING_SAID, OWN_NAMES
     from widedeep.sources.fetch import fetch, original
     from widedeep.sources.own import OWN
     from widedeep.tables.inspect import inspect
 
     params = load_params(PARAMS) if PARAMS.exists() else None
     place = path if path.startswith(("http://", "https://")) else str(Path(path).expanduser().resolve())
-    known = params is not None and params.download.dataset == "own" and params.download.source in (path, place)
+    known = params is not None and params.download.dataset in OWN_NAMES and params.download.source in (path, place)
     own = params if known else None
     chosen: dict[str, str | None] = {"ratings": ratings, "items": items, "users": users}
     if own is not None:

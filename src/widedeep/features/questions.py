@@ -16,7 +16,7 @@ from torch import Tensor
 
 from widedeep.features.context import Context
 from widedeep.features.ragged import RATINGS, Ragged
-from widedeep.features.spec import Spec
+from widedeep.params import liked_from
 
 ANCHORS = 10
 WITNESSES = 50
@@ -62,6 +62,8 @@ class Questions(NamedTuple):
         user), whether the user has none, log(1 + seconds since the latest one), and the product of first and third.
     seen : lists of B
         The items that each user had before, which are not recommended.
+    item_index : (I,) int64
+        The index of each item's id, 0 without training ratings.
     """
 
     neighbours: Neighbours
@@ -69,12 +71,7 @@ class Questions(NamedTuple):
     moment: Tensor
     numbers: Tensor
     seen: Ragged
-
-
-def liked_from(spec: Spec) -> float:
-    """Return the rating from which a user liked an item: three quarters up the rating scale."""
-    low, high = spec.rating_scale
-    return low + 0.75 * (high - low)
+    item_index: Tensor
 
 
 def ask_for_lists(
@@ -147,12 +144,19 @@ def _collect(
     known = seen.count
     last = seen.timestamp[(seen.start[1:] - 1).clamp(min=0)] if len(seen.timestamp) else timestamp
     return Questions(
-        _neighbours(context, user, seen, timestamp, online),
+        _neighbours(context, user, seen, timestamp, online) if context.spec.online else _no_neighbours(user),
         popularity,
         moment,
         _numbers(known, timestamp - last, period),
         seen,
+        context.items.index,
     )
+
+
+def _no_neighbours(user: Tensor) -> Neighbours:
+    """Return no neighbours, for data without an order in time."""
+    none = user[:0]
+    return Neighbours(none, none, none, none, none.float(), none)
 
 
 def _numbers(known: Tensor, since: Tensor, period: Tensor | bool) -> Tensor:
@@ -200,6 +204,6 @@ def _popularity(context: Context, moments: Tensor, half_lives: tuple[float, ...]
         now = seen.sum(1)
     counts = [
         log.decayed_at(items, seen, now[:, None], half_lives, RATINGS, least)
-        for least in (-torch.inf, liked_from(context.spec))
+        for least in (-torch.inf, liked_from(context.spec.rating_scale))
     ]
     return torch.log1p(torch.cat(counts, -1)).float()

@@ -44,6 +44,13 @@ class Model(nn.Module):
         """Score the whole catalogue for each question: (B, I). Higher is better."""
         raise NotImplementedError
 
+    def squares(self, questions: Questions, question: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sum of squares of the vectors that `answer` multiplies, of the user and the item of P pairs.
+
+        question, item : (P,) int64; the results are (P,) float32
+        """
+        raise NotImplementedError
+
     def explain(self, questions: Questions, item: int) -> tuple[Tensor, Tensor]:
         """Take the score of an item apart, for a single question: what popularity adds, (), and what each of the latest
         items of the history adds, (N,), the latest first. Their sum is the score."""

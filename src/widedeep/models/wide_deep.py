@@ -13,6 +13,7 @@ from widedeep.models.factors import Factors
 from widedeep.models.model import Model, into_scale, start_of
 from widedeep.models.next_items import NextItems
 from widedeep.models.numbers import Numbers
+from widedeep.models.other_items import OtherItems
 from widedeep.models.registry import Task, WideDeepConfig
 from widedeep.models.wide import Wide
 
@@ -21,8 +22,8 @@ class WideDeep(Model):
     """Rating = mu + wide + deep + factors, in rating points, where mu is the mean of the training ratings.
 
     `hidden: []` leaves out the deep part, `factors: 0` the inner product. Without both the model is linear. The
-    objective `joint` recommends as well: by `NextItems` if the data are in order of time, else by a second head on the
-    same embeddings.
+    objective `joint` recommends as well: by `NextItems` if the data are in order of time, else by `OtherItems`. With
+    an inner product it is instead a second head on the same embeddings that recommends if there is no order of time.
     """
 
     def __init__(self, spec: Spec, config: WideDeepConfig, objective: Task) -> None:
@@ -33,7 +34,9 @@ class WideDeep(Model):
             self.reads = Reads(config.user_items, config.item_users, config.time)
         self.ranks_with_history = objective == "rating" and config.history
         self.next_items = NextItems() if objective == "joint" and spec.online else None
-        heads = 2 if objective == "joint" and self.next_items is None else 1
+        apart = objective == "joint" and not spec.online and not config.factors
+        self.other_items = OtherItems(spec) if apart else None
+        heads = 2 if objective == "joint" and self.lists is None else 1
         self.numbers = Numbers(spec, config.history, config.time)
         self.wide = Wide(spec, self.numbers, heads, uncertain=config.noise_variance > 0)
         self.deep = Deep(spec, config, self.numbers, heads) if config.hidden else None
@@ -43,22 +46,31 @@ class WideDeep(Model):
         self.register_buffer("start", start_of(spec, self.bounded))
 
     @property
+    def lists(self) -> NextItems | OtherItems | None:
+        """The part that recommends, if it is apart from the rest."""
+        return self.next_items if self.next_items is not None else self.other_items
+
+    @property
     def half_lives(self) -> tuple[float, ...]:
-        return () if self.next_items is None else self.next_items.half_lives
+        return () if self.lists is None else self.lists.half_lives
 
     def fit(self, features: FeatureSet) -> None:
         self.numbers.fit(features)
-        if self.next_items is not None:
-            self.next_items.fit(features)
+        if self.lists is not None:
+            self.lists.fit(features)
 
     def answer(self, questions: Questions) -> Tensor:
-        assert self.next_items is not None
-        score: Tensor = self.next_items(questions)
+        assert self.lists is not None
+        score: Tensor = self.lists(questions)
         return score
 
+    def squares(self, questions: Questions, question: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
+        assert self.other_items is not None
+        return self.other_items.squares(questions, question, item)
+
     def explain(self, questions: Questions, item: int) -> tuple[Tensor, Tensor]:
-        assert self.next_items is not None
-        return self.next_items.explain(questions, item)
+        assert self.lists is not None
+        return self.lists.explain(questions, item)
 
     def forward(self, inputs: Inputs) -> Output:
         numbers = self.numbers(inputs)
@@ -76,4 +88,4 @@ class WideDeep(Model):
         return [weights for name, weights in self.wide.named_parameters() if not name.endswith("log_deviation")]
 
     def list_parameters(self) -> list[torch.nn.Parameter]:
-        return [] if self.next_items is None else list(self.next_items.parameters())
+        return [] if self.lists is None else list(self.lists.parameters())

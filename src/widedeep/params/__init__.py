@@ -3,7 +3,7 @@
 from widedeep.params.data import Dataset, DownloadParams, FeaturizeParams, PreprocessParams
 from widedeep.params.load import Params, changed, checked, load_params
 from widedeep.params.nesting import Sections, dotted, merged, nested
-from widedeep.params.results import CompareParams, DriftParams, EvaluateParams, Gate, ReportParams
+from widedeep.params.results import CompareParams, DriftParams, EvaluateParams, Gate, ReportParams, liked_from
 from widedeep.params.train import RankingParams, RatingParams, Recipe, TrainParams
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "changed",
     "checked",
     "dotted",
+    "liked_from",
     "load_params",
     "merged",
     "nested",

@@ -1,10 +1,10 @@
 """Sections download, preprocess and featurize of params.yaml: from raw files to features."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from annotated_types import Ge, Gt, Le, Len, Lt
-from pydantic import AfterValidator, BeforeValidator, model_validator
+from pydantic import AfterValidator, model_validator
 
 from widedeep.sections import Count, Float, Fraction, Int, NonNegative, Positive, Section, Seed, Text, increasing
 
@@ -20,7 +20,9 @@ Dataset = Literal[
     "ml-latest-small",
     "myanimelist-2023",
     "own",
+    "csv",
 ]
+OWN_NAMES = ("own", "csv")  # two names of ratings of one's own
 
 
 def _url(source: str) -> str:
@@ -44,10 +46,6 @@ def _distinct(crosses: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ..
     return crosses
 
 
-def _dataset(name: Any) -> Any:
-    return "own" if name == "csv" else name  # its second name
-
-
 class OwnFiles(Section):
     ratings: Text | None
     items: Text | None
@@ -64,11 +62,11 @@ class OwnColumns(Section):
 def _separator(text: str | None) -> str | None:
     if text is not None and text != "tab" and len(text.encode()) > 4:
         raise ValueError("must be 1 to 4 characters, or tab")
-    return "\t" if text == "tab" else text
+    return text
 
 
 class DownloadParams(Section):
-    dataset: Annotated[Dataset, BeforeValidator(_dataset)]
+    dataset: Dataset
     source: Annotated[Text, AfterValidator(_url)]
     watch: Text
     files: OwnFiles
@@ -77,7 +75,7 @@ class DownloadParams(Section):
     @model_validator(mode="after")
     def _check(self) -> "DownloadParams":
         chosen = [name for name, value in self.files if value is not None]
-        if chosen and self.dataset != "own":
+        if chosen and self.dataset not in OWN_NAMES:
             raise ValueError(
                 f"files.{chosen[0]} must be null for dataset: {self.dataset}, whose files have fixed names. "
                 f"Got {getattr(self.files, chosen[0])!r} instead."

@@ -8,8 +8,8 @@ from pydantic import BaseModel, PlainValidator, SerializeAsAny, ValidationError,
 
 from widedeep.errors import UserError
 from widedeep.models.registry import ENTRIES, ModelConfig
-from widedeep.params.data import NOTHING_SAID, DownloadParams, FeaturizeParams, PreprocessParams, Reading
-from widedeep.params.nesting import Sections, merged
+from widedeep.params.data import NOTHING_SAID, OWN_NAMES, DownloadParams, FeaturizeParams, PreprocessParams, Reading
+from widedeep.params.nesting import Sections, dotted, merged
 from widedeep.params.results import CompareParams, DriftParams, EvaluateParams, ReportParams
 from widedeep.params.train import Recipe, TrainParams, check_configs
 from widedeep.sections import Section, explain, is_consequence
@@ -31,11 +31,14 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _check(self) -> "Params":
-        said = [name for name in Reading.model_fields if getattr(self.preprocess, name) != getattr(NOTHING_SAID, name)]
-        if said and self.download.dataset != "own":
+        given, nothing = (dotted(part.model_dump()) for part in (self.preprocess, NOTHING_SAID))
+        of_own = [name for name in given if name.split(".")[0] in Reading.model_fields]
+        said = [name for name in of_own if given[name] != nothing.get(name)]
+        if said and self.download.dataset not in OWN_NAMES:
             raise ValueError(
-                f"preprocess.{said[0]} is for download.dataset: own. The files of {self.download.dataset} have a known "
-                "form: leave it as params.yaml of the repository has it."
+                f"'preprocess.{said[0][:100]}' must be as in params.yaml of the repository unless download.dataset is "
+                f"own: the files of {self.download.dataset} have a known form. "
+                f"Got {str(given[said[0]])[:100]!r} instead."
             )
         return self
 

@@ -22,6 +22,12 @@ Windows = Annotated[Literal["month", "quarter"] | int, PlainValidator(_windows)]
 _PARTS: TypeAdapter[int] = TypeAdapter(Annotated[Int, Ge(2), Le(1000)])
 
 
+def liked_from(rating_scale: tuple[float, float]) -> float:
+    """Return the rating from which a user liked an item: three quarters up the rating scale (lowest, highest)."""
+    low, high = rating_scale
+    return low + 0.75 * (high - low)
+
+
 class EvaluateParams(Section):
     ks: Annotated[tuple[Annotated[Count, Le(1000)], ...], Len(1, 20), AfterValidator(increasing)]
     relevant_rating: Float | None
@@ -33,10 +39,9 @@ class EvaluateParams(Section):
     def relevant_from(self, rating_scale: tuple[float, float]) -> float:
         """Return the rating from which a test item is relevant.
 
-        This is `relevant_rating`. If that is None, it is three quarters up the rating scale (lowest, highest).
+        This is `relevant_rating`. If that is None, it is the rating from which a user liked an item (see `liked_from`).
         """
-        low, high = rating_scale
-        return low + 0.75 * (high - low) if self.relevant_rating is None else self.relevant_rating
+        return liked_from(rating_scale) if self.relevant_rating is None else self.relevant_rating
 
 
 class ReportParams(Section):

@@ -35,6 +35,7 @@ POPULAR = 0.65  # how much a popular item must share to be similar; with 0.5 (co
 BLOCK = 256  # users in a part of `recommend_many`
 AHEAD = 60  # seconds that the clock of a sender may be ahead
 FALLBACK = "recent_popularity"
+OFTEN = {True: "popular lately", False: "popular"}  # what an explanation says, with and without an order in time
 
 
 @dataclass(frozen=True)
@@ -318,7 +319,8 @@ class Recommender:
             popular, near = model.explain(asked, code)
         anchors = asked.seen.latest(torch.zeros(1, dtype=torch.int64), asked.seen.count, len(near)).other.flip(0)
         shown = self.catalogue
-        parts: list[tuple[str, str | None, str | None, float]] = [("popular lately", None, None, float(popular))]
+        rest = OFTEN[context.spec.online]
+        parts: list[tuple[str, str | None, str | None, float]] = [(rest, None, None, float(popular))]
         for anchor, value in zip(anchors.tolist(), near.tolist(), strict=False):
             if value:
                 parts.append(("history", shown.ids[anchor], shown.titles[anchor], value))
@@ -482,7 +484,7 @@ class Recommender:
                 "because you had " + " and ".join(self.catalogue.name(int(anchors[place])) for place in best)
             )
         if lately[code] > 0 and float((lately < lately[code]).float().mean()) > 0.95:
-            reasons.append("popular lately")
+            reasons.append(OFTEN[self.bundle.context.spec.online])
         sentence = "; ".join(reasons)
         return f"{sentence[0].upper()}{sentence[1:]}." if sentence else ""
 

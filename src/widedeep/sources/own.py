@@ -160,7 +160,8 @@ class Own(Source):
     def _form(self, path: Path) -> Form:
         if not path.exists():
             raise UserError(f"{path} is missing. Run the download stage again: dvc repro -f download.")
-        return find_form(path, self.reading.separator, self.reading.encoding, _known, self.shown(path))
+        separator = "\t" if self.reading.separator == "tab" else self.reading.separator
+        return find_form(path, separator, self.reading.encoding, _known, self.shown(path))
 
     def _table(self, path: Path) -> tuple[TextTable, Form]:
         form = self._form(path)

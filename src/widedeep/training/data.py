@@ -15,6 +15,7 @@ from widedeep.features.tensors import FeatureSet
 from widedeep.models.registry import ENTRIES
 from widedeep.params import TrainParams
 from widedeep.training.next_item_task import NextItemTask
+from widedeep.training.other_items_task import OtherItemsTask
 from widedeep.training.tasks import RankingTask, RatingTask, Task
 
 
@@ -84,13 +85,14 @@ class TrainingData(pl.LightningDataModule):
     A training batch is a mapping with a part for each task. If a task has fewer batches than another, its batches are
     repeated.
 
+    apart : as in `tasks_of`
     validated : for each validation loader its task, and the name of what it validates
     """
 
-    def __init__(self, features: FeatureSet, params: TrainParams) -> None:
+    def __init__(self, features: FeatureSet, params: TrainParams, apart: bool = False) -> None:
         super().__init__()
         self.features, self.params = features, params
-        self.tasks = tasks_of(params, features)
+        self.tasks = tasks_of(params, features, apart)
         self.validated = [(task, name) for task in self.tasks for name in task.validation(features)]
 
     def setup(self, stage: str) -> None:
@@ -116,13 +118,18 @@ class TrainingData(pl.LightningDataModule):
         return DataLoader(Sliced(rows), batch_size=None, sampler=slices)
 
 
-def tasks_of(params: TrainParams, features: FeatureSet) -> list[Task]:
-    """Return the tasks of `train.objective`, the rating first."""
+def tasks_of(params: TrainParams, features: FeatureSet, apart: bool) -> list[Task]:
+    """Return the tasks of `train.objective`, the rating first.
+
+    apart : whether the model has a part of its own for lists. Data in order of time need one.
+    """
     tasks: list[Task] = []
     if params.objective != "ranking":
         tasks.append(RatingTask(params, features))
     if params.objective == "joint" and features.spec.online and ENTRIES[params.model].trained:
         tasks.append(NextItemTask(params))
+    elif params.objective == "joint" and apart:
+        tasks.append(OtherItemsTask(params))
     elif params.objective != "rating":
         tasks.append(RankingTask(params))
     return tasks

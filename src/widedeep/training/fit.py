@@ -91,7 +91,7 @@ def fit(
     _quiet()
     torch.manual_seed(params.seed)
     model = build(features.spec, recipe.architecture) if start is None else start
-    data = TrainingData(features, params)
+    data = TrainingData(features, params, apart=bool(model.list_parameters()))
     if not all(len(task.learnt(features)) for task in data.tasks):
         raise UserError(
             f"train.ranking.positive_rating: no training row is rated at least {params.ranking.positive_rating}, "

@@ -6,27 +6,26 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from widedeep.columns import TRAIN, VALIDATION
-from widedeep.errors import UserError
-from widedeep.features.questions import ask_for_lists, liked_from
+from widedeep.columns import TRAIN
+from widedeep.features.questions import ask_for_lists
 from widedeep.features.ragged import Ragged
 from widedeep.features.rows import Rows
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
-from widedeep.params import TrainParams
+from widedeep.params import liked_from
 from widedeep.scoring import rank
+from widedeep.training.list_task import UNLIKELY, ListTask
 from widedeep.training.losses import ndcg
-from widedeep.training.tasks import PLACES, RANKING, TRAIN_RANKING_LOSS, VALIDATION_NDCG, Log, Task
+from widedeep.training.tasks import PLACES, RANKING, VALIDATION_NDCG, Log
 
 NEXT, WHOLE = "next", "period"  # what the lists in validation are for
 WINDOWS = 80  # of the training rows, for questions
 FIRST = 4  # window of the first questions: the windows before have too little past to learn from
 PERIOD, MOST = 0.25, 100_000  # rows that a list for a whole period is for: share of the training rows, and limit
 VALIDATED = 200  # questions for the next item in validation
-UNLIKELY = -30.0
 
 
-class NextItemTask(Task):
+class NextItemTask(ListTask):
     """Recommend: order the catalogue for questions (see `widedeep.features.questions`).
 
     The training rows are cut into `WINDOWS` windows of time. A batch draws some windows, and questions of three kinds:
@@ -43,24 +42,8 @@ class NextItemTask(Task):
     the mean of both.
     """
 
-    name = RANKING
-
-    def __init__(self, params: TrainParams) -> None:
-        super().__init__()
-        for name, neutral in (("negatives", 0), ("positive_rating", None), ("rating_weight", 0)):
-            if getattr(params.ranking, name) != neutral:
-                raise UserError(
-                    f"train.ranking.{name} must be {'null' if neutral is None else neutral} for train.objective: joint "
-                    f"and data in order of time, which learn lists from questions. Got {getattr(params.ranking, name)} "
-                    "instead."
-                )
-        self.params = params
-        self.train_loss = MeanMetric(nan_strategy="disable")
-        self.ndcg = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in (NEXT, WHOLE)})
-        self.learning = True
-
-    def learnt(self, features: FeatureSet) -> Rows:
-        return features.splits[TRAIN]
+    kinds = (NEXT, WHOLE)
+    data = " and data in order of time, which learn lists from questions"
 
     def batches(self, features: FeatureSet) -> tuple[Rows | Tensor, int]:
         # As many batches as the other task has, so that neither is repeated within an epoch.
@@ -73,18 +56,13 @@ class NextItemTask(Task):
         order = rows.timestamp.argsort(stable=True)
         self.user, self.item, self.second = rows.user[order], rows.item[order], rows.timestamp[order]
         self.ends = torch.linspace(0, len(rows), WINDOWS + 1, dtype=torch.float64).long().to(order.device)
-        self.liked = (rows.rating[order] >= liked_from(features.spec)).nonzero()[:, 0]
+        self.liked = (rows.rating[order] >= liked_from(features.spec.rating_scale)).nonzero()[:, 0]
         items = len(features.items)
         self.share = torch.stack([self._share(int(first), items) for first in self.ends[FIRST:-1]])
 
-    def start(self, epoch: int) -> None:
-        self.learning = epoch < self.params.ranking.epochs
-
     def loss(self, features: FeatureSet, members: Sequence[Model], batch: Tensor) -> Tensor:
         if not self.learning:
-            # Give every weight a gradient of 0, because other processes wait for gradients.
-            weights = [weight for member in members for weight in member.list_parameters()]
-            return torch.stack([0 * weight.sum() for weight in weights]).sum()
+            return self.nothing(members)
         start, end = self.ends[batch], self.ends[batch + 1]
         moment = self.second[start]
         each = max(1, self.params.ranking.questions // len(batch))
@@ -133,15 +111,6 @@ class NextItemTask(Task):
         """Return how the targets of all these users are spread over the catalogue, (I,)."""
         users, _, item, weight = self._liked_after(first)
         return weight.new_zeros(items).index_add(0, item, weight / max(1, len(users)))
-
-    def trained(self, log: Log) -> None:
-        if self.learning:
-            log(TRAIN_RANKING_LOSS, self.train_loss, on_step=False, on_epoch=True)
-
-    def relevant(self, features: FeatureSet) -> Rows:
-        """Return the validation rows whose items lists should show."""
-        rows = features.splits[VALIDATION]
-        return rows[rows.rating >= liked_from(features.spec)]
 
     def validation(self, features: FeatureSet) -> Mapping[str, Rows | Tensor]:
         rows = self.relevant(features)

@@ -1,0 +1,63 @@
+"""What the two tasks have in common that teach `wide_deep` lists apart from ratings."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from widedeep.columns import TRAIN, VALIDATION
+from widedeep.errors import UserError
+from widedeep.features.rows import Rows
+from widedeep.features.tensors import FeatureSet
+from widedeep.models.model import Model
+from widedeep.params import TrainParams, liked_from
+from widedeep.training.tasks import RANKING, TRAIN_RANKING_LOSS, Log, Task
+
+UNLIKELY = -30.0  # score of an item that a user had before
+
+
+class ListTask(Task):
+    """Learn lists in the first `train.ranking.epochs` epochs, by parameters that no rating depends on.
+
+    kinds : names of the lists that validation makes
+    data : what it is for, as the end of a sentence in errors
+    """
+
+    name = RANKING
+    kinds: tuple[str, ...]
+    data: str
+
+    def __init__(self, params: TrainParams) -> None:
+        super().__init__()
+        for name, neutral in (("negatives", 0), ("positive_rating", None), ("rating_weight", 0)):
+            if getattr(params.ranking, name) != neutral:
+                raise UserError(
+                    f"train.ranking.{name} must be {'null' if neutral is None else neutral} for train.objective: joint"
+                    f"{self.data}. Got {getattr(params.ranking, name)} instead."
+                )
+        self.params = params
+        self.train_loss = MeanMetric(nan_strategy="disable")
+        self.ndcg = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in self.kinds})
+        self.learning = True
+
+    def learnt(self, features: FeatureSet) -> Rows:
+        return features.splits[TRAIN]
+
+    def start(self, epoch: int) -> None:
+        self.learning = epoch < self.params.ranking.epochs
+
+    @staticmethod
+    def nothing(members: Sequence[Model]) -> Tensor:
+        """Return a loss of 0 that gives every weight a gradient of 0, because other processes wait for gradients."""
+        weights = [weight for member in members for weight in member.list_parameters()]
+        return torch.stack([0 * weight.sum() for weight in weights]).sum()
+
+    def trained(self, log: Log) -> None:
+        if self.learning:
+            log(TRAIN_RANKING_LOSS, self.train_loss, on_step=False, on_epoch=True)
+
+    def relevant(self, features: FeatureSet) -> Rows:
+        """Return the validation rows whose items lists should show."""
+        rows = features.splits[VALIDATION]
+        return rows[rows.rating >= liked_from(features.spec.rating_scale)]
