@@ -223,7 +223,7 @@ def _source(dataset: str, source: str, divide: Divide | None, folder: Path) -> s
     if divide is None:
         return str(Path(source).expanduser().resolve()) if local else source
     folder.mkdir()
-    if dataset != "csv" or source != "auto":
+    if dataset != "own" or source != "auto":
         fetch(SOURCES[dataset], source, folder)
     divide(folder)
     return str(folder)

@@ -1,6 +1,7 @@
 """Stage download: get the raw files of one data set."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from widedeep.errors import exit_on_user_error
@@ -8,6 +9,7 @@ from widedeep.files import replacing
 from widedeep.params import load_params
 from widedeep.sources import SOURCES
 from widedeep.sources.fetch import fetch
+from widedeep.sources.own import Own
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -19,7 +21,10 @@ def main(arguments: list[str] | None = None) -> None:
         params = load_params(options.params).download
         with replacing(options.out) as folder:
             folder.mkdir()
-            fetch(SOURCES[params.dataset], params.source, folder, params.max_unpacked_gib)
+            source = SOURCES[params.dataset]
+            if isinstance(source, Own):
+                source = replace(source, files_chosen=dict(params.files))
+            fetch(source, params.source, folder, params.max_unpacked_gib)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Stage preprocess: turn the raw files into tables of ratings, items, users, and the ids behind their codes."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from widedeep.errors import exit_on_user_error
@@ -8,7 +9,7 @@ from widedeep.features.vocabulary import Vocabulary
 from widedeep.files import replacing, write_json
 from widedeep.params import load_params
 from widedeep.sources import SOURCES
-from widedeep.sources.fetch import read_dataset
+from widedeep.sources.fetch import original, read_dataset
 from widedeep.tables.build import build_tables
 from widedeep.warm_start import earlier_model
 
@@ -29,7 +30,11 @@ def main(arguments: list[str] | None = None) -> None:
             with earlier_model(params.train.warm_start_from, Path(args.params), args.model) as folder:
                 scaling = Vocabulary.load(folder).spec.scaling
         with replacing(args.report) as report, replacing(args.out) as out:
-            tables, counts = build_tables(source, args.raw, params.preprocess, scaling)
+            tables, counts = build_tables(
+                source, args.raw, params.preprocess, scaling, partial(original, params.download.source, args.raw)
+            )
+            for sentence in counts.get("understood", ()):
+                print(sentence)
             write_json(report, counts)
             out.mkdir()
             tables.save(out)

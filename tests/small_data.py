@@ -176,7 +176,7 @@ def coded(ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame, split
         users.reset_index(drop=True).rename(columns={"user_id": "user"}).assign(user=range(len(users))),
         item_ids,
         user_ids,
-        About("csv", (0.5, 5.0), split, {}),
+        About("own", (0.5, 5.0), split, {}),
     )
 
 

@@ -125,11 +125,11 @@ def whole(
     items.assign(genres=items["genres"].str.join("|")).to_csv(folder / "given/items.csv", index=False)
     users.assign(age=range(10)).to_csv(folder / "given/users.csv", index=False)
     params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
-    params["download"] |= {"dataset": "csv", "source": str(folder / "given")}
+    params["download"] |= {"dataset": "own", "source": str(folder / "given")}
     params["preprocess"] |= {"rating_scale": [0.5, 5], "split": "temporal"}
     params["evaluate"] |= {"bootstrap_replicates": 100, "ks": [5, 10]}
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    fetch(SOURCES["csv"], str(folder / "given"), folder / "data/raw")
+    fetch(SOURCES["own"], str(folder / "given"), folder / "data/raw")
     pipeline = Pipeline(folder)
     again = folder / "again"
     with pytest.MonkeyPatch.context() as patch:
@@ -354,7 +354,7 @@ def test_damage_to_a_zip_is_told_in_one_line_or_does_not_matter(tmp_path: Path) 
         archive, out = tmp_path / f"{case}.zip", tmp_path / f"out {case}"
         out.mkdir()
         made_zip(archive, files, draw)
-        message = told(lambda archive=archive, out=out: fetch(SOURCES["csv"], str(archive), out))  # type: ignore[misc]
+        message = told(lambda archive=archive, out=out: fetch(SOURCES["own"], str(archive), out))  # type: ignore[misc]
         if message is None:
             for name, text in files.items():
                 read = (out / name).read_text() if (out / name).exists() or name == "ratings.csv" else text

@@ -118,7 +118,7 @@ def write_params(path: Path, ratings: Path) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     own = {
         "preprocess.rating_scale": [1, 5],
-        "download.dataset": "csv",
+        "download.dataset": "own",
         "download.source": str(ratings),
         "train.epochs": 3,
         "train.batch_size": 64,

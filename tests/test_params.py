@@ -104,7 +104,7 @@ def test_unknown_key_names_file_key_and_nearest(load: Load, tmp_path: Path) -> N
 
 def test_unknown_key_like_no_other_lists_the_known_ones(load: Load) -> None:
     text = message(load, {"download.qqqqqq": 1})
-    assert "unknown key 'download.qqqqqq'. Known: dataset, source, max_unpacked_gib." in text
+    assert "unknown key 'download.qqqqqq'. Known: dataset, source, watch, files, max_unpacked_gib." in text
 
 
 def test_unknown_section_names_the_nearest(load: Load) -> None:

@@ -106,7 +106,7 @@ def test_windows_part_the_time_line_and_the_initial_part_is_what_is_before(strea
 def test_without_timestamps_there_is_no_time_line(stream: Stream) -> None:
     place = stream.tables.ratings.column_names.index(TIMESTAMP)
     nothing = pa.nulls(stream.tables.ratings.num_rows, pa.int64())
-    with pytest.raises(UserError, match="csv has no timestamps"):
+    with pytest.raises(UserError, match="own has no timestamps"):
         Stream.of(changed(stream, stream.tables.ratings.set_column(place, TIMESTAMP, nothing)).tables, 0.5, 2)
 
 

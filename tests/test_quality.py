@@ -136,9 +136,9 @@ def test_list_names_every_protocol(monkeypatch: pytest.MonkeyPatch, capsys: pyte
         ("--dataset ml-100k", "--dataset needs a --split"),
         ("--dataset ml-100k --split predefined", "Got --split predefined without --fold instead"),
         ("--dataset ml-100k --split random --fold u1", "Got --split random and --fold u1 instead"),
-        ("--dataset csv --train README.md", "--train and --test together are a split. Give both"),
-        ("--dataset csv --train README.md --test nowhere.csv", "There is no file nowhere.csv"),
-        ("--dataset csv --source nowhere.zip --split random", "There is no 'nowhere.zip'"),
+        ("--dataset own --train README.md", "--train and --test together are a split. Give both"),
+        ("--dataset own --train README.md --test nowhere.csv", "There is no file nowhere.csv"),
+        ("--dataset own --source nowhere.zip --split random", "There is no 'nowhere.zip'"),
         (
             "--dataset ml-1m --split random --preset best",
             "--preset must be auto, none or a file of presets.",
@@ -168,7 +168,7 @@ def test_failing_stage_is_told_and_gives_status_1(tmp_path: Path) -> None:
     for name in ("train", "test"):
         (tmp_path / f"{name}.csv").write_text("user_id,item_id,rating\n1,1,3\n")
     files = ["--train", str(tmp_path / "train.csv"), "--test", str(tmp_path / "test.csv")]
-    command = [sys.executable, "-m", "widedeep.cli", "benchmark", "--dataset", "csv", *files]
+    command = [sys.executable, "-m", "widedeep.cli", "benchmark", "--dataset", "own", *files]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert "Set preprocess.rating_scale" in done.stderr

@@ -37,7 +37,7 @@ def revision(tmp_path: Path, rmse: float, ndcg: float, novelty: float, **rest: A
     of = {"rating": {"frozen": {"rmse": metric(rmse)}}, "ranking": {"frozen": ranking}}
     paths = Paths(*(tmp_path / name for name in ("metrics", "params", "data", "tables", "per_user", "lock")))
     parts: dict[str, Any] = {
-        "params": {"download": {"dataset": "csv"}},
+        "params": {"download": {"dataset": "own"}},
         "made_with": {},
         "data": {"test_sha256": "a"},
         "locks": {},
@@ -93,7 +93,7 @@ def policies(policy: tuple[str, ...] = ("stale", "retrain", "warm_start", "river
     of = {"stale": (1.2, 0.0), "retrain": (1.0, 10.0), "warm_start": (1.01, 2.0), "river": (1.1, 0.5)}
     rows = [
         {
-            "dataset": "csv",
+            "dataset": "own",
             "window": window,
             "start": f"200{window}-01-01T00:00:00",
             "policy": name,
@@ -150,7 +150,7 @@ def test_page_says_the_verdicts_of_the_comparison(page: Callable[..., str]) -> N
 
 def test_gates_changes_and_notes_are_told(page: Callable[..., str]) -> None:
     gate = Gate(relative=0.01, absolute=None, significant=False)
-    said = text(page(gates={NDCG: gate}, params={"download": {"dataset": "csv"}, "train": {"epochs": 3}}))
+    said = text(page(gates={NDCG: gate}, params={"download": {"dataset": "own"}, "train": {"epochs": 3}}))
     assert "Broken gate: ranking.frozen.ndcg_at_10, 0.0100 worse, at most 0.0050 allowed." in said
     assert "Changed params: 1" in said
     assert "train.epochs – 3" in said

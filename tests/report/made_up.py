@@ -16,6 +16,7 @@ COUNTS: dict[str, Any] = {
     "ratings": {"kept": 108, "train": 60, "validation": 16, "test": 32},
     "users": {"rated": 8, "listed": 8},
     "items": {"rated": 20, "listed": 20, "rated_but_not_listed": 0},
+    "understood": [],
 }
 
 

@@ -91,6 +91,13 @@ def test_page_of_a_system_that_is_not_ours_shows_its_name(render: Render) -> Non
     assert re.search("Title 20 2010 – –", page)  # neither predicted nor rated
 
 
+def test_page_says_how_own_files_were_understood(render: Render) -> None:
+    lines = ["mine.csv: columns user = 'who'", "timestamp: milliseconds since 1970 <now>"]
+    page = text(render(counts=made_up.COUNTS | {"understood": lines}))
+    assert f"How the files were understood {' '.join(lines)}" in page
+    assert "How the files were understood" not in text(render())
+
+
 def test_page_of_a_single_system_that_was_trained_elsewhere(render: Render) -> None:
     page = text(render("lightfm", curves=None, counts=None, alone=True))
     assert "lightfm predicts unseen ratings with RMSE 0.900 online (95 % interval 0.850 to 0.950)." in page

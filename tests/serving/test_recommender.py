@@ -65,7 +65,7 @@ def test_lists_and_ratings_are_those_that_were_judged(load: Load, way: str) -> N
     for user, expected in frozen.groupby("user_id"):
         found = recommender.recommend(user, 5, at=int(expected["timestamp"].iloc[0]))
         assert found["item_id"].tolist() == expected["item_id"].astype(str).tolist()
-        assert found["score"].tolist() == pytest.approx(expected["score"].tolist(), abs=1e-5)
+        assert found["score"].tolist() == pytest.approx(expected["score"].tolist(), abs=1e-6)
         assert found["predicted"].tolist() == pytest.approx(expected["predicted"].tolist(), abs=1e-6)
     for row in predictions[predictions["knowledge"] == "frozen"].itertuples():
         found = recommender.predict(row.user_id, [row.item_id], at=row.timestamp)
@@ -97,7 +97,7 @@ def test_a_replay_of_the_test_ratings_gives_the_online_lists_and_ratings(load: L
         row = known[(known["user_id"].astype(str) == user) & (known["item_id"].astype(str) == event["item_id"])]
         if len(row):
             found = recommender.predict(user, [event["item_id"]], at=second)
-            assert found["predicted"].item() == pytest.approx(row["predicted"].item(), abs=1e-4)
+            assert found["predicted"].item() == pytest.approx(row["predicted"].item(), rel=1e-5)
         recommender.add([event])
     assert compared > 10
 
@@ -139,7 +139,7 @@ def test_parts_of_an_explanation_add_up_to_the_score(asked: Recommender) -> None
         why = asked.explain(None, item, likes=liked)
         found = asked.recommend(likes=liked, n=31, exclude_seen=False)
         score = found.loc[found["item_id"] == item, "score"].item()
-        assert why.parts["value"].sum() == pytest.approx(score, abs=1e-5)
+        assert why.parts["value"].sum() == pytest.approx(score, abs=1e-6)
         named = why.parts["title"].dropna().tolist()
         assert set(named) <= {asked.catalogue.titles[asked.catalogue.code(title)] for title in liked}
         assert all(str(title) not in why.sentence for title in asked.catalogue.titles if title not in named)
@@ -217,7 +217,13 @@ def test_new_ratings_make_a_new_user_known_and_count_for_everybody(asked: Recomm
         ({"timestamp": 5}, "Event 2: timestamp must not be before the latest known rating"),
         ({"timestamp": 9999}, "Event 2: timestamp must not be in the future"),
         ({"timestamp": 1.5}, "Event 2: timestamp must be a whole number"),
-        ({"user_id": " "}, "Event 2: user_id must not be empty"),
+        (
+            {"user_id": " "},
+            "Event 2: user_id must be an id: text that is not empty, or a whole number",
+        ),
+        ({"user_id": float("nan")}, "Event 2: user_id must be an id: .* Got nan instead."),
+        ({"user_id": True}, "Event 2: user_id must be an id: .* Got True instead."),
+        ({"item_id": 1.5}, "Event 2: item_id must be an id: .* Got 1.5 instead."),
         ({"rating": None}, "Event 2 has no rating"),
     ],
 )
@@ -226,6 +232,59 @@ def test_of_events_with_a_mistake_none_is_taken(asked: Recommender, change: dict
     with pytest.raises(UserError, match=message):
         asked.add([event, event | change])
     assert not asked.recommend("new").attrs["known"]
+
+
+@pytest.mark.parametrize("events", [None, {"user_id": "1"}, [1], "1"])
+def test_events_that_are_no_list_of_events_are_refused(asked: Recommender, events: Any) -> None:
+    with pytest.raises(UserError, match=r"events must be a frame, or a list with a mapping for each event\. Got "):
+        asked.add(events)
+
+
+def test_ids_as_pandas_makes_them_are_the_same_ids(asked: Recommender) -> None:
+    second = asked.last_second + 1
+    asked.add(pd.DataFrame({"user_id": [15.0], "item_id": [7.0], "rating": [4.0], "timestamp": [second]}))
+    assert asked.history("15")["item_id"].tolist() == ["7"]
+    assert asked.recommend(15.0).attrs["known"]  # type: ignore[arg-type]
+    for wrong in (True, float("nan"), 1.5, " ", [1]):
+        with pytest.raises(UserError, match="user_id must be an id: text that is not empty, or a whole number"):
+            asked.recommend(wrong)  # type: ignore[arg-type]
+
+
+def test_one_text_is_one_item_or_genre_not_its_letters(asked: Recommender) -> None:
+    lists = [asked.recommend(likes=likes, candidates="2", genres="Drama") for likes in ("1", ["1"])]
+    pd.testing.assert_frame_equal(*lists)
+    with pytest.raises(UserError, match="No item has the id or title 'Heat'"):
+        asked.recommend(likes="Heat")
+
+
+def test_similar_items_share_more_users_than_chance_gives(load: Load) -> None:
+    asked = Recommender(made(load, objective="joint")[1], clock=lambda: 1e9)
+    second = asked.last_second + 1
+    # Items 1 and 2 are rated together by ten new users. Item 3 is rated by them and by ten others.
+    rows = [(f"a{user}", item) for user in range(10) for item in (1, 2, 3)] + [(f"b{user}", 3) for user in range(10)]
+    asked.add([{"user_id": user, "item_id": item, "rating": 4, "timestamp": second} for user, item in rows])
+    asked.add([{"user_id": "c", "item_id": "4", "rating": 4, "timestamp": second + 1}])
+    found = asked.similar_items("1", 30).set_index("item_id")["score"]
+    assert found["2"] > found["3"]
+    assert found.between(0, 1).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda asked: asked.search("Film", 0), "n must be a whole number of at least 1. Got 0"),
+        (lambda asked: asked.search(None), "The title to search for must be text. Got None"),
+        (lambda asked: asked.history("1", -1), "n must be a whole number of at least 1. Got -1"),
+        (lambda asked: asked.recommend(ratings=["1"]), "ratings must map items to ratings"),
+        (lambda asked: asked.recommend(likes={"1": 5}), "likes must be a list"),
+        (lambda asked: asked.recommend("1", candidates=None, genres=object()), "genres must be a list"),
+    ],
+)
+def test_arguments_of_another_kind_are_mistakes_not_tracebacks(
+    asked: Recommender, call: Callable[[Recommender], Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        call(asked)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from widedeep.sources import SOURCES
 from widedeep.sources import fetch as fetch_module
 from widedeep.sources.fetch import download, fetch, read_dataset
 
-CSV = SOURCES["csv"]
+CSV = SOURCES["own"]
 RATINGS = "user_id,item_id,rating\n1,10,4\n"
 ITEMS = "item_id,title\n10,A\n"
 
@@ -71,8 +71,9 @@ def test_folder_gives_only_the_named_files_and_their_checksums(tmp_path: Path, o
     fetch(CSV, str(tmp_path), out)
     assert sorted(content(out)) == ["dataset.json", "ratings.csv"]
     assert json.loads((out / "dataset.json").read_text()) == {
-        "dataset": "csv",
+        "dataset": "own",
         "files": {"ratings.csv": hashlib.sha256(RATINGS.encode()).hexdigest()},
+        "roles": {"ratings": ["ratings.csv"]},
     }
 
 
@@ -208,19 +209,9 @@ def test_train_and_test_files_may_replace_the_ratings(tmp_path: Path, out: Path)
     assert sorted(content(out)) == ["dataset.json", "items.csv", "test.csv", "train.csv"]
 
 
-@pytest.mark.parametrize(
-    ("found", "missing"), [("train.csv", "test.csv"), ("test.csv", "train.csv"), ("items.csv", "ratings.csv")]
-)
-def test_missing_part_of_ones_own_split_is_named(tmp_path: Path, out: Path, found: str, missing: str) -> None:
-    (tmp_path / found).write_text(RATINGS)
-    message = rf"csv needs ratings\.csv \(train\.csv and test\.csv may replace .*missing: {missing}\. Found {found}\."
-    with pytest.raises(UserError, match=message):
-        fetch(CSV, str(tmp_path), out)
-
-
 def test_empty_file_is_a_user_error(tmp_path: Path, out: Path) -> None:
     (tmp_path / "ratings.csv").touch()
-    with pytest.raises(UserError, match=r"ratings\.csv of csv is empty"):
+    with pytest.raises(UserError, match=r"ratings\.csv of own is empty"):
         fetch(CSV, str(tmp_path), out)
 
 

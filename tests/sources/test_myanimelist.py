@@ -11,6 +11,7 @@ import pytest
 from widedeep.errors import UserError
 from widedeep.sources import SOURCES, myanimelist
 from widedeep.sources.myanimelist import SLUG, first_year, minutes
+from widedeep.sources.source import RatingsFile
 
 MAL = SOURCES["myanimelist-2023"]
 BEBOP = {
@@ -195,7 +196,8 @@ def test_real_sample(shared_data: Path, tmp_path: Path) -> None:
     assert items["genres"].explode().nunique() == 21
     assert items["score"].notna().sum() == 15_688
 
-    layout = MAL.ratings(raw)
+    (layout,) = MAL.ratings(raw)
+    assert isinstance(layout, RatingsFile)
     lines = (raw / layout.name).read_text(encoding="utf-8").splitlines()
     assert lines[0] == layout.header
     rated = pd.Series([line.split(",")[layout.fields["item_id"]] for line in lines[1:]])

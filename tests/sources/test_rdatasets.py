@@ -8,6 +8,7 @@ import pytest
 from widedeep.errors import UserError
 from widedeep.sources import SOURCES, rdatasets
 from widedeep.sources.fetch import fetch
+from widedeep.sources.source import RatingsFile
 
 SMALL = SOURCES["movielens-small"]
 
@@ -32,7 +33,9 @@ def test_table_of_the_package_in_the_layout_of_grouplens(tmp_path: Path) -> None
     files = fetched(tmp_path / "raw")
     assert sorted(files) == ["dataset.json", "movies.csv", "ratings.csv"]
     ratings = files["ratings.csv"].decode().splitlines()
-    assert ratings[:2] == [SMALL.ratings(tmp_path / "raw").header, "1,31,2.5,1260759144"]
+    (layout,) = SMALL.ratings(tmp_path / "raw")
+    assert isinstance(layout, RatingsFile)
+    assert ratings[:2] == [layout.header, "1,31,2.5,1260759144"]
     assert len(ratings) == 1 + 100_004
 
     items = SMALL.items(tmp_path / "raw").table

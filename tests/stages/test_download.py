@@ -45,8 +45,8 @@ def test_default_data_set_needs_no_network(run: Run, out: Path) -> None:
 def test_new_run_replaces_the_folder(run: Run, tmp_path: Path, out: Path) -> None:
     first, second = write_ratings(tmp_path / "a", "1,1,1\n"), write_ratings(tmp_path / "b", "2,2,2\n")
     (first / "items.csv").write_text("item_id,title\n1,A\n")
-    run("csv", str(first))
-    run("csv", str(second))
+    run("own", str(first))
+    run("own", str(second))
     assert sorted(content(out)) == ["dataset.json", "ratings.csv"]
     assert b"2,2,2" in content(out)["ratings.csv"]
 
@@ -54,11 +54,11 @@ def test_new_run_replaces_the_folder(run: Run, tmp_path: Path, out: Path) -> Non
 def test_failure_is_one_line_and_leaves_the_earlier_folder(
     run: Run, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run("csv", str(write_ratings(tmp_path / "a", "1,1,1\n")))
+    run("own", str(write_ratings(tmp_path / "a", "1,1,1\n")))
     before = content(out)
     (tmp_path / "broken.zip").write_bytes(b"PK")
     with pytest.raises(SystemExit, match="1"):
-        run("csv", str(tmp_path / "broken.zip"))
+        run("own", str(tmp_path / "broken.zip"))
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert "broken.zip is not a whole, readable zip file" in error
@@ -71,7 +71,7 @@ def test_killed_fetch_leaves_the_earlier_folder(
     run: Run, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write_ratings(tmp_path / "a", "1,1,1\n")
-    run("csv", str(folder))
+    run("own", str(folder))
     before = content(out)
 
     def interrupted(*_: object) -> None:
@@ -79,5 +79,5 @@ def test_killed_fetch_leaves_the_earlier_folder(
 
     monkeypatch.setattr("shutil.copyfile", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run("csv", str(folder))
+        run("own", str(folder))
     assert content(out) == before

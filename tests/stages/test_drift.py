@@ -77,7 +77,7 @@ def test_repeated_run_writes_the_same_bytes(run: Run) -> None:
 def test_missing_timestamps_and_histories_are_told(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     out = run("month", split="random", timed=False)
     printed = capsys.readouterr().out
-    assert "csv has no timestamps: one window per split is used, not drift.windows: month" in printed
+    assert "own has no timestamps: one window per split is used, not drift.windows: month" in printed
     assert "histories are left out" in printed
     assert pd.read_csv(out / "plots/drift_windows.csv")["window"].tolist() == ["validation", "test"]
 

@@ -23,7 +23,7 @@ ROWS = [(user, item, 1 + (user * item) % 5, 10 * user + item) for user in range(
 def run(root: Path, tmp_path: Path) -> Run:
     """Run both stages on a csv without items.csv, with the repository's params.yaml and some sections changed."""
     (tmp_path / "raw").mkdir()
-    (tmp_path / "raw" / "dataset.json").write_text(json.dumps({"dataset": "csv"}))
+    (tmp_path / "raw" / "dataset.json").write_text(json.dumps({"dataset": "own"}))
     lines = ["user_id,item_id,rating,timestamp", *(",".join(map(str, row)) for row in ROWS)]
     (tmp_path / "raw" / "ratings.csv").write_text("\n".join(lines) + "\n")
 
@@ -67,11 +67,11 @@ def test_text_ids_come_through_both_stages(run: Run, tmp_path: Path) -> None:
     plain = load_features(run(), "train", "test")
     named = {1: "007", 2: "7"}
     lines = ["user_id,item_id,rating,timestamp"]
-    lines += [f"{named.get(user, f'u {user}')},{item}.0,{rating},{time}" for user, item, rating, time in ROWS]
+    lines += [f"{named.get(user, f'u {user}')},i{item}.0,{rating},{time}" for user, item, rating, time in ROWS]
     (tmp_path / "raw" / "ratings.csv").write_text("\n".join(lines) + "\n")
     features = load_features(run("again"), "train", "test")
     assert features.names.user_ids.to_pylist() == ["007", "7", *(f"u {user}" for user in range(3, 9))]
-    assert features.names.item_ids.to_pylist() == [f"{item}.0" for item in range(1, 7)]
+    assert features.names.item_ids.to_pylist() == [f"i{item}.0" for item in range(1, 7)]
     assert features.vocabulary().item_ids == features.names.item_ids.to_pylist()
     assert plain.names.user_ids.to_pylist() == [*"12345678"]
     for split, rows in plain.splits.items():
@@ -81,7 +81,7 @@ def test_text_ids_come_through_both_stages(run: Run, tmp_path: Path) -> None:
 
 def test_cross_that_is_left_out_is_told(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run(crosses=[["country", "genres"]])
-    assert "crosses left out, because csv lacks one of their fields: country x genres" in capsys.readouterr().out
+    assert "crosses left out, because own lacks one of their fields: country x genres" in capsys.readouterr().out
 
 
 def test_mistake_in_a_cross_is_one_line_and_keeps_the_earlier_output(

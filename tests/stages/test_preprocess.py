@@ -77,7 +77,7 @@ def report(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("csv")
 def test_repeated_run_writes_the_same_bytes(run: Run) -> None:
-    first, second = run("csv", rating_scale=[1, 5]), run("csv", "again", rating_scale=[1, 5])
+    first, second = run("own", rating_scale=[1, 5]), run("own", "again", rating_scale=[1, 5])
     tables = {"ratings.parquet", "items.parquet", "users.parquet", "item_ids.parquet", "user_ids.parquet"}
     assert content(first).keys() == {*tables, "tables.json"}
     assert content(first) == content(second)
@@ -85,7 +85,7 @@ def test_repeated_run_writes_the_same_bytes(run: Run) -> None:
 
 @pytest.mark.usefixtures("csv")
 def test_genres_are_lists_of_text_even_where_no_item_has_one(run: Run) -> None:
-    items = pq.read_schema(run("csv", rating_scale=[1, 5]) / "items.parquet")
+    items = pq.read_schema(run("own", rating_scale=[1, 5]) / "items.parquet")
     assert items.field("genres").type == pa.list_(pa.string())
     assert items.field("year").type == pa.int64()
 
@@ -94,17 +94,17 @@ def test_genres_are_lists_of_text_even_where_no_item_has_one(run: Run) -> None:
 def test_bad_params_are_lines_on_stderr_and_keep_the_earlier_output(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = content(run("csv", rating_scale=[1, 5]))
+    before = content(run("own", rating_scale=[1, 5]))
     with pytest.raises(SystemExit, match="1"):
-        run("csv", rating_scale=[1, 2])
+        run("own", rating_scale=[1, 2])
     assert capsys.readouterr().err.startswith("error: ")
-    assert content(run("csv", "again", rating_scale=[1, 5])) == before
+    assert content(run("own", "again", rating_scale=[1, 5])) == before
 
 
 @pytest.mark.usefixtures("csv")
 def test_unknown_key_of_any_section_stops_the_stage(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="1"):
-        run("csv", sead=1)
+        run("own", sead=1)
     assert "unknown key 'preprocess.sead'. Did you mean 'seed'?" in capsys.readouterr().err
 
 

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from widedeep.params import PreprocessParams
+from widedeep.params.data import NOTHING_SAID
 from widedeep.sources import SOURCES
 from widedeep.tables.build import build_tables
 from widedeep.tables.files import Tables, external
 
 HEADER = "user_id,item_id,rating,timestamp"
 DEFAULTS: dict[str, Any] = {
+    **dict(NOTHING_SAID),
     "on_bad_rows": "error",
     "rating_scale": (1, 5),
     "min_ratings_per_user": 1,
@@ -38,8 +40,8 @@ class Built(Tables):
 
     @classmethod
     def of(cls, raw: Path, **changes: Any) -> "Built":
-        """Build tables from the folder of a data set csv, with some params changed."""
-        tables, report = build_tables(SOURCES["csv"], raw, cls.params(**changes))
+        """Build tables from the folder of a data set own, with some params changed."""
+        tables, report = build_tables(SOURCES["own"], raw, cls.params(**changes))
         return cls(**vars(tables), report=report)
 
     def rows(self) -> list[tuple[Any, ...]]:
@@ -58,7 +60,7 @@ def raw(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def build(raw: Path) -> Callable[..., Built]:
-    """Build tables of the data set csv from the text or bytes of its ratings.csv, with some params changed."""
+    """Build tables of the data set own from the text or bytes of its ratings.csv, with some params changed."""
 
     def build_with(ratings: str | bytes, items: str | None = None, **changes: Any) -> Built:
         (raw / "ratings.csv").write_bytes(ratings.encode() if isinstance(ratings, str) else ratings)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from widedeep.cli import ask, scores, serve, studies, versions
+from widedeep.cli import ask, inspect, scores, serve, studies, versions
 from widedeep.errors import FAILED, MISTAKE, print_anywhere, show
 
 APP = typer.Typer(
@@ -20,6 +20,7 @@ APP = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
+    inspect.inspect,
     versions.compare,
     versions.history,
     versions.bisect,

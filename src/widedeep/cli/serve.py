@@ -40,6 +40,7 @@ def serve(
         except OSError as error:
             raise UserError(f"{host}:{port} is not free ({error.strerror}). Choose another --port.") from None
         app = create_app(models, events)
+        server.listen(2048)  # so that nobody who reads the next line is turned away
         print(f"http://{host}:{server.getsockname()[1]}", flush=True)
         uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run([server])
 

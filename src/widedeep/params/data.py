@@ -1,10 +1,10 @@
 """Sections download, preprocess and featurize of params.yaml: from raw files to features."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from annotated_types import Ge, Gt, Le, Len, Lt
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from widedeep.sections import Count, Float, Fraction, Int, NonNegative, Positive, Section, Seed, Text, increasing
 
@@ -19,7 +19,7 @@ Dataset = Literal[
     "ml-latest",
     "ml-latest-small",
     "myanimelist-2023",
-    "csv",
+    "own",
 ]
 
 
@@ -44,13 +44,67 @@ def _distinct(crosses: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ..
     return crosses
 
 
+def _dataset(name: Any) -> Any:
+    return "own" if name == "csv" else name  # its second name
+
+
+class OwnFiles(Section):
+    ratings: Text | None
+    items: Text | None
+    users: Text | None
+
+
+class OwnColumns(Section):
+    user: Text | None
+    item: Text | None
+    rating: Text | None
+    timestamp: Text | None
+
+
+def _separator(text: str | None) -> str | None:
+    if text is not None and text != "tab" and len(text.encode()) > 4:
+        raise ValueError("must be 1 to 4 characters, or tab")
+    return "\t" if text == "tab" else text
+
+
 class DownloadParams(Section):
-    dataset: Dataset
+    dataset: Annotated[Dataset, BeforeValidator(_dataset)]
     source: Annotated[Text, AfterValidator(_url)]
+    watch: Text
+    files: OwnFiles
     max_unpacked_gib: Annotated[Positive, Le(10**6)]
 
+    @model_validator(mode="after")
+    def _check(self) -> "DownloadParams":
+        chosen = [name for name, value in self.files if value is not None]
+        if chosen and self.dataset != "own":
+            raise ValueError(
+                f"files.{chosen[0]} must be null for dataset: {self.dataset}, whose files have fixed names. "
+                f"Got {getattr(self.files, chosen[0])!r} instead."
+            )
+        return self
 
-class PreprocessParams(Section):
+
+class Reading(Section):
+    """What a user says about the form of own files. None and "auto": find it out."""
+
+    columns: OwnColumns
+    separator: Annotated[Annotated[str, Len(1)] | None, AfterValidator(_separator)]
+    encoding: Text | None
+    timestamp_unit: Literal["auto", "s", "ms", "us", "ns", "date", "iso"]
+    kinds: dict[Text, Literal["number", "category", "none"]]
+
+
+NOTHING_SAID = Reading(
+    columns=OwnColumns(user=None, item=None, rating=None, timestamp=None),
+    separator=None,
+    encoding=None,
+    timestamp_unit="auto",
+    kinds={},
+)
+
+
+class PreprocessParams(Reading):
     on_bad_rows: Literal["error", "drop"]
     rating_scale: tuple[Float, Float] | None
     min_ratings_per_user: Annotated[Count, Le(10**9)]

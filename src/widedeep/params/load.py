@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, PlainValidator, SerializeAsAny, ValidationError
+from pydantic import BaseModel, PlainValidator, SerializeAsAny, ValidationError, model_validator
 
 from widedeep.errors import UserError
 from widedeep.models.registry import ENTRIES, ModelConfig
-from widedeep.params.data import DownloadParams, FeaturizeParams, PreprocessParams
+from widedeep.params.data import NOTHING_SAID, DownloadParams, FeaturizeParams, PreprocessParams, Reading
 from widedeep.params.nesting import Sections, merged
 from widedeep.params.results import CompareParams, DriftParams, EvaluateParams, ReportParams
 from widedeep.params.train import Recipe, TrainParams, check_configs
@@ -28,6 +28,16 @@ class Params(Section):
     report: ReportParams
     drift: DriftParams
     compare: CompareParams
+
+    @model_validator(mode="after")
+    def _check(self) -> "Params":
+        said = [name for name in Reading.model_fields if getattr(self.preprocess, name) != getattr(NOTHING_SAID, name)]
+        if said and self.download.dataset != "own":
+            raise ValueError(
+                f"preprocess.{said[0]} is for download.dataset: own. The files of {self.download.dataset} have a known "
+                "form: leave it as params.yaml of the repository has it."
+            )
+        return self
 
     @property
     def recipe(self) -> Recipe:

@@ -1,6 +1,6 @@
 """The facts about the trained model and the data that the report shows."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +89,4 @@ class _Counts:
     ratings: _Ratings
     users: _Entities
     items: _Entities
+    understood: list[str] = field(default_factory=list)

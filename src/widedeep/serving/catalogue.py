@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from difflib import get_close_matches
+from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +21,28 @@ NEAR = 5  # titles that an error names
 
 class UnknownItemError(UserError):
     """No item has this id or title."""
+
+
+def own_id(value: Any, name: str) -> str:
+    """Return an id as text. 15.0 is "15", because pandas writes ids so where one is missing.
+
+    Raises
+    ------
+    UserError
+        The value is no id: empty, missing, true or false, a fraction, or neither text nor a number.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+    elif (isinstance(value, Integral) and not isinstance(value, bool)) or (
+        isinstance(value, float) and value.is_integer()
+    ):
+        text = str(int(value))
+    else:
+        text = ""
+    if not text:
+        rule = "text that is not empty, or a whole number"
+        raise UserError(f"{name} must be an id: {rule}. Got {value!r} instead.")
+    return text
 
 
 class Catalogue:
@@ -61,7 +85,7 @@ class Catalogue:
         UserError
             Several items have this title.
         """
-        text = str(item).strip()
+        text = own_id(item, "An item")
         if text in self.of_id:
             return self.of_id[text]
         found = self._titled.get(_plain(text)) or self._titled.get(_plain(_YEAR.sub("", text))) or []

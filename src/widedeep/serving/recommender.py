@@ -26,15 +26,16 @@ from widedeep.features.state import latest
 from widedeep.files import sha256
 from widedeep.models.bundle import Bundle
 from widedeep.scoring import PAD, Lists, predict, rank, seen_items, top_items
-from widedeep.serving.catalogue import Catalogue, UnknownItemError
+from widedeep.serving.catalogue import Catalogue, UnknownItemError, own_id
 
 Horizon = Literal["period", "next"]
 RECENT = 0.05  # half-life of recent popularity, as a share of all ratings
 TOGETHER = 20.0  # users added to the number of raters of an item, so that few raters make no similar items
+POPULAR = 0.65  # how much a popular item must share to be similar; with 0.5 (cosine) bestsellers are similar to all
 BLOCK = 256  # users in a part of `recommend_many`
 AHEAD = 60  # seconds that the clock of a sender may be ahead
 FALLBACK = "recent_popularity"
-POPULAR = {True: "popular lately", False: "popular"}  # what an explanation says, with and without an order in time
+PART = {True: "popular lately", False: "popular"}  # what an explanation says, with and without an order in time
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Recommender:
         self._known = Known(bundle.context.settled(), users)
         self.events = 0
         self._adding = threading.Lock()
-        self._popular: tuple[Context, Tensor] | None = None
+        self._popular: tuple[Context, Tensor] = bundle.context, torch.empty(0)
 
     @classmethod
     def load(cls, folder: str | Path = "models", clock: Callable[[], float] = time.time) -> Self:
@@ -122,9 +123,9 @@ class Recommender:
 
         Parameters
         ----------
-        user_id : an unknown user is served like someone new
+        user_id : an unknown user, and "", is served like someone new
         ratings : rating of each item, by id or title, the latest item last
-        likes : ids or titles. A like counts as the highest rating.
+        likes : ids or titles, or one of them. A like counts as the highest rating.
         demographics : by column of the users of the data set, such as {"gender": "F"}
         exclude_seen : leave out what the user has rated
         candidates : recommend among these items only
@@ -142,9 +143,11 @@ class Recommender:
         context, user, seen, is_known = self._asker(known, second, user_id, ratings, likes, demographics)
         allowed = torch.ones(len(self.catalogue), dtype=torch.bool)
         if candidates is not None:
-            allowed = torch.zeros_like(allowed).index_fill(0, self.catalogue.codes(candidates), True)
+            allowed = torch.zeros_like(allowed).index_fill(
+                0, self.catalogue.codes(several(candidates, "candidates")), True
+            )
         if genres:
-            allowed &= self.catalogue.with_genres(genres)
+            allowed &= self.catalogue.with_genres(several(genres, "genres"))
         # A model that scores pairs may know a user without ratings by the columns of users.
         by_history = bool(self.bundle.model.half_lives) or not is_known
         nothing = by_history and not len(seen.other) and not demographics
@@ -172,7 +175,7 @@ class Recommender:
         """
         n, known = _whole("n", n, 1), self._known
         second = self._second(known, at)
-        ids = [str(user_id) for user_id in user_ids]
+        ids = [own_id(user_id, "user_id") for user_id in user_ids]
         for user_id in ids:
             if user_id not in known.users:
                 raise UserError(f"No user has the id {user_id!r}. `recommend` also serves unknown users.")
@@ -202,7 +205,7 @@ class Recommender:
         known = self._known
         second = self._second(known, at)
         context, user, _, _ = self._asker(known, second, user_id, None, (), None)
-        codes = self.catalogue.codes(item_ids)
+        codes = self.catalogue.codes(several(item_ids, "item_ids"))
         predicted = self._predicted(context, user.expand(len(codes)), codes, second)
         return pd.DataFrame(
             {
@@ -215,8 +218,9 @@ class Recommender:
     def similar_items(self, item: int | str, n: int = 10) -> pd.DataFrame:
         """Return the n items that the same users rated: rank, item_id, title, genres and score in [0, 1].
 
-        The score is the cosine of the two sets of users, damped by `TOGETHER` users, plus a little for common genres.
-        So an item without ratings gets items with the same genres.
+        The score is 0.9 c / (n_i^p n^(1 - p)) + 0.1 g. c is the number of users of both items beyond what chance gives,
+        n_i and n are the users of the two plus `TOGETHER`, p is `POPULAR`, and g is the overlap of the genres. So an
+        item without ratings gets items with the same genres.
 
         Raises
         ------
@@ -227,9 +231,10 @@ class Recommender:
         state = self._known.settled.state
         raters = state.by_item.lists(torch.tensor([code])).other
         both = torch.bincount(state.by_user.lists(raters).other, minlength=len(self.catalogue)).float()
+        chance = state.items.count * len(raters) / max(len(state.users.count), 1)
         damped = state.items.count + TOGETHER
-        genres = _overlap(self._known.settled.items.bag, code)
-        scores = 0.9 * both / (damped * damped[code]).sqrt() + 0.1 * genres
+        norm = damped**POPULAR * damped[code] ** (1 - POPULAR)
+        scores = 0.9 * (both - chance).clamp(min=0) / norm + 0.1 * _overlap(self._known.settled.items.bag, code)
         own = Ragged.of(torch.zeros(1, dtype=torch.int64), torch.tensor([code]), torch.ones(1), torch.zeros(1), 1)
         order = self._known.settled.tie_order
         lists = top_items(scores[None], own, min(n, len(self.catalogue)), order)
@@ -258,7 +263,11 @@ class Recommender:
             A column is missing, an item is unknown, a rating is outside the scale, or an event is older than the latest
             known rating or lies in the future.
         """
-        rows = events.to_dict("records") if isinstance(events, pd.DataFrame) else list(events)
+        rows = events.to_dict("records") if isinstance(events, pd.DataFrame) else events
+        if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
+            raise UserError(
+                f"events must be a frame, or a list with a mapping for each event. Got {_brief(events)} instead."
+            )
         with self._adding:
             known = self._known
             users, columns = dict(known.users), []
@@ -274,7 +283,7 @@ class Recommender:
             user, item, rating, second = zip(*columns, strict=True)
             context = context.add(torch.tensor(user), torch.tensor(item), torch.tensor(rating), torch.tensor(second))
             if keep is not None:
-                own = [str(row[USER_ID]).strip() for row in rows], [str(row[ITEM_ID]) for row in rows]
+                own = ([own_id(row[name], name) for row in rows] for name in (USER_ID, ITEM_ID))
                 keep(list(zip(*own, rating, second, strict=True)))
             self._known = Known(context, users)
             self.events += len(rows)
@@ -310,24 +319,26 @@ class Recommender:
             popular, near = model.explain(asked, code)
         anchors = asked.seen.latest(torch.zeros(1, dtype=torch.int64), asked.seen.count, len(near)).other.flip(0)
         shown = self.catalogue
-        rest = POPULAR[context.spec.online]
+        rest = PART[context.spec.online]
         parts: list[tuple[str, str | None, str | None, float]] = [(rest, None, None, float(popular))]
         for anchor, value in zip(anchors.tolist(), near.tolist(), strict=False):
             if value:
                 parts.append(("history", shown.ids[anchor], shown.titles[anchor], value))
         frame = pd.DataFrame(parts, columns=["part", ITEM_ID, TITLE, "value"])
-        return Explanation(frame, self._sentence(near, anchors, code))
+        return Explanation(frame, self._sentence(near, anchors, code, asked.popularity[0, :, 0]))
 
     def search(self, text: str, n: int = 10) -> pd.DataFrame:
-        """Find items by title: item_id, title and genres, the best match first."""
-        codes = self.catalogue.search(text, n)
+        """Find at most n items by title: item_id, title and genres, the best match first."""
+        if not isinstance(text, str):
+            raise UserError(f"The title to search for must be text. Got {_brief(text)} instead.")
+        codes = self.catalogue.search(text, _whole("n", n, 1))
         lists = Lists(torch.tensor(codes, dtype=torch.int64)[None], torch.zeros(1, len(codes)))
         return self._items(lists).drop(columns=RANK)
 
     def history(self, user_id: int | str, n: int = 10) -> pd.DataFrame:
         """Return the last n ratings of a user, the latest first: item_id, title, genres, rating and timestamp."""
         known = self._known
-        code = known.users.get(str(user_id))
+        code, n = known.users.get(own_id(user_id, "user_id")), _whole("n", n, 1)
         if code is None:
             raise UserError(f"No user has the id {str(user_id)!r}.")
         state = known.settled.state
@@ -367,12 +378,16 @@ class Recommender:
             raise UserError("Give either a user_id, or ratings, likes and demographics of someone new. Got both.")
         if user_id is None and not given:
             raise UserError("Give a user_id, or ratings, likes or demographics of someone new. Got none.")
-        code = None if user_id is None else known.users.get(str(user_id))
+        code = None if user_id in (None, "") else known.users.get(own_id(user_id, "user_id"))
         if code is not None:
             user = torch.tensor([code])
             return context, user, seen_items(context, user), True
         low, high = context.spec.rating_scale
-        rated = {**(ratings or {}), **dict.fromkeys(likes, high)}
+        if ratings is not None and not isinstance(ratings, Mapping):
+            raise UserError(
+                f"ratings must map items to ratings, such as {{'Heat (1995)': 5}}. Got {_brief(ratings)} instead."
+            )
+        rated = {**(ratings or {}), **dict.fromkeys(several(likes, "likes"), high)}
         for item, rating in rated.items():
             _rating(f"The rating of {item!r}", rating, low, high)
         items = self.catalogue.codes(list(rated))
@@ -409,9 +424,10 @@ class Recommender:
         if horizon not in ("period", "next"):
             raise UserError(f"horizon must be period or next. Got {horizon!r} instead.")
         context = known.at(second)
-        if self._popular is None or self._popular[0] is not context:
-            self._popular = context, popularity_now(context, self.bundle.model.half_lives)
-        popularity = self._popular[1]
+        of, popularity = self._popular  # another thread may replace it, so it is read once
+        if of is not context or not len(popularity):
+            popularity = popularity_now(context, self.bundle.model.half_lives)
+            self._popular = context, popularity
         return ask_with_histories(context, user, seen, torch.tensor([second]), popularity, horizon == "period")
 
     def _predicted(self, context: Context, user: Tensor, item: Tensor, second: int) -> Tensor:
@@ -443,9 +459,7 @@ class Recommender:
         for column in (USER_ID, ITEM_ID, RATING, TIMESTAMP):
             if column not in row or row[column] is None:
                 raise UserError(f"Event {number} has no {column}.")
-        user_id, item_id = str(row[USER_ID]).strip(), str(row[ITEM_ID])
-        if not user_id:
-            raise UserError(f"Event {number}: user_id must not be empty.")
+        user_id, item_id = (own_id(row[name], f"Event {number}: {name}") for name in (USER_ID, ITEM_ID))
         item = self.catalogue.of_id.get(item_id)
         if item is None:
             raise UnknownItemError(f"Event {number}: no item has the id {item_id!r}.")
@@ -461,7 +475,7 @@ class Recommender:
             raise UserError(f"Event {number}: timestamp must not be in the future. Got {second} instead.")
         return users.setdefault(user_id, len(users)), item, rating, second
 
-    def _sentence(self, near: Tensor, anchors: Tensor, code: int) -> str:
+    def _sentence(self, near: Tensor, anchors: Tensor, code: int, lately: Tensor) -> str:
         """Say in words what lifts the score: the two items of the history that do most, and popularity."""
         reasons = []
         best = [place for place in near.argsort(descending=True).tolist() if near[place] > 0.02 * near.sum()][:2]
@@ -469,10 +483,8 @@ class Recommender:
             reasons.append(
                 "because you had " + " and ".join(self.catalogue.name(int(anchors[place])) for place in best)
             )
-        if self._popular is not None:
-            lately = self._popular[1][0, :, 0]
-            if lately[code] > 0 and float((lately < lately[code]).float().mean()) > 0.95:
-                reasons.append(POPULAR[self.bundle.context.spec.online])
+        if lately[code] > 0 and float((lately < lately[code]).float().mean()) > 0.95:
+            reasons.append(PART[self.bundle.context.spec.online])
         sentence = "; ".join(reasons)
         return f"{sentence[0].upper()}{sentence[1:]}." if sentence else ""
 
@@ -496,6 +508,26 @@ def recommend_top_n(model: Recommender | str | Path, user_id: int | str, n: int 
     """
     recommender = model if isinstance(model, Recommender) else Recommender.load(model)
     return recommender.recommend(user_id, n)
+
+
+def several(values: Any, name: str) -> list[Any]:
+    """Return the values of an argument as a list. A text or a number is one value, not its letters.
+
+    Raises
+    ------
+    UserError
+        The argument is neither.
+    """
+    if isinstance(values, str | int | float):
+        return [values]
+    if isinstance(values, Mapping) or not isinstance(values, Iterable):
+        raise UserError(f"{name} must be a list. Got {_brief(values)} instead.")
+    return list(values)
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _overlap(bag: Tensor, code: int) -> Tensor:

@@ -67,7 +67,7 @@ class TextTable:
         UserError
             An id is not an integer, or occurs twice.
         """
-        return self._unique(column, self.parse(column, lambda text: str(integer(text)), "an integer"))
+        return self.unique(column, self.parse(column, lambda text: str(integer(text)), "an integer"))
 
     def ids(self, column: str) -> list[str]:
         """Read a column of ids that may be any text.
@@ -77,9 +77,9 @@ class TextTable:
         UserError
             An id is empty, starts or ends with a space or a control character, or occurs twice.
         """
-        return self._unique(column, self.parse(column, any_id, f"an id: {ID_RULE}"))
+        return self.unique(column, self.parse(column, any_id, f"an id: {ID_RULE}"))
 
-    def _unique(self, column: str, ids: list[str]) -> list[str]:
+    def unique(self, column: str, ids: list[str]) -> list[str]:
         first: dict[str, int] = {}
         for line, value in zip(self.lines, ids, strict=True):
             if first.setdefault(value, line) != line:
@@ -111,7 +111,7 @@ def read_csv(path: Path, required: Sequence[str]) -> TextTable:
     repeated = [name for name in header if header.count(name) > 1 or not name]
     if repeated:
         raise UserError(f"{path}, line 1: column names must be unique and not empty. Got {repeated[0]!r} instead.")
-    return _collect(path, rows, header)
+    return collect(path, rows, header)
 
 
 def read_plain(path: Path, separator: str, columns: Sequence[str], encoding: str) -> TextTable:
@@ -124,7 +124,7 @@ def read_plain(path: Path, separator: str, columns: Sequence[str], encoding: str
     """
     lines = (line.rstrip("\r\n") for line in _text(path, encoding))
     rows = ((number, line.split(separator)) for number, line in enumerate(lines, start=1) if line)
-    return _collect(path, rows, columns)
+    return collect(path, rows, columns)
 
 
 def _text(path: Path, encoding: str) -> Iterator[str]:
@@ -162,7 +162,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise UserError(f"{path}, line {start}: this row is not valid CSV ({error}). Correct its quotes.") from None
 
 
-def _collect(path: Path, rows: Iterable[tuple[int, list[str]]], columns: Sequence[str]) -> TextTable:
+def collect(path: Path, rows: Iterable[tuple[int, list[str]]], columns: Sequence[str]) -> TextTable:
     lines: list[int] = []
     table: list[list[str]] = []
     for line, fields in rows:

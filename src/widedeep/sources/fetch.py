@@ -4,12 +4,14 @@ import hashlib
 import shutil
 import stat
 import sys
+import tarfile
 import zipfile
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
+from urllib.parse import unquote, urlsplit
 
 import pooch
 import requests
@@ -18,28 +20,31 @@ from pooch.utils import unique_file_name
 from widedeep.errors import UserError
 from widedeep.files import write_json
 from widedeep.reading import brief, made_by, read_file, read_mapping, refuse
-from widedeep.sources.source import GIVEN_FILES, MAX_GIB, Source
+from widedeep.sources.own import FORMATS, ROLES, Own, find_roles, is_rows
+from widedeep.sources.source import DATASET_FILE, GIVEN_FILES, MAX_GIB, Source
 
 CACHE = pooch.os_cache("widedeep")  # keeps archives outside DVC's outputs, which DVC deletes before each run
 GIB = 2**30
 BLOCK = 2**20  # bytes unpacked at once
 GET_AGAIN = "Get it again."
-_DATASET = "dataset.json"
+Copy = Callable[[Path, Path], object]
 RETRIES = 3  # more attempts after a failed download
 
 
-def fetch(source: Source, location: str, folder: Path, max_gib: float = MAX_GIB) -> None:
+def fetch(source: Source, location: str, folder: Path, max_gib: float = MAX_GIB, copy: Copy = shutil.copyfile) -> None:
     """Put the files of `source`, and no others, into an empty folder. Also write dataset.json.
 
-    dataset.json holds the name of the data set and the SHA-256 of each file. It has no path and no time, so the same
-    files give the same bytes.
+    dataset.json holds the name of the data set and the SHA-256 of each file, and for own files which of them are the
+    ratings, the items and the users. It has no path and no time, so the same files give the same bytes.
 
     Parameters
     ----------
-    location : "auto" (download from the publisher), the URL of a zip, a zip file or a folder. Paths are relative to the
-        working directory. The content of a URL is not checked, because its checksum is unknown.
+    location : "auto" (download from the publisher), the URL of an archive, an archive (zip or tar) or a folder; for own
+        files also a file of ratings or its URL. Paths are relative to the working directory. The content of a URL is
+        not checked, because its checksum is unknown.
     folder : an existing, empty folder
-    max_gib : a zip may unpack to at most this, in GiB
+    max_gib : an archive may unpack to at most this, in GiB
+    copy : puts a file that needs no unpacking into the folder
 
     Raises
     ------
@@ -50,19 +55,49 @@ def fetch(source: Source, location: str, folder: Path, max_gib: float = MAX_GIB)
     if location == "auto":
         source.fetch(folder, max_gib)
     elif location.startswith(("http://", "https://")):
-        unpack(download(location, None), source, folder, max_gib)
+        name = PurePosixPath(unquote(urlsplit(location).path)).name
+        _take(download(location, None), name, source, folder, max_gib, copy)
     elif (path := _local(location)).is_dir():
         chosen = _choose((entry.name for entry in path.iterdir() if entry.is_file()), source, str(path))
         for name, member in chosen.items():
-            shutil.copyfile(path / member, folder / name)
+            copy(path / member, folder / name)
     elif path.is_file():
-        unpack(path, source, folder, max_gib)
+        _take(path, path.name, source, folder, max_gib, copy)
     else:
         raise UserError(
-            f"download.source must be auto, an http or https URL of a zip, a zip file or a folder. Got {location!r} "
+            f"download.source must be auto, an http or https URL of an archive, an archive (zip or tar)"
+            f"{', a file of ratings' if isinstance(source, Own) else ''} or a folder. Got {location!r} "
             f"instead, and there is no such file or folder in {Path.cwd()}."
         )
     _describe(source, folder)
+
+
+def _take(path: Path, name: str, source: Source, folder: Path, max_gib: float, copy: Copy) -> None:
+    """Take one file: unpack an archive, or copy a file of rows. `name` is its name at its owner's."""
+    if isinstance(source, Own) and is_rows(name):
+        _choose([name], source, name)  # a choice of files may name another one
+        copy(path, folder / name)
+    elif tarfile.is_tarfile(path):
+        _unpack_tar(path, source, folder, max_gib)
+    elif isinstance(source, Own) and not zipfile.is_zipfile(path) and not name.lower().endswith(".zip"):
+        raise UserError(
+            f"download.source: {name} must be a file of rows ({', '.join(FORMATS)}, also with .gz, .zst or .bz2 after "
+            "it), a zip or a tar archive. Save a spreadsheet as CSV."
+        )
+    else:
+        unpack(path, source, folder, max_gib)
+
+
+def original(location: str, raw: Path, name: str) -> str:
+    """Say where a file in the raw folder came from, so that an error names the file that its owner can mend."""
+    if location == "auto":
+        return str(raw / name)
+    if location.startswith(("http://", "https://")):
+        return f"{location}, {name}"
+    path = Path(location).expanduser()
+    if path.is_dir():
+        return str(path / name)
+    return location if path.name == name else f"{location}, {name}"
 
 
 def _local(location: str) -> Path:
@@ -81,7 +116,10 @@ def _describe(source: Source, folder: Path) -> None:
             raise UserError(f"{path.name} of {source.name} is empty. Get it again, or change download.source.")
         with path.open("rb") as file:
             digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    write_json(folder / _DATASET, {"dataset": source.name, "files": digests})
+    about = {"dataset": source.name, "files": digests}
+    if isinstance(source, Own):
+        about["roles"] = find_roles(digests, source.files_chosen, str(folder))
+    write_json(folder / DATASET_FILE, about)
 
 
 def read_dataset(folder: Path, known: Container[str]) -> str:
@@ -93,9 +131,9 @@ def read_dataset(folder: Path, known: Container[str]) -> str:
         dataset.json is missing or damaged, or names no known data set.
     """
     mend = made_by("download")
-    name = read_mapping(folder / _DATASET, mend).get("dataset")
+    name = read_mapping(folder / DATASET_FILE, mend).get("dataset")
     if not isinstance(name, str) or name not in known:
-        refuse(folder / _DATASET, f"must name a data set. Got {name!r} instead", mend)
+        refuse(folder / DATASET_FILE, f"must name a data set. Got {name!r} instead", mend)
     return name
 
 
@@ -150,15 +188,45 @@ def unpack(archive: Path, source: Source, folder: Path, max_gib: float) -> None:
         members = [member for member in zipped.infolist() if not member.filename.endswith("/")]
         _refuse_unsafe(members, archive)
         chosen = _choose((member.filename for member in members), source, str(archive))
-        size = sum(zipped.getinfo(filename).file_size for filename in chosen.values())
-        print(f"{archive.name} unpacks to {size / GIB:,.2f} GiB (download.max_unpacked_gib: {max_gib:g})")
-        if size > max_gib * GIB:
-            raise UserError(
-                f"{archive}: the files of {source.name} unpack to {size / GIB:,.2f} GiB. At most {max_gib:g} GiB are "
-                "allowed. Raise download.max_unpacked_gib in params.yaml if you trust the archive."
-            )
+        _limit(sum(zipped.getinfo(filename).file_size for filename in chosen.values()), archive, source, max_gib)
         for name, filename in chosen.items():
             _unpack_member(zipped, filename, folder / name, archive)
+
+
+def _unpack_tar(archive: Path, source: Source, folder: Path, max_gib: float) -> None:
+    """Unpack the files of `source` from a tar, packed or not, into `folder`. As `unpack`."""
+
+    def members(path: Path) -> dict[str, tarfile.TarInfo]:
+        with tarfile.open(path) as tar:
+            found: dict[str, tarfile.TarInfo] = {}
+            for member in tar:
+                if member.isfile() and member.name in found:
+                    raise ValueError(f"two members have the name {member.name!r}")
+                if member.isfile():
+                    found[member.name] = member
+            return found
+
+    def copy(path: Path) -> None:
+        with tarfile.open(path) as tar:
+            for name, filename in chosen.items():
+                packed = tar.extractfile(filename)
+                assert packed is not None  # it is a file
+                with packed, (folder / name).open("wb") as file:
+                    shutil.copyfileobj(packed, file, BLOCK)
+
+    found = read_file(archive, members, "a whole, readable tar archive", GET_AGAIN)
+    chosen = _choose(found, source, str(archive))
+    _limit(sum(found[filename].size for filename in chosen.values()), archive, source, max_gib)
+    read_file(archive, copy, "a whole, readable tar archive", GET_AGAIN)
+
+
+def _limit(size: int, archive: Path, source: Source, max_gib: float) -> None:
+    print(f"{archive.name} unpacks to {size / GIB:,.2f} GiB (download.max_unpacked_gib: {max_gib:g})")
+    if size > max_gib * GIB:
+        raise UserError(
+            f"{archive}: the files of {source.name} unpack to {size / GIB:,.2f} GiB. At most {max_gib:g} GiB are "
+            "allowed. Raise download.max_unpacked_gib in params.yaml if you trust the archive."
+        )
 
 
 @contextmanager
@@ -218,7 +286,10 @@ def _refuse_unsafe(members: Sequence[zipfile.ZipInfo], archive: Path) -> None:
 def _choose(members: Iterable[str], source: Source, place: str) -> dict[str, str]:
     """Find the files of `source` among the paths `members` of `place`: name -> path. All must lie in one folder."""
     paths = {PurePosixPath(member): member for member in members}
-    wanted = [path for path in paths if path.name in source.files + source.optional_files + GIVEN_FILES]
+    if isinstance(source, Own):
+        wanted = [path for path in paths if is_rows(path.name) and "__MACOSX" not in path.parts]
+    else:
+        wanted = [path for path in paths if path.name in source.files + source.optional_files + GIVEN_FILES]
     homes = sorted({str(path.parent) for path in wanted})
     if len(homes) > 1:
         raise UserError(
@@ -226,6 +297,8 @@ def _choose(members: Iterable[str], source: Source, place: str) -> dict[str, str
             "Put the right ones in a folder of their own and set download.source to it."
         )
     chosen = {path.name: paths[path] for path in wanted}
+    if isinstance(source, Own):
+        return _of_roles(chosen, find_roles(chosen, source.files_chosen, place))
     missing = _missing(source, chosen)
     if missing:
         found = ", ".join(sorted(map(str, paths))[:20]) or "no file"
@@ -235,6 +308,18 @@ def _choose(members: Iterable[str], source: Source, place: str) -> dict[str, str
             "Check download.dataset and download.source in params.yaml."
         )
     return chosen
+
+
+def _of_roles(chosen: Mapping[str, str], roles: Mapping[str, list[str]]) -> dict[str, str]:
+    """Keep the files that have a role, and a given split. Print what each is for."""
+    for role in ROLES:
+        print(f"{role}: {', '.join(roles.get(role, ['none']))}")
+    taken = {name for names in roles.values() for name in names}
+    if all(name in chosen for name in GIVEN_FILES):
+        taken |= set(GIVEN_FILES)
+    if left := sorted(chosen.keys() - taken):
+        print(f"not used: {', '.join(left)}")
+    return {name: chosen[name] for name in sorted(taken)}
 
 
 def _missing(source: Source, found: Container[str]) -> list[str]:

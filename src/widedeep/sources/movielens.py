@@ -25,7 +25,7 @@ from widedeep.sources.entities import (
     user_entities,
 )
 from widedeep.sources.fetch import download, unpack
-from widedeep.sources.source import MAX_GIB, Entities, RatingsFile, Source
+from widedeep.sources.source import MAX_GIB, Entities, Layout, RatingsFile, Source
 
 WHOLE_STARS = (1.0, 5.0)
 HALF_STARS = (0.5, 5.0)
@@ -86,8 +86,8 @@ def published_md5(url: str) -> str:
 class MovieLens100K(MovieLens):
     """The layout of ml-100k: u.data, u.item, u.user and u.genre, and the publisher's folds u1..u5, ua and ub."""
 
-    def ratings(self, raw: Path) -> RatingsFile:
-        return _tab_separated("u.data")
+    def ratings(self, raw: Path) -> list[Layout]:
+        return [_tab_separated("u.data")]
 
     def folds(self) -> Mapping[str, tuple[RatingsFile, RatingsFile]]:
         return {fold: (_tab_separated(f"{fold}.base"), _tab_separated(f"{fold}.test")) for fold in _FOLDS}
@@ -131,8 +131,8 @@ class MovieLensDat(MovieLens):
 
     encoding: str
 
-    def ratings(self, raw: Path) -> RatingsFile:
-        return RatingsFile("ratings.dat", "::", 4, _FIELDS)
+    def ratings(self, raw: Path) -> list[Layout]:
+        return [RatingsFile("ratings.dat", "::", 4, _FIELDS)]
 
     def items(self, raw: Path) -> Entities:
         table = read_plain(raw / "movies.dat", "::", (ITEM_ID, "title", "genres"), self.encoding)
@@ -152,8 +152,8 @@ class MovieLensDat(MovieLens):
 class MovieLensCsv(MovieLens):
     """The layout of all releases since ml-20m: ratings.csv and movies.csv with header lines."""
 
-    def ratings(self, raw: Path) -> RatingsFile:
-        return RatingsFile("ratings.csv", ",", 4, _FIELDS, header="userId,movieId,rating,timestamp")
+    def ratings(self, raw: Path) -> list[Layout]:
+        return [RatingsFile("ratings.csv", ",", 4, _FIELDS, header="userId,movieId,rating,timestamp")]
 
     def items(self, raw: Path) -> Entities:
         table = read_csv(raw / "movies.csv", ("movieId", "title", "genres"))

@@ -24,7 +24,7 @@ from widedeep.sources.entities import (
     user_entities,
 )
 from widedeep.sources.fetch import CACHE, unpack
-from widedeep.sources.source import MAX_GIB, Entities, RatingsFile, Source
+from widedeep.sources.source import MAX_GIB, Entities, Layout, RatingsFile, Source
 
 SLUG = "dbdmobile/myanimelist-dataset"
 
@@ -43,9 +43,9 @@ class MyAnimeList(Source):
     def fetch(self, folder: Path, max_gib: float = MAX_GIB) -> None:
         unpack(_from_kaggle(self), self, folder, max_gib)
 
-    def ratings(self, raw: Path) -> RatingsFile:
+    def ratings(self, raw: Path) -> list[Layout]:
         # The title, which is the fourth field, may hold commas.
-        return RatingsFile(
+        layout = RatingsFile(
             "users-score-2023.csv",
             ",",
             5,
@@ -53,6 +53,7 @@ class MyAnimeList(Source):
             header="user_id,Username,anime_id,Anime Title,rating",
             at_least=True,
         )
+        return [layout]
 
     def items(self, raw: Path) -> Entities:
         required = ("anime_id", "Name", "Genres", "Premiered", "Aired", "Duration", *_NUMERIC, *_CATEGORICAL.values())

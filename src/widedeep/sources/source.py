@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from widedeep.sources.form import Form
+
 MAX_GIB = 8.0  # what a zip may unpack to, where no parameter says it
+
+DATASET_FILE = "dataset.json"  # in the raw folder, beside the files
 
 # A user may give a split of their own for any data set: the name of this fold, and its two files in the raw folder.
 GIVEN = "given"
@@ -36,6 +40,23 @@ class RatingsFile:
 
 
 @dataclass(frozen=True)
+class TableFile:
+    """The layout of one file of ratings of the user's own, with one rating per row.
+
+    name : name of the file
+    form : how its rows are laid out
+    fields : position of user_id, item_id, rating and, if there is one, timestamp, among the columns of `form`
+    """
+
+    name: str
+    form: Form
+    fields: Mapping[str, int]
+
+
+Layout = RatingsFile | TableFile
+
+
+@dataclass(frozen=True)
 class Entities:
     """Descriptions of items or users, one row per id, in the order of the file.
 
@@ -45,12 +66,14 @@ class Entities:
     categorical : names of columns of str, None if missing
     imputed_from : numeric columns whose missing values are estimated from another column, and the name of that column;
         applied in this order
+    understood : sentences on how the file was understood, where that had to be found out
     """
 
     table: pd.DataFrame
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     imputed_from: Mapping[str, str] = field(default_factory=dict)
+    understood: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +104,8 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def ratings(self, raw: Path) -> RatingsFile:
-        """Return the layout of the ratings file in the raw folder."""
+    def ratings(self, raw: Path) -> list[Layout]:
+        """Return the layout of each file of ratings in the raw folder."""
 
     @abstractmethod
     def items(self, raw: Path) -> Entities:

@@ -1,8 +1,8 @@
 """The preprocess stage: turn a raw folder into the canonical tables, and count what was left out."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +28,24 @@ from widedeep.columns import (
 )
 from widedeep.errors import UserError
 from widedeep.params import PreprocessParams
-from widedeep.sources.source import GIVEN, GIVEN_FILES, RatingsFile, Source
-from widedeep.sources.table import given_fold
+from widedeep.sources.own import OWN, RATINGS, Own, given_fold, roles
+from widedeep.sources.source import GIVEN, GIVEN_FILES, Layout, Source, TableFile
 from widedeep.tables import splits
 from widedeep.tables.entities import Fitted, complete, impute_and_scale
 from widedeep.tables.files import About, Tables, external
 from widedeep.tables.ids import encode_ids, number_ids
-from widedeep.tables.ratings import FILE, latest_of_duplicates, read_ratings, with_enough_ratings
+from widedeep.tables.own import FILE
+from widedeep.tables.ratings import latest_of_duplicates, read_ratings, with_enough_ratings
 
 BLOCK = 2**20  # ids per step of the hash
 
 
 def build_tables(
-    source: Source, raw: Path, params: PreprocessParams, scaling: Mapping[str, Fitted] | None = None
+    source: Source,
+    raw: Path,
+    params: PreprocessParams,
+    scaling: Mapping[str, Fitted] | None = None,
+    original: Callable[[str], str] | None = None,
 ) -> tuple[Tables, dict[str, Any]]:
     """Build the canonical tables from the files of a data set.
 
@@ -53,6 +58,7 @@ def build_tables(
     raw : the folder with its files
     params : section preprocess
     scaling : imputation and scaling of an earlier run (`About.fitted`); None: fit them on the training rows
+    original : what an error about a row calls a file of `raw`, by its name; None: its path
 
     Returns
     -------
@@ -67,25 +73,37 @@ def build_tables(
     scale = params.rating_scale or source.rating_scale
     if scale is None:
         raise UserError(
-            f"The data set '{source.name}' has no rating scale of its own. "
-            "Set preprocess.rating_scale to [lowest, highest] in params.yaml."
+            f"The data set '{source.name}' has no rating scale of its own. Set preprocess.rating_scale to "
+            "[lowest, highest] in params.yaml. `widedeep inspect` finds it in your ratings."
         )
+    if isinstance(source, Own):
+        source = replace(source, reading=params, original=original)
     items = source.items(raw)
     users = source.users(raw)
-    if params.split != "predefined" and _given(raw) and not (raw / source.files[0]).exists():
+    if params.split != "predefined" and _only_given(source, raw):
         raise UserError(
             f"preprocess.split must be predefined, and preprocess.fold {GIVEN}, for {raw}, which has "
-            f"{' and '.join(GIVEN_FILES)} in place of {source.files[0]}. Got split '{params.split}' instead."
+            f"{' and '.join(GIVEN_FILES)} in place of one file of ratings. Got split '{params.split}' instead."
         )
     if params.split == "auto":
-        timed = TIMESTAMP in source.ratings(raw).fields
+        timed = TIMESTAMP in source.ratings(raw)[0].fields
         params = params.model_copy(update={"split": "temporal" if timed else "random"})
     layouts = _layouts(source, raw, params)
     listed = {ITEM: items.table[ITEM_ID].tolist(), USER: [] if users is None else users.table[USER_ID].tolist()}
     known_items = listed[ITEM] if source.items_complete and listed[ITEM] else None
 
     con = ibis.duckdb.connect()
-    rows, counts = read_ratings(con, raw, layouts, scale, source.integer_ids, known_items, params.on_bad_rows)
+    rows, counts = read_ratings(
+        con,
+        raw,
+        layouts,
+        scale,
+        source.integer_ids,
+        known_items,
+        params.on_bad_rows,
+        params.timestamp_unit,
+        original,
+    )
     rows, numbers = number_ids(con, rows)
     unique = con.create_table("latest", latest_of_duplicates(rows))
     con.drop_table("checked")
@@ -113,7 +131,7 @@ def build_tables(
         tables[name], fitted[name] = impute_and_scale(whole, seen, None if scaling is None else scaling[name])
     rated = {key: pc.unique(ratings[key]) for key in (USER, ITEM)}
     report = {
-        "rows": asdict(counts),
+        "rows": {name: n for name, n in asdict(counts).items() if name != "understood"},
         "ratings": {"kept": ratings.num_rows} | parts,
         "test_sha256": _digest(ratings, ids, TEST),
         "users": {"rated": len(rated[USER]), "listed": len(ids[USER])},
@@ -123,21 +141,32 @@ def build_tables(
             "rated_but_not_listed": len(set(ids[ITEM].take(rated[ITEM]).to_pylist()) - set(listed[ITEM])),
         },
     }
+    if isinstance(source, Own):
+        by_file = [line for layout in layouts if isinstance(layout, TableFile) for line in source.understood(layout)]
+        entities_read = [*items.understood, *(users.understood if users else ())]
+        report["understood"] = [*by_file, *counts.understood, *entities_read]
     about = About(source.name, scale, params.split, fitted)
     return Tables(ratings, tables["items"], tables["users"], ids[ITEM], ids[USER], about), report
 
 
-def _layouts(source: Source, raw: Path, params: PreprocessParams) -> list[RatingsFile]:
+def _layouts(source: Source, raw: Path, params: PreprocessParams) -> list[Layout]:
     if params.split != "predefined":
-        return [source.ratings(raw)]
+        return source.ratings(raw)
     if params.fold == GIVEN:
-        return list(given_fold(raw))
+        return list(given_fold(source if isinstance(source, Own) else OWN, raw))
     folds = source.folds()
     if params.fold not in folds:
         names = [*folds, GIVEN] if _given(raw) else list(folds)
         known = f"It has: {', '.join(names)}." if names else "It has none: choose another preprocess.split."
         raise UserError(f"preprocess.fold: the data set '{source.name}' has no fold '{params.fold}'. {known}")
     return list(folds[params.fold])
+
+
+def _only_given(source: Source, raw: Path) -> bool:
+    """Whether a given split stands in for the file of ratings."""
+    if isinstance(source, Own):
+        return roles(raw)[RATINGS] == list(GIVEN_FILES)
+    return _given(raw) and not (raw / source.files[0]).exists()
 
 
 def _given(raw: Path) -> bool:

@@ -1,0 +1,491 @@
+"""The data set `own`: ratings of your own, in nearly any form. See docs/own-data.md.
+
+What a file means is found out from names: of files, and of columns. Each finding is a sentence that is printed and kept
+in reports/data.json. Where names leave a doubt, an error lists the choices. Nothing is guessed from values, but for a
+file without a header that has its columns in the order of MovieLens.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from widedeep.columns import GENRES, ITEM, ITEM_ID, RATING, SPLIT, TIMESTAMP, TITLE, USER, USER_ID, YEAR
+from widedeep.errors import UserError
+from widedeep.params.data import NOTHING_SAID, Reading
+from widedeep.reading import made_by, read_mapping, refuse
+from widedeep.sources.entities import (
+    ID_RULE,
+    TextTable,
+    any_id,
+    collect,
+    integer,
+    item_entities,
+    number,
+    split_genres,
+    split_title,
+    user_entities,
+)
+from widedeep.sources.form import PACKED, Form, find_form, rows
+from widedeep.sources.source import DATASET_FILE, GIVEN, GIVEN_FILES, MAX_GIB, Entities, Layout, Source, TableFile
+
+RATINGS, ITEMS, USERS = "ratings", "items", "users"
+ROLES = (RATINGS, ITEMS, USERS)
+FORMATS = (".csv", ".tsv", ".txt", ".dat", ".data", ".json", ".jsonl", ".ndjson", ".parquet")
+
+# Names of files, without suffix and in small letters. A name with more around it (BX-Book-Ratings) counts by its end.
+_FILES = {
+    RATINGS: ("ratings", "rating", "interactions", "events", "reviews", "review", "plays", "clicks", "purchases"),
+    ITEMS: ("items", "item", "movies", "movie", "books", "book", "artists", "products", "games", "tracks", "songs"),
+    USERS: ("users", "user", "customers", "members"),
+}
+# Names of columns, without anything but letters and digits, in small letters. The first group that has one counts.
+_USER = (
+    ("userid", "user", "uid", "userno", "reviewerid", "customerid", "customer", "memberid", "accountid", "visitorid"),
+    ("username", "reviewername", "profilename"),
+)
+_ITEM = (
+    (
+        *("itemid", "item", "iid", "movieid", "movie", "filmid", "film", "bookid", "isbn", "asin", "productid"),
+        *("product", "artistid", "artist", "trackid", "track", "songid", "song", "gameid", "animeid", "showid", "sku"),
+        *("articleid", "businessid", "videoid", "courseid", "recipeid", "jokeid"),
+    ),
+    ("parentasin", "title", "name"),
+)
+_RATING = (("rating", "ratings", "score", "stars", "overall", "bookrating", "userrating", "reviewscore", "grade"),)
+_TIMESTAMP = (
+    (
+        *("timestamp", "time", "unixreviewtime", "datetime", "date", "ts", "ratedat", "createdat", "reviewdate"),
+        *("eventtime", "ratingtimestamp", "datadate", "ratingdate"),
+    ),
+)
+NAMES = {USER_ID: _USER, ITEM_ID: _ITEM, RATING: _RATING, TIMESTAMP: _TIMESTAMP}
+_TITLES = (("title", "movietitle", "booktitle"), ("name", "originaltitle", "artistname", "productname"))
+_YEARS = (("year", "releaseyear", "yearofpublication", "publicationyear"), ("originalpublicationyear",))
+_GENRES = (("genres", "genre"), ("categories", "category"))
+_ITEM_NAMES = {TITLE: _TITLES, YEAR: _YEARS, GENRES: _GENRES}
+
+_RESERVED = (USER_ID, ITEM_ID, RATING, TIMESTAMP, USER, ITEM, SPLIT, TITLE, YEAR, GENRES)
+KEYS = {USER_ID: "user", ITEM_ID: "item", RATING: "rating", TIMESTAMP: "timestamp"}  # in preprocess.columns
+MISSING = ("", "NA", "N/A", "NULL", "null", "None", "none", "\\N", "nan", "NaN", "<NA>", "#N/A")
+_MANY = 20  # a category with more different texts than this, and one for more than half of the rows, is left out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own(Source):
+    """Own files.
+
+    files_chosen : the names of the files of ratings, items and users, where the user says them
+    reading : what the user says about their form
+    original : what an error calls a file, by its name; None: its path
+    """
+
+    files_chosen: Mapping[str, str | None] = field(default_factory=dict)
+    reading: Reading = NOTHING_SAID
+    original: Callable[[str], str] | None = None
+
+    def fetch(self, folder: Path, max_gib: float = MAX_GIB) -> None:
+        raise UserError(
+            f"the dataset {self.name} is your own, so download.source must say where it is: a file of ratings, a "
+            "folder, a zip or tar archive, or a URL of one of these. Got 'auto' instead."
+        )
+
+    def ratings(self, raw: Path) -> list[Layout]:
+        return [self.layout(raw, name) for name in roles(raw)[RATINGS]]
+
+    def layout(self, raw: Path, name: str) -> TableFile:
+        """Find out the layout of one file of ratings.
+
+        Raises
+        ------
+        UserError
+            No column, or more than one, has a known name for the user, the item or the rating.
+        """
+        form = self._form(raw / name)
+        chosen = {role: getattr(self.reading.columns, key) for role, key in KEYS.items()}
+        return TableFile(name, form, _fields(form, chosen, self.shown(raw / name)))
+
+    def understood(self, layout: TableFile) -> list[str]:
+        """Say how a file of ratings was understood."""
+        names = {position: role for role, position in layout.fields.items()}
+        columns = [f"{KEYS[role]} = {_quoted(layout.form, i)}" for i, role in sorted(names.items())]
+        unused = [_quoted(layout.form, i) for i in range(len(layout.form.columns)) if i not in names]
+        lines = [f"{layout.name}: {layout.form.sentence()}", f"{layout.name}: columns {', '.join(columns)}"]
+        return [*lines, f"{layout.name}: not used: {', '.join(unused)}"] if unused else lines
+
+    def items(self, raw: Path) -> Entities:
+        name = roles(raw).get(ITEMS)
+        if not name:
+            return item_entities([], [], [], [])
+        table, form = self._table(raw / name[0])
+        found = _named(form.columns, {ITEM_ID: self._same_as(raw, ITEM_ID, _ITEM), **_ITEM_NAMES})
+        ids = self._ids(table, found, ITEM_ID, form)
+        lines = [f"{name[0]}: {form.sentence()}"]
+        lines += [f"{name[0]}: {role} = {_quoted(form, i)}" for role, i in found.items()]
+        columns = list(table.columns.values())
+        titles: list[str | None] = [None] * len(ids)
+        if TITLE in found:
+            titles = [_present(text) for text in columns[found[TITLE]]]
+        if YEAR in found:
+            named = TextTable(table.path, table.lines, {YEAR: columns[found[YEAR]]})
+            years = named.parse(YEAR, _year, "a whole number or empty")
+        else:
+            titles, years, line = _years_of(titles)
+            lines += [f"{name[0]}: {line}"] if line else []
+        genres: list[list[str]] = [[]] * len(ids)
+        if GENRES in found:
+            genres, line = _split_lists(columns[found[GENRES]])
+            lines.append(f"{name[0]}: genres are {line}")
+        numeric, categorical, more = self._further(table, set(found.values()))
+        lines += [f"{name[0]}: {line}" for line in more]
+        return replace(item_entities(ids, titles, years, genres, numeric, categorical), understood=tuple(lines))
+
+    def users(self, raw: Path) -> Entities | None:
+        name = roles(raw).get(USERS)
+        if not name:
+            return None
+        table, form = self._table(raw / name[0])
+        found = _named(form.columns, {USER_ID: self._same_as(raw, USER_ID, _USER)})
+        ids = self._ids(table, found, USER_ID, form)
+        numeric, categorical, more = self._further(table, set(found.values()))
+        lines = [form.sentence(), f"{USER_ID} = {_quoted(form, found[USER_ID])}", *more]
+        return replace(
+            user_entities(ids, numeric, categorical), understood=tuple(f"{name[0]}: {line}" for line in lines)
+        )
+
+    def shown(self, path: Path) -> Path:
+        """Return what an error calls a file."""
+        return Path(self.original(path.name)) if self.original else path
+
+    def _form(self, path: Path) -> Form:
+        if not path.exists():
+            raise UserError(f"{path} is missing. Run the download stage again: dvc repro -f download.")
+        return find_form(path, self.reading.separator, self.reading.encoding, _known, self.shown(path))
+
+    def _table(self, path: Path) -> tuple[TextTable, Form]:
+        form = self._form(path)
+        shown = self.shown(path)
+        return collect(
+            shown, rows(path, form, shown), [name or str(i + 1) for i, name in enumerate(form.columns)]
+        ), form
+
+    def _same_as(self, raw: Path, role: str, names: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+        """Return the names of the column of ids in a file of items or users. First of all, that of the ratings."""
+        (first, *_) = self.ratings(raw)
+        assert isinstance(first, TableFile)
+        return [[_plain(first.form.columns[first.fields[role]])], names[0], ("parentasin", "id")]
+
+    def _ids(self, table: TextTable, found: Mapping[str, int], role: str, form: Form) -> list[str]:
+        if role not in found:
+            raise UserError(
+                f"{table.path}, line 1: a column must hold the {role}. Got the columns {', '.join(form.columns)} "
+                f"instead. Name one of them {role}."
+            )
+        texts = list(table.columns.values())[found[role]]
+        if _are_decimal(texts):
+            texts = [text.removesuffix(".0") for text in texts]
+        named = TextTable(table.path, table.lines, {role: texts})
+        return named.unique(role, named.parse(role, any_id, f"an id: {ID_RULE}"))
+
+    def _further(
+        self, table: TextTable, used: set[int]
+    ) -> tuple[dict[str, list[float]], dict[str, list[str | None]], list[str]]:
+        """Tell the kinds of the other columns: number, category, or left out. Also say it."""
+        numeric: dict[str, list[float]] = {}
+        categorical: dict[str, list[str | None]] = {}
+        lines = []
+        for position, (name, texts) in enumerate(table.columns.items()):
+            if position in used:
+                continue
+            field_name = _field_name(name)
+            if field_name in numeric or field_name in categorical:
+                raise UserError(f"{table.path}, line 1: two columns would be called {field_name}. Rename {name!r}.")
+            values = [_present(text) for text in texts]
+            kind, why = self._kind(name, values, table)
+            if kind == "number":
+                numeric[field_name] = [number(value or "") for value in values]
+            elif kind == "category":
+                categorical[field_name] = list(values)
+            renamed = f" (called {field_name} here)" if kind != "none" and field_name != name else ""
+            lines.append(f"column {name!r}{renamed}: {'left out' if kind == 'none' else kind}, {why}")
+        return numeric, categorical, lines
+
+    def _kind(self, name: str, values: Sequence[str | None], table: TextTable) -> tuple[str, str]:
+        said = self.reading.kinds.get(name)
+        known = [value for value in values if value is not None]
+        numbers = bool(known) and all(_is_number(value) for value in known)
+        if said == "number" and not numbers:
+            at = next((i for i, value in enumerate(values) if value is not None and not _is_number(value)), 0)
+            raise UserError(
+                f"{table.path}, line {table.lines[at]}: {name} must be a number, as preprocess.kinds says. "
+                f"Got {values[at]!r} instead."
+            )
+        if said is not None:
+            return said, "as preprocess.kinds says"
+        if not known:
+            return "none", "no row has a value"
+        if numbers and not any(re.match(r"[+-]?0[0-9]", value) for value in known):
+            return "number", "each value is a number or missing"
+        different = len(set(known))
+        if different > _MANY and different > len(known) / 2:
+            return "none", f"text with {different} different values in {len(known)} rows"
+        return "category", f"{different} different values"
+
+
+def find_roles(names: Iterable[str], chosen: Mapping[str, str | None], place: str) -> dict[str, list[str]]:
+    """Tell which of some files hold the ratings, the items and the users, by their names.
+
+    Parameters
+    ----------
+    names : the names of the files in a folder
+    chosen : for a role, the name of its file, where the user says it; None: find it
+    place : what an error calls the folder
+
+    Returns
+    -------
+    the names of the files by role. Several files of ratings are parts, whose names differ in digits only
+
+    Raises
+    ------
+    UserError
+        A chosen file does not exist. Or no file, or more than one, may be the ratings, the items or the users.
+    """
+    files = sorted(filter(is_rows, names))
+    found: dict[str, list[str]] = {}
+    for role in ROLES:
+        name = chosen.get(role)
+        if name is not None:
+            if name not in files:
+                listed = ", ".join(files) or "none"
+                raise UserError(f"download.files.{role}: {place} has no file {name!r}. It has: {listed}.")
+            found[role] = [name]
+    taken = {name for some in found.values() for name in some}
+    for role in ROLES:
+        if role in found:
+            continue
+        left = [name for name in files if name not in taken]
+        exact = [name for name in left if _stem(name) in _FILES[role]]
+        near = exact or [name for name in left if _part_of(name, _FILES[role])]
+        if role == RATINGS and not near:
+            others = (*_FILES[ITEMS], *_FILES[USERS])
+            rest = [name for name in left if _stem(name) not in others]
+            if all(name in rest for name in GIVEN_FILES):
+                near = list(GIVEN_FILES)
+            elif rest and _parts(rest):  # one file of any name, or parts of one
+                near = rest
+        if len(near) > 1 and not (role == RATINGS and (_parts(near) or near == list(GIVEN_FILES))):
+            raise UserError(
+                f"{place}: {', '.join(near)} may each be the file of {role}. Set download.files.{role} in "
+                "params.yaml to the right one."
+            )
+        if near:
+            found[role] = near
+            taken |= set(near)
+    if RATINGS not in found:
+        raise UserError(
+            f"{place}: no file has the name of a file of ratings (such as ratings.csv). "
+            f"Found {', '.join(files) or 'no file of rows'}. Set download.files.ratings in params.yaml to the right "
+            "one, or check download.source."
+        )
+    return found
+
+
+def is_rows(name: str) -> bool:
+    """Whether a file of this name may hold rows of ratings, items or users."""
+    return _stem(name) is not None and not name.startswith((".", "_")) and name != DATASET_FILE
+
+
+def roles(raw: Path) -> dict[str, list[str]]:
+    """Return the files of ratings, items and users in a raw folder, as the stage download has found them.
+
+    Raises
+    ------
+    UserError
+        dataset.json is damaged.
+    """
+    path = raw / DATASET_FILE
+    found = read_mapping(path, made_by("download")).get("roles") if path.exists() else None
+    if found is None:  # the stage download has not written this folder
+        return find_roles((path.name for path in raw.iterdir()), {}, str(raw))
+    wrong = not isinstance(found, dict) or RATINGS not in found
+    if wrong or not all(role in ROLES and names and _are_texts(names) for role, names in found.items()):
+        fact = f"must name the files of {', '.join(ROLES)}. Got {str(found)[:100]!r} instead"
+        refuse(path, fact, made_by("download"))
+    return {role: list(names) for role, names in found.items()}
+
+
+def _are_texts(names: object) -> bool:
+    return isinstance(names, list) and all(isinstance(name, str) for name in names)
+
+
+def given_fold(source: Own, raw: Path) -> tuple[TableFile, TableFile]:
+    """Return the layouts of train.csv and test.csv in a raw folder: a split that the user gives.
+
+    Raises
+    ------
+    UserError
+        One of them is missing, or its columns cannot be told.
+    """
+    for name in GIVEN_FILES:
+        if not (raw / name).exists():
+            raise UserError(
+                f"{raw / name} is missing: preprocess.fold: {GIVEN} takes {' and '.join(GIVEN_FILES)}. Put both beside "
+                "the other files of the data set in the folder or archive that download.source names."
+            )
+    train, test = GIVEN_FILES
+    return source.layout(raw, train), source.layout(raw, test)
+
+
+def _stem(name: str) -> str | None:
+    """Return the name of a file without suffixes, in small letters; None if it is no file of rows."""
+    path = PurePosixPath(name.lower())
+    if path.suffix in PACKED:
+        path = path.with_suffix("")
+    if path.stem.startswith(("readme", "license", "dataset_info")):
+        return None
+    return path.stem if path.suffix in FORMATS else None
+
+
+def _part_of(name: str, words: Sequence[str]) -> bool:
+    stem = re.sub(r"[-_. ]*[0-9]+$", "", _stem(name) or "")
+    return re.split(r"[-_. ]", stem)[-1] in words or stem in words
+
+
+def _parts(names: Sequence[str]) -> bool:
+    """Whether the names differ in digits only."""
+    return len({re.sub(r"[0-9]+", "0", name) for name in names}) == 1
+
+
+def _known(name: str) -> bool:
+    return any(_plain(name) in group for groups in NAMES.values() for group in groups[:1])
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _quoted(form: Form, position: int) -> str:
+    return repr(form.columns[position]) if form.header and form.columns[position] else f"column {position + 1}"
+
+
+def _named(columns: Sequence[str], names: Mapping[str, Sequence[Sequence[str]]]) -> dict[str, int]:
+    """Find the column of each role: the first that has a name of the first group that occurs."""
+    found: dict[str, int] = {}
+    for role, groups in names.items():
+        exact = [i for i, column in enumerate(columns) if column == role]
+        hits = exact or next((hits for group in groups if (hits := _hits(columns, group, found))), [])
+        if hits:
+            found[role] = hits[0]
+    return found
+
+
+def _fields(form: Form, chosen: Mapping[str, str | None], path: Path) -> dict[str, int]:
+    """Find the columns of user, item, rating and timestamp."""
+    columns = form.columns
+    for role, name in chosen.items():
+        if name is not None and name not in columns:
+            raise UserError(
+                f"preprocess.columns.{KEYS[role]}: {path} has no column {name!r}. It has: "
+                f"{', '.join(column or '(no name)' for column in columns)}."
+            )
+    found: dict[str, int] = {role: columns.index(name) for role, name in chosen.items() if name is not None}
+    if not form.header and not found:
+        if len(columns) in (3, 4):
+            return {role: i for i, role in enumerate(list(NAMES)[: len(columns)])}
+        raise UserError(
+            f"{path}, line 1: no line names the columns, and there are {len(columns)} of them. Write the names into "
+            "the first line (user_id, item_id, rating, timestamp), or set preprocess.columns to their numbers "
+            "({user: '1', item: '2', rating: '3', timestamp: '4'})."
+        )
+    for role, groups in NAMES.items():
+        if role in found:
+            continue
+        exact = [i for i, column in enumerate(columns) if column == role]
+        hits = exact or next((hits for group in groups if (hits := _hits(columns, group, found))), [])
+        if len(hits) > 1:
+            either = " or ".join(repr(columns[i]) for i in hits)
+            raise UserError(
+                f"{path}, line 1: the {KEYS[role]} may stand in {either}. Set preprocess.columns.{KEYS[role]} in "
+                "params.yaml to the right one."
+            )
+        if hits:
+            found[role] = hits[0]
+    for role in (USER_ID, ITEM_ID, RATING):
+        if role not in found:
+            known = ", ".join(name for group in NAMES[role][:1] for name in group[:6])
+            raise UserError(
+                f"{path}, line 1: no column has a known name for the {KEYS[role]} ({known}, ...). Got the columns "
+                f"{', '.join(column or '(no name)' for column in columns)} instead. Set preprocess.columns."
+                f"{KEYS[role]} in params.yaml to the right one."
+            )
+    return found
+
+
+def _hits(columns: Sequence[str], group: Sequence[str], found: Mapping[str, int]) -> list[int]:
+    return [i for i, column in enumerate(columns) if _plain(column) in group and i not in found.values()]
+
+
+def _present(text: str) -> str | None:
+    return None if (text := text.strip()) in MISSING else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        number(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _are_decimal(texts: Sequence[str]) -> bool:
+    """Whether ids are integers that a spreadsheet or pandas has written as 1.0, 32.0."""
+    return any(text.endswith(".0") for text in texts) and all(re.fullmatch(r"-?[0-9]+(\.0)?", text) for text in texts)
+
+
+def _year(text: str) -> int | None:
+    # Spreadsheets and pandas write 1995.0 if another row has no year.
+    return integer(text.removesuffix(".0")) if (text := text.strip()) not in MISSING else None
+
+
+def _years_of(titles: list[str | None]) -> tuple[list[str | None], list[int | None], str]:
+    """Take the years out of titles, if most titles end with one: "Heat (1995)"."""
+    split = [split_title(title) if title else (None, None) for title in titles]
+    with_year = sum(year is not None for _, year in split)
+    if with_year * 2 <= len(titles):
+        return titles, [None] * len(titles), ""
+    line = f"the year is taken from the end of the title, in {with_year} of {len(titles)} rows"
+    return [title for title, _ in split], [year for _, year in split], line
+
+
+def _split_lists(texts: Sequence[str]) -> tuple[list[list[str]], str]:
+    """Split texts that name several things: a JSON or Python list, or names between bars, semicolons or commas."""
+    known = [text for text in texts if text not in MISSING]
+    ways: list[tuple[str, Callable[[str], list[str]]]] = [
+        ("a list in brackets", _bracketed),
+        ("separated by |", split_genres),
+        ("separated by ;", lambda text: split_genres(text, ";")),
+        ("separated by commas", lambda text: split_genres(text, ",")),
+    ]
+    marks = (r"\[.*\]", r".*\|.*", r".*;.*", r".*,.*")
+    hits = [sum(re.fullmatch(mark, text.strip(), re.DOTALL) is not None for text in known) for mark in marks]
+    if known and hits[0] == len(known):
+        name, split = ways[0]
+    else:
+        name, split = next(
+            (way for way, n in zip(ways[1:], hits[1:], strict=True) if n), ("one to a row", split_genres)
+        )
+    return [split(text.strip()) if text not in MISSING else [] for text in texts], name
+
+
+def _bracketed(text: str) -> list[str]:
+    names = [name.strip().strip("'\"").strip() for name in text[1:-1].split(",")]
+    return split_genres("|".join(names))
+
+
+def _field_name(name: str) -> str:
+    """Return a name of letters, digits and underscores that no other column of the tables has."""
+    plain = re.sub(r"\W+", "_", name).strip("_") or "column"
+    return f"{plain}_given" if plain in _RESERVED else plain
+
+
+OWN = Own(name="own", files=(), rating_scale=None, items_complete=False, integer_ids=False)

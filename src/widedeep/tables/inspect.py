@@ -1,0 +1,180 @@
+"""Look at own files before the pipeline reads them: what they hold, how they are understood, and what is wrong."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+
+from widedeep.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
+from widedeep.sources.own import ITEMS, KEYS, USERS, Own, roles
+from widedeep.sources.source import TableFile
+from widedeep.tables.ratings import Checked, check_rows
+
+SHOWN = 12  # at most this many different ratings are listed with their counts
+_ROUNDED = r"^[0-9.]+[eE]\+?[0-9]+$"  # a large id that a spreadsheet has rounded: 1.58E+18
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found.
+
+    lines : sentences for the user
+    warnings : what is wrong, or may be
+    answers : values for params.yaml by dotted name, without download.source
+    """
+
+    lines: list[str]
+    warnings: list[str]
+    answers: dict[str, Any]
+
+
+def inspect(source: Own, folder: Path, memory: str = "600MB") -> Inspection:
+    """Read own files once and describe them.
+
+    Parameters
+    ----------
+    source : with what the user says about the files
+    folder : a folder that the stage download could have written
+    memory : limit of DuckDB's memory; beyond it, DuckDB uses the disk
+
+    Raises
+    ------
+    UserError
+        No file of ratings can be told from the others, a file cannot be read, or its columns are in doubt.
+    """
+    layouts = source.ratings(folder)
+    assert all(isinstance(layout, TableFile) for layout in layouts)
+    con = ibis.duckdb.connect()
+    con.con.execute(f"SET memory_limit = '{memory}'; SET temp_directory = '{folder}/spill'")
+    everything = (-float("inf"), float("inf"))
+    checked = check_rows(con, folder, layouts, everything, False, None, source.reading.timestamp_unit, keep=False)
+    lines = [line for layout in layouts if isinstance(layout, TableFile) for line in source.understood(layout)]
+    lines += checked.counts.understood
+    warnings: list[str] = []
+    if bad := sum(checked.counts.bad_rows.values()):
+        shown = "\n".join(checked.describe([str(source.shown(folder / layout.name)) for layout in layouts]))
+        warnings.append(f"{bad:,} of {checked.counts.read:,} rows are bad:\n{shown}")
+    good = checked.good
+    found = _count(good)
+    lines += _sizes(good, found)
+    scale, about_scale, warning = _scale(good)
+    lines.append(about_scale)
+    warnings += warning
+    timed = TIMESTAMP in layouts[0].fields and found["moments"] > 1
+    lines += _times(found)
+    if TIMESTAMP in layouts[0].fields and found["moments"] == 1:
+        warnings.append("All ratings have the same time, so they cannot be split by time.")
+    for name in (USER_ID, ITEM_ID):
+        if found[f"{name}_rounded"]:
+            warnings.append(
+                f"{name}: {found[f'{name}_rounded']:,} ids look like 1.58E+18. A spreadsheet has rounded them, so "
+                "different users or items have one id. Export the ids as text."
+            )
+    lines.append(f"split: {'temporal, as there are times' if timed else 'random, as there are no times to split by'}")
+    lines += _entities(source, folder, good)
+    return Inspection(lines, warnings, _answers(layouts[0], checked, scale, timed))
+
+
+def _count(good: ir.Table) -> dict[str, Any]:
+    pair = good[USER_ID].concat("\x1f", good[ITEM_ID]).hash()
+    return dict(
+        good.aggregate(
+            rows=good.count(),
+            users=good[USER_ID].nunique(),
+            items=good[ITEM_ID].nunique(),
+            pairs=pair.nunique(),
+            moments=good[TIMESTAMP].nunique(),
+            first=good[TIMESTAMP].min(),
+            last=good[TIMESTAMP].max(),
+            user_id_rounded=good[USER_ID].re_search(_ROUNDED).sum(),
+            item_id_rounded=good[ITEM_ID].re_search(_ROUNDED).sum(),
+            user_id_whole=good[USER_ID].re_search("^-?[0-9]+$").all(),
+            item_id_whole=good[ITEM_ID].re_search("^-?[0-9]+$").all(),
+        )
+        .execute()
+        .iloc[0]
+    )
+
+
+def _sizes(good: ir.Table, found: Mapping[str, Any]) -> list[str]:
+    if not found["rows"]:
+        return ["ratings: none that is good"]
+    density = found["pairs"] / (found["users"] * found["items"])
+    kinds = {name: "integers" if found[f"{name}_whole"] else "text" for name in (USER_ID, ITEM_ID)}
+    return [
+        f"ids: users are {kinds[USER_ID]}, items are {kinds[ITEM_ID]}",
+        f"size: {found['rows']:,} ratings of {found['items']:,} items by {found['users']:,} users; "
+        f"{density:.2%} of all pairs are rated",
+        f"duplicates: {found['rows'] - found['pairs']:,} ratings of a pair that is rated again; the latest counts",
+    ]
+
+
+def _scale(good: ir.Table) -> tuple[list[float] | None, str, list[str]]:
+    """Describe the ratings. Also return their lowest and highest value, or None if all are equal."""
+    counts = good.group_by(RATING).aggregate(n=good.count()).order_by(RATING).execute()
+    values, rows = counts[RATING].tolist(), int(counts["n"].sum())
+    if not values:
+        return None, "rating: none", []
+    if len(values) > SHOWN:
+        shown = f"{len(values):,} different values"
+    else:
+        shown = ", ".join(f"{value:g} ({n / rows:.1%})" for value, n in zip(values, counts["n"], strict=True))
+    low, high = values[0], values[-1]
+    line = f"rating: {low:g} to {high:g}; {shown}"
+    if low == high:
+        return (
+            None,
+            line,
+            [f"All ratings are {low:g}, so there is nothing to predict. Give ratings that differ."],
+        )
+    warnings = []
+    if low == 0 and len(values) > 2 and counts["n"][0] > rows / 5:
+        warnings.append(
+            f"{counts['n'][0] / rows:.0%} of the ratings are 0. If 0 means that there is no rating, set "
+            f"preprocess.rating_scale to [{values[1]:g}, {high:g}] and preprocess.on_bad_rows to drop."
+        )
+    return [_short(low), _short(high)], line, warnings
+
+
+def _short(value: float) -> float:
+    return int(value) if value == int(value) else float(value)
+
+
+def _times(found: Mapping[str, Any]) -> list[str]:
+    if not found["moments"]:
+        return []
+    days = [datetime.fromtimestamp(int(found[name]), UTC).date().isoformat() for name in ("first", "last")]
+    return [f"times: {days[0]} to {days[1]} UTC, {found['moments']:,} different ones"]
+
+
+def _entities(source: Own, folder: Path, good: ir.Table) -> list[str]:
+    """Describe the files of items and users, and count the rated ones that they lack."""
+    lines = []
+    files = roles(folder)
+    for role, key, entities in ((ITEMS, ITEM_ID, source.items(folder)), (USERS, USER_ID, source.users(folder))):
+        if role not in files or entities is None:
+            lines.append(f"{role}: no file")
+            continue
+        lines += entities.understood
+        listed = ibis.memtable({key: entities.table[key].tolist()}, schema={key: "string"})
+        unlisted = int(good.select(key).distinct().anti_join(listed, key).count().execute())
+        lines.append(f"{role}: {len(entities.table):,} rows; {unlisted:,} rated {role} have no row and no features")
+    return lines
+
+
+def _answers(layout: Any, checked: Checked, scale: list[float] | None, timed: bool) -> dict[str, Any]:
+    names = {role: layout.form.columns[position] for role, position in layout.fields.items()}
+    text = layout.form.kind == "text"
+    separator = "tab" if layout.form.separator == "\t" else layout.form.separator
+    answers: dict[str, Any] = {f"preprocess.columns.{key}": names.get(role) for role, key in KEYS.items()}
+    answers |= {
+        "preprocess.separator": separator if text else None,
+        "preprocess.encoding": layout.form.encoding if layout.form.kind != "parquet" else None,
+        "preprocess.timestamp_unit": checked.unit,
+        "preprocess.split": "temporal" if timed else "random",
+    }
+    return answers if scale is None else answers | {"preprocess.rating_scale": scale}
