@@ -128,6 +128,7 @@ CSV = CsvTables(
     files=("ratings.csv",),
     optional_files=("items.csv", "users.csv"),
     rating_scale=None,
+    terms="Data of the user's own. Whoever ran the pipeline knows their terms.",
     items_complete=True,
     integer_ids=False,
 )
