@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from widedeep.cli import ask, scores, serve, studies, versions
+from widedeep.cli import ask, release, scores, serve, studies, versions
 from widedeep.errors import FAILED, MISTAKE, print_anywhere, show
 
 APP = typer.Typer(
@@ -31,6 +31,7 @@ for command in (
     ask.batch,
     serve.serve,
     serve.events,
+    release.export,
     studies.tune,
     studies.presets,
     studies.noise,
