@@ -32,6 +32,7 @@ for command in (
     serve.serve,
     serve.events,
     release.export,
+    release.register,
     studies.tune,
     studies.presets,
     studies.noise,

@@ -48,6 +48,23 @@ def export(
     print(f"{out}: {len(names)} files. Answer by it: widedeep serve {out}")
 
 
+def register(
+    models: Annotated[Path, typer.Argument(metavar="FOLDER", help="The model that stage train wrote.")] = MODELS,
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the model in the registry.")] = "widedeep",
+) -> None:
+    """Put the model into the registry of MLflow, as its next version.
+
+    The store is mlflow.db, or that of MLFLOW_TRACKING_URI. MLflow loads the model as a function of a frame with the
+    column user_id.
+    """
+    from importlib.metadata import version
+
+    from widedeep.register import register
+
+    number = register(models, name, f"widedeep=={version('widedeep')}")
+    print(f"{name}, version {number}. Load it: mlflow.pyfunc.load_model('models:/{name}/{number}')")
+
+
 def _check_one_run() -> None:
     """Refuse metrics or a card that are not those of the model, as far as dvc.lock knows the files."""
     from widedeep.files import dvc_md5
