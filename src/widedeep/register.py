@@ -32,13 +32,13 @@ def register(models: Path, name: str, package: str) -> int:
     from mlflow.models import ModelSignature
     from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
 
-    client = _client()
-    mlflow.set_tracking_uri(client.tracking_uri)
-    mlflow.set_registry_uri(client.tracking_uri)
     # A user's id may be text or a number.
     any_type = AnyType()  # type: ignore[no-untyped-call]
     schema = Schema([ColSpec(any_type, "user_id"), ColSpec(DataType.long, "n", required=False)])
     try:
+        client = _client()
+        mlflow.set_tracking_uri(client.tracking_uri)
+        mlflow.set_registry_uri(client.tracking_uri)
         experiment = client.get_experiment_by_name(dataset)
         experiment_id = (
             experiment.experiment_id if experiment else client.create_experiment(dataset, tags=OPENS_ON_RUNS)

@@ -66,6 +66,18 @@ def test_a_mistake_in_the_input_is_named(folder: Path, frame: pd.DataFrame, told
         ListMaker(Recommender.load(folder)).predict(frame)
 
 
+@pytest.mark.slow
+def test_a_failure_of_mlflow_is_an_error_of_one_line(
+    folder: Path, tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["register", str(folder), "--name", "a/b"]) == 2
+    assert "MLflow did not register" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
+    assert main(["register", str(folder)]) == 2
+    assert "MLflow did not register" in capsys.readouterr().err
+
+
 def test_a_folder_without_a_model_is_an_error_of_one_line(
     tmp_path: Path, store: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
