@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 INSTALLED := .venv/.installed
 
-.PHONY: help install repro serve compare drift noise policies tune models test test-quick lint docs mlflow clean
+.PHONY: help install repro serve register compare drift noise policies tune models test test-quick lint docs mlflow clean
 
 ## List the targets
 help:
@@ -42,6 +42,10 @@ repro: install
 ## Answer over HTTP by the trained model, and show a page (http://127.0.0.1:8000; end it with Ctrl-C)
 serve: install
 	.venv/bin/widedeep serve $(ARGS)
+
+## Put the trained model into the registry of MLflow
+register: install
+	.venv/bin/widedeep register $(ARGS)
 
 ## Say which metrics are better or worse than in the last commit (or: make compare ARGS="v1 v2"); write reports/drift.html
 compare: install

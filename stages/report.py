@@ -1,4 +1,4 @@
-"""Stage report: write the report page and the summary from metrics and tables."""
+"""Stage report: write the report page, the summary and the model card from metrics and tables."""
 
 import argparse
 import math
@@ -17,10 +17,12 @@ from widedeep.evaluation.results import read_metrics
 from widedeep.files import replacing
 from widedeep.params import load_params
 from widedeep.report.about import About, read_counts
+from widedeep.report.card import render_card
 from widedeep.report.learning import read_curves
 from widedeep.report.plots import read_plots
 from widedeep.report.report import BESIDE, Choices, Scores, Tables, render_report
 from widedeep.report.summary import render_summary
+from widedeep.sources import SOURCES
 from widedeep.tables.files import load_about, load_named
 
 
@@ -43,8 +45,10 @@ def main() -> None:
     plots = read_plots(args.results / "plots", [about.model, *others], rated)
     page = render_report(about, metrics, plots, read_curves(args.curves, about.kept), scores, tables, choices)
     summary = render_summary(about.model, metrics, tables.dataset, choices.k)
+    terms = SOURCES.get(tables.dataset, SOURCES["csv"]).terms
+    card = render_card(about, metrics, plots, tables, terms, choices.k)
     with ExitStack() as outputs:  # renamed together, after all are written
-        for name, text in (("report.html", page), ("summary.md", summary)):
+        for name, text in (("report.html", page), ("summary.md", summary), ("model_card.md", card)):
             outputs.enter_context(replacing(args.out / name)).write_text(text, encoding="utf-8")
 
 

@@ -20,6 +20,8 @@ COMMANDS = (
     "bisect",
     "evaluate",
     *ASK,
+    "export",
+    "register",
     "tune",
     "presets",
     "noise",

@@ -36,6 +36,7 @@ ROOMS = (
     "drift",
     "serving",
     "tracking",
+    "register",
     "cli",
 )
 # Earlier rooms that a room must not import, because judging and showing need tables only.

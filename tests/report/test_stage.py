@@ -34,11 +34,11 @@ def test_report_needs_neither_features_nor_weights(project: Project) -> None:
     before = project.digests()
     shutil.rmtree(project.path / "data/features")
     (project.path / "models/model.safetensors").unlink()
-    for name in ("report.html", "summary.md"):
+    for name in ("report.html", "summary.md", "model_card.md"):
         (project.path / "reports" / name).unlink()
     project.run("dvc", "repro", "--single-item", "report")
     after = project.digests()
-    for name in ("reports/report.html", "reports/summary.md"):
+    for name in ("reports/report.html", "reports/summary.md", "reports/model_card.md"):
         assert after[name] == before[name]
 
 

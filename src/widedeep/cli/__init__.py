@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from widedeep.cli import ask, inspect, scores, serve, studies, versions
+from widedeep.cli import ask, inspect, release, scores, serve, studies, versions
 from widedeep.errors import FAILED, MISTAKE, print_anywhere, show
 
 APP = typer.Typer(
@@ -32,6 +32,8 @@ for command in (
     ask.batch,
     serve.serve,
     serve.events,
+    release.export,
+    release.register,
     studies.tune,
     studies.presets,
     studies.noise,

@@ -128,7 +128,7 @@ def render_report(
         seed=choices.seed,
         data=tables.counts,
         sizes=tables.ratings[SPLIT].value_counts().to_dict(),
-        periods=_periods(tables.ratings),
+        periods=periods(tables.ratings),
         rated=[results.looks[name] for name in (results.model, *results.rated)],
         compared=[results.looks[name] for name in results.compared],
         ranked=[results.looks[name] for name in results.by_model("ranking", FROZEN)],
@@ -136,12 +136,12 @@ def render_report(
     )
 
 
-def _periods(ratings: pd.DataFrame) -> dict[str, str]:
+def periods(ratings: pd.DataFrame) -> dict[str, str]:
     """Return the first and the last day of each split that has timestamps."""
-    periods = {}
+    found = {}
     for split in SPLITS:
         times = ratings.loc[ratings[SPLIT] == split, TIMESTAMP].dropna()
         if len(times):
             first, last = pd.to_datetime([times.min(), times.max()], unit="s").strftime("%Y-%m-%d")
-            periods[split] = f"{first} to {last}"
-    return periods
+            found[split] = f"{first} to {last}"
+    return found

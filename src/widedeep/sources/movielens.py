@@ -29,6 +29,11 @@ from widedeep.sources.source import MAX_GIB, Entities, Layout, RatingsFile, Sour
 
 WHOLE_STARS = (1.0, 5.0)
 HALF_STARS = (0.5, 5.0)
+TERMS = (
+    "MovieLens ratings of GroupLens, University of Minnesota. They are for research; the README of each release says "
+    "whether they may be redistributed. Cite Harper and Konstan, *The MovieLens Datasets: History and Context*, ACM "
+    "TiiS 5(4), 2015 ([doi:10.1145/2827872](https://doi.org/10.1145/2827872))."
+)
 
 _FIELDS = {USER_ID: 0, ITEM_ID: 1, RATING: 2, TIMESTAMP: 3}
 _FOLDS = ("u1", "u2", "u3", "u4", "u5", "ua", "ub")
@@ -61,6 +66,7 @@ class MovieLens(Source):
     """A release of MovieLens. `md5` is None if the publisher changes the zip from time to time."""
 
     md5: str | None = None
+    terms: str = TERMS
     items_complete: bool = True
 
     def fetch(self, folder: Path, max_gib: float = MAX_GIB) -> None:

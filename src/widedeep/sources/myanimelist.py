@@ -165,5 +165,7 @@ MYANIMELIST_2023 = MyAnimeList(
     files=("users-score-2023.csv", "anime-dataset-2023.csv"),
     optional_files=("users-details-2023.csv",),
     rating_scale=(1.0, 10.0),
+    terms="Ratings and descriptions from MyAnimeList, published on "
+    "[Kaggle](https://www.kaggle.com/datasets/dbdmobile/myanimelist-dataset) under the terms given there.",
     items_complete=False,  # some rated anime have been removed from MyAnimeList
 )

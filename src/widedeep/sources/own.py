@@ -489,4 +489,11 @@ def _field_name(name: str) -> str:
     return f"{plain}_given" if plain in _RESERVED else plain
 
 
-OWN = Own(name="own", files=(), rating_scale=None, items_complete=False, integer_ids=False)
+OWN = Own(
+    name="own",
+    files=(),
+    rating_scale=None,
+    terms="Data of the user's own. Whoever ran the pipeline knows their terms.",
+    items_complete=False,
+    integer_ids=False,
+)

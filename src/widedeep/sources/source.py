@@ -87,6 +87,7 @@ class Source(ABC):
     rating_scale : lowest and highest rating; None if the user must give it
     items_complete : whether each rated item must be listed in `items`
     integer_ids : whether each id must be an integer
+    terms : whose data these are and what may be done with them, in one or two sentences of Markdown
     """
 
     name: str
@@ -95,6 +96,7 @@ class Source(ABC):
     rating_scale: tuple[float, float] | None
     items_complete: bool
     integer_ids: bool = True
+    terms: str
 
     @abstractmethod
     def fetch(self, folder: Path, max_gib: float = MAX_GIB) -> None:

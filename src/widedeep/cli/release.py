@@ -1,0 +1,86 @@
+"""Commands that hand a trained model on: as a folder, or to the registry of MLflow."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from widedeep.cli.versions import MODEL, PATHS
+from widedeep.errors import UserError
+
+MODELS = Path(MODEL)
+CARD = Path("reports/model_card.md")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    path: str
+    md5: str | None = None
+
+
+@dataclass(frozen=True)
+class _Stage:
+    deps: list[_Entry] = field(default_factory=list)
+    outs: list[_Entry] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Lock:
+    """The part of dvc.lock that is read here: of what each stage was made, and what it made."""
+
+    stages: dict[str, _Stage] = field(default_factory=dict)
+
+
+def export(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, or an earlier export to replace.")],
+) -> None:
+    """Pack the model, its metrics and its card into one folder.
+
+    The folder needs neither this repository nor its data: `widedeep serve OUT` answers by it on any machine that has
+    the package. The card becomes README.md.
+    """
+    from widedeep.serving.export import export
+
+    _check_one_run()
+    names = export(MODELS, {"metrics.json": PATHS.metrics, "README.md": CARD}, out)
+    print(f"{out}: {len(names)} files. Answer by it: widedeep serve {out}")
+
+
+def register(
+    models: Annotated[Path, typer.Argument(metavar="FOLDER", help="The model that stage train wrote.")] = MODELS,
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the model in the registry.")] = "widedeep",
+) -> None:
+    """Put the model into the registry of MLflow, as its next version.
+
+    The store is mlflow.db, or that of MLFLOW_TRACKING_URI. MLflow loads the model as a function of a frame with the
+    column user_id.
+    """
+    from importlib.metadata import version
+
+    from widedeep.register import register
+
+    number = register(models, name, f"widedeep=={version('widedeep')}")
+    print(f"{name}, version {number}. Load it: mlflow.pyfunc.load_model('models:/{name}/{number}')")
+
+
+def _check_one_run() -> None:
+    """Refuse metrics or a card that are not those of the model, as far as dvc.lock knows the files."""
+    from widedeep.files import dvc_md5
+    from widedeep.sections import typed
+    from widedeep.yaml import read_yaml
+
+    for path in (MODELS, PATHS.metrics, CARD):
+        if not path.exists():
+            raise UserError(f"{path} is missing. `dvc repro` makes it.")
+    md5 = {MODEL: dvc_md5(MODELS)}
+    md5 |= {path.as_posix(): hashlib.md5(path.read_bytes()).hexdigest() for path in (PATHS.metrics, CARD)}
+    lock: _Lock = typed(_Lock, read_yaml(PATHS.lock), PATHS.lock, "`dvc repro` makes it again.")
+    for name, stage in lock.stages.items():
+        for entry in (*stage.deps, *stage.outs):
+            if entry.md5 != md5.get(entry.path, entry.md5):
+                raise UserError(
+                    f"{entry.path} is not that of the last run of stage {name}, so model, metrics and card may not be "
+                    "of one run. Run `dvc repro`."
+                )
