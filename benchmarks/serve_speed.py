@@ -129,13 +129,13 @@ def cases(users: list[str], items: list[str], seconds: int) -> dict[str, Callabl
 
     def cached(port: int) -> dict[str, Any]:
         some = of_users(500, 9)
-        load(port, some, 50)  # fills the cache
+        load(port, some, 100)  # fills the cache
         return load(port, some * (2 * seconds), 1000)
 
     def overload(port: int) -> dict[str, Any]:
         result = load(port, uncached(1000 * seconds), 1000)
         time.sleep(5)
-        after = load(port, uncached(200), 20)
+        after = load(port, uncached(100), 20)
         return result | {"p99_ms_5_seconds_later": after["p99_ms"], "failed_later": after["failed"]}
 
     def reload(port: int) -> dict[str, Any]:

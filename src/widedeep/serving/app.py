@@ -233,7 +233,7 @@ def create_app(folder: Path, events: Path | None = None) -> FastAPI:
     app.add_middleware(Limit)
 
     def listed(recommender: Recommender, frame: pd.DataFrame, **asker: Any) -> dict[str, Any]:
-        items = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        items = records(frame)
         if asker:
             for item in items:
                 item["reason"] = (
@@ -407,4 +407,6 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [dict(row) for row in frame.astype(object).where(frame.notna(), None).to_dict("records")]
+    # For ten rows, each operation on a whole frame takes longer than this.
+    rows = zip(*(column.tolist() for _, column in frame.items()), strict=True)
+    return [{name: None if value != value else value for name, value in zip(frame, row, strict=True)} for row in rows]
