@@ -198,9 +198,20 @@ def test_raw_folder_must_name_a_data_set(tmp_path: Path) -> None:
 
 
 def test_missing_file_names_what_is_missing_and_what_was_found(tmp_path: Path, out: Path) -> None:
-    archive = make_zip(tmp_path / "a.zip", {"x/u.data": "1", "x/u.item": "1"})
-    with pytest.raises(UserError, match=r"missing: u\.user, u\.genre\. Found x/u\.data, x/u\.item"):
+    archive = make_zip(tmp_path / "a.zip", {"x/u.user": "1", "x/u.item": "1"})
+    with pytest.raises(UserError, match=r"ml-100k needs u\.data .*missing: u\.data\. Found x/u\.item, x/u\.user"):
         fetch(SOURCES["ml-100k"], str(archive), out)
+
+
+def test_files_that_describe_items_and_users_may_be_missing(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = make_zip(tmp_path / "a.zip", {"x/u.data": "1", "x/u.item": "1"})
+    fetch(SOURCES["ml-100k"], str(archive), out)
+    assert sorted(content(out)) == ["dataset.json", "u.data", "u.item"]
+    printed = capsys.readouterr().out
+    assert "has no u.genre: nothing is known of the items but their ratings" in printed
+    assert "has no u.user: nothing is known of the users but their ratings" in printed
 
 
 def test_train_and_test_files_may_replace_the_ratings(tmp_path: Path, out: Path) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from tests.tables.conftest import Built
 from widedeep.errors import UserError
+from widedeep.sources import SOURCES
+from widedeep.tables.build import build_tables
 
 PAIRS = [(user, item) for user in range(1, 21) for item in range(1, 16) if (user * item) % 3]
 STARS = {pair: 1 + (pair[0] + pair[1]) % 5 for pair in PAIRS}
@@ -88,3 +90,13 @@ def test_plays_without_ratings_are_refused_with_a_sentence(raw: Path) -> None:
         UserError, match=r"line 1: no column has a known name for the rating .*userID, artistID, weight"
     ):
         Built.of(raw)
+
+
+def test_movielens_100k_with_its_ratings_alone(raw: Path) -> None:
+    rows = [f"{u}\t{i}\t{STARS[u, i]}\t{880_000_000 + n}" for n, (u, i) in enumerate(PAIRS)]
+    (raw / "u.data").write_text("\n".join(rows) + "\n")
+    tables, report = build_tables(SOURCES["ml-100k"], raw, Built.params())
+    assert tables.ratings.num_rows == len(PAIRS)
+    assert tables.items["title"].isna().all()
+    assert list(tables.users) == ["user"]
+    assert report["items"] == {"rated": 10, "listed": 10, "rated_but_not_listed": 10}

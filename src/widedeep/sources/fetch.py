@@ -303,10 +303,13 @@ def _choose(members: Iterable[str], source: Source, place: str) -> dict[str, str
     if missing:
         found = ", ".join(sorted(map(str, paths))[:20]) or "no file"
         raise UserError(
-            f"{place}: {source.name} needs {', '.join(source.files)} ({' and '.join(GIVEN_FILES)} may replace "
-            f"{source.files[0]}); missing: {', '.join(missing)}. Found {found}. "
+            f"{place}: {source.name} needs {source.files[0]} ({' and '.join(GIVEN_FILES)} may replace it); "
+            f"missing: {', '.join(missing)}. Found {found}. "
             "Check download.dataset and download.source in params.yaml."
         )
+    for what, names in (("items", source.items_files), ("users", source.users_files)):
+        if absent := [name for name in names if name not in chosen]:
+            print(f"{place} has no {', '.join(absent)}: nothing is known of the {what} but their ratings")
     return chosen
 
 
@@ -323,7 +326,8 @@ def _of_roles(chosen: Mapping[str, str], roles: Mapping[str, list[str]]) -> dict
 
 
 def _missing(source: Source, found: Container[str]) -> list[str]:
-    ratings, *others = source.files
+    describing = source.items_files + source.users_files
+    ratings, *others = (name for name in source.files if name not in describing)
     if ratings not in found and any(name in found for name in GIVEN_FILES):
         return [name for name in (*GIVEN_FILES, *others) if name not in found]
-    return [name for name in source.files if name not in found]
+    return [name for name in (ratings, *others) if name not in found]

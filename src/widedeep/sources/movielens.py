@@ -188,13 +188,16 @@ def _items(table: TextTable, id_column: str, titles: list[str], genres: list[lis
 
 
 def _csv_release(name: str, md5: str | None) -> MovieLensCsv:
-    return MovieLensCsv(name=name, files=("ratings.csv", "movies.csv"), rating_scale=HALF_STARS, md5=md5)
+    files = ("ratings.csv", "movies.csv")
+    return MovieLensCsv(name=name, files=files, items_files=files[1:], rating_scale=HALF_STARS, md5=md5)
 
 
 RELEASES: tuple[Source, ...] = (
     MovieLens100K(
         name="ml-100k",
         files=("u.data", "u.item", "u.user", "u.genre"),
+        items_files=("u.item", "u.genre"),
+        users_files=("u.user",),
         optional_files=tuple(f"{fold}.{part}" for fold in _FOLDS for part in ("base", "test")),
         rating_scale=WHOLE_STARS,
         md5="0e33842e24a9c977be4e0107933c0723",
@@ -202,6 +205,8 @@ RELEASES: tuple[Source, ...] = (
     MovieLensDat(
         name="ml-1m",
         files=("ratings.dat", "movies.dat", "users.dat"),
+        items_files=("movies.dat",),
+        users_files=("users.dat",),
         rating_scale=WHOLE_STARS,
         md5="c4d9eecfca2ab87c1945afe126590906",
         encoding="latin-1",
@@ -209,6 +214,7 @@ RELEASES: tuple[Source, ...] = (
     MovieLensDat(
         name="ml-10m",
         files=("ratings.dat", "movies.dat"),
+        items_files=("movies.dat",),
         rating_scale=HALF_STARS,
         md5="ce571fd55effeba0271552578f2648bd",
         encoding="utf-8",

@@ -163,6 +163,7 @@ def _from_kaggle(source: Source) -> Path:
 MYANIMELIST_2023 = MyAnimeList(
     name="myanimelist-2023",
     files=("users-score-2023.csv", "anime-dataset-2023.csv"),
+    items_files=("anime-dataset-2023.csv",),
     optional_files=("users-details-2023.csv",),
     rating_scale=(1.0, 10.0),
     terms="Ratings and descriptions from MyAnimeList, published on "

@@ -68,4 +68,6 @@ def _write(path: Path, table: pd.DataFrame, columns: Iterable[str]) -> None:
         writer.writerows(table[names].itertuples(index=False, name=None))
 
 
-MOVIELENS_SMALL = MovieLensSmall(name="movielens-small", files=("ratings.csv", "movies.csv"), rating_scale=HALF_STARS)
+MOVIELENS_SMALL = MovieLensSmall(
+    name="movielens-small", files=("ratings.csv", "movies.csv"), items_files=("movies.csv",), rating_scale=HALF_STARS
+)

@@ -81,8 +81,8 @@ class Source(ABC):
     """One data set. `widedeep.sources.SOURCES` lists all of them.
 
     name : the value of `download.dataset`
-    files : names of the files that the raw folder must have; the first holds the ratings, and `GIVEN_FILES` may
-        replace it
+    files : names of the files that the publisher has; the first holds the ratings, and `GIVEN_FILES` may replace it
+    items_files, users_files : those of `files` that describe items and users. A user may leave them out.
     optional_files : names of the files that the raw folder may have
     rating_scale : lowest and highest rating; None if the user must give it
     items_complete : whether each rated item must be listed in `items`
@@ -92,6 +92,8 @@ class Source(ABC):
 
     name: str
     files: tuple[str, ...]
+    items_files: tuple[str, ...] = ()
+    users_files: tuple[str, ...] = ()
     optional_files: tuple[str, ...] = ()
     rating_scale: tuple[float, float] | None
     items_complete: bool

@@ -1,7 +1,7 @@
 """The preprocess stage: turn a raw folder into the canonical tables, and count what was left out."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from widedeep.columns import (
 )
 from widedeep.errors import UserError
 from widedeep.params import PreprocessParams
+from widedeep.sources.entities import item_entities
 from widedeep.sources.own import OWN, RATINGS, Own, given_fold, roles
 from widedeep.sources.source import GIVEN, GIVEN_FILES, Layout, Source, TableFile
 from widedeep.tables import splits
@@ -78,8 +79,8 @@ def build_tables(
         )
     if isinstance(source, Own):
         source = replace(source, reading=params, original=original)
-    items = source.items(raw)
-    users = source.users(raw)
+    items = source.items(raw) if _have(raw, source.items_files) else item_entities([], [], [], [])
+    users = source.users(raw) if _have(raw, source.users_files) else None
     if params.split != "predefined" and _only_given(source, raw):
         raise UserError(
             f"preprocess.split must be predefined, and preprocess.fold {GIVEN}, for {raw}, which has "
@@ -170,7 +171,11 @@ def _only_given(source: Source, raw: Path) -> bool:
 
 
 def _given(raw: Path) -> bool:
-    return all((raw / name).exists() for name in GIVEN_FILES)
+    return _have(raw, GIVEN_FILES)
+
+
+def _have(raw: Path, names: Iterable[str]) -> bool:
+    return all((raw / name).exists() for name in names)
 
 
 def _split(ratings: ir.Table, user_ids: pa.Array, params: PreprocessParams) -> pa.Table:
