@@ -77,7 +77,7 @@ def test_killed_fetch_leaves_the_earlier_folder(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("shutil.copyfile", interrupted)
+    monkeypatch.setattr("widedeep.sources.fetch.write_json", interrupted)  # the last step
     with pytest.raises(KeyboardInterrupt):
         run("own", str(folder))
     assert content(out) == before
