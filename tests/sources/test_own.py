@@ -292,6 +292,18 @@ def test_genres_in_any_list(tmp_path: Path, genres: str) -> None:
     assert OWN.items(tmp_path).table["genres"].tolist() == [["a", "b"], []]
 
 
+def test_side_files_without_a_header_are_as_those_of_movielens(tmp_path: Path) -> None:
+    (tmp_path / "ratings.dat").write_text("1::7::3::1600000000\n2::8::4::1600000001\n")
+    (tmp_path / "movies.dat").write_text("7::Heat (1995)::Crime|Drama\n8::Alien (1979)::Horror\n")
+    (tmp_path / "users.dat").write_text("1::F::25\n2::M::30\n")
+    items, users = OWN.items(tmp_path), OWN.users(tmp_path)
+    assert items.table["item_id"].tolist() == ["7", "8"]
+    assert items.table["title"].tolist() == ["Heat", "Alien"]
+    assert items.table["genres"].tolist() == [["Crime", "Drama"], ["Horror"]]
+    assert users is not None
+    assert users.table["user_id"].tolist() == ["1", "2"]
+
+
 def test_kinds_are_told_from_values_and_can_be_overruled(tmp_path: Path) -> None:
     rows = "".join(f"{i},{20 + i},{37 + i:05},{i % 3},name{i},x{i % 2}\n" for i in range(40))
     with_ratings(tmp_path, "users.csv", f"user_id,age,zip,segment,login,rating\n{rows}")

@@ -118,7 +118,12 @@ class Own(Source):
         if not name:
             return item_entities([], [], [], [])
         table, form = self._table(raw / name[0])
-        found = _named(form.columns, {ITEM_ID: self._same_as(raw, ITEM_ID, _ITEM), **_ITEM_NAMES})
+        if form.header:
+            found = _named(form.columns, {ITEM_ID: self._same_as(raw, ITEM_ID, _ITEM), **_ITEM_NAMES})
+        else:  # as in the .dat files of MovieLens: id, title, genres
+            third = list(table.columns.values())[2:3]
+            listed = bool(third) and any("|" in text for text in third[0])
+            found = {ITEM_ID: 0, TITLE: 1, GENRES: 2} if listed else {ITEM_ID: 0, TITLE: 1}
         ids = self._ids(table, found, ITEM_ID, form)
         lines = [f"{name[0]}: {form.sentence()}"]
         lines += [f"{name[0]}: {role} = {_quoted(form, i)}" for role, i in found.items()]
@@ -145,7 +150,8 @@ class Own(Source):
         if not name:
             return None
         table, form = self._table(raw / name[0])
-        found = _named(form.columns, {USER_ID: self._same_as(raw, USER_ID, _USER)})
+        named = _named(form.columns, {USER_ID: self._same_as(raw, USER_ID, _USER)})
+        found = named if form.header else {USER_ID: 0}
         ids = self._ids(table, found, USER_ID, form)
         numeric, categorical, more = self._further(table, set(found.values()))
         lines = [form.sentence(), f"{USER_ID} = {_quoted(form, found[USER_ID])}", *more]
@@ -174,7 +180,8 @@ class Own(Source):
         """Return the names of the column of ids in a file of items or users. First of all, that of the ratings."""
         (first, *_) = self.ratings(raw)
         assert isinstance(first, TableFile)
-        return [[_plain(first.form.columns[first.fields[role]])], names[0], ("parentasin", "id")]
+        its_own = [_plain(first.form.columns[first.fields[role]])] if first.form.header else []
+        return [its_own, names[0], ("parentasin", "id")]
 
     def _ids(self, table: TextTable, found: Mapping[str, int], role: str, form: Form) -> list[str]:
         if role not in found:
