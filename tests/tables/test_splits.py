@@ -220,6 +220,15 @@ def test_given_split_with_two_kinds_of_header_is_an_error(given: Callable[..., B
         given(csv((1, 1, 3, 5)), "user_id,item_id,rating\n1,2,3\n")
 
 
+def test_a_fraction_that_is_no_whole_rating_says_so(build: Build, csv: Csv) -> None:
+    rows = [(1, 1, 5, 100), (1, 2, 3, 200), (2, 1, 4, 300), (2, 2, 4, 400), (3, 1, 4, 500)]
+    with pytest.raises(
+        UserError, match=r"validation_fraction: 0\.1 of 5 ratings is no whole rating.*set it to 0\.2 or"
+    ):
+        build(csv(*rows), validation_fraction=0.1, test_fraction=0.1)
+    assert Counter(build(csv(*rows), validation_fraction=0).ratings["split"].to_pylist()) == {"train": 4, "test": 1}
+
+
 def test_given_split_without_its_files_is_an_error(build: Build, csv: Csv) -> None:
     with pytest.raises(UserError, match=r"train\.csv is missing: preprocess\.fold: given takes"):
         build(csv((1, 1, 3, 5)), split="predefined", fold="given")

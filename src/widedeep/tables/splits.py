@@ -31,13 +31,6 @@ def temporal(ratings: ir.Table, validation_fraction: float, test_fraction: float
             "Set preprocess.split to random (or to predefined, if the data set has folds)."
         )
     rows = int(ratings.count().execute())
-    for name, fraction in (("test", test_fraction), ("validation", validation_fraction)):
-        if fraction and rows * fraction < 1:
-            raise UserError(
-                f"preprocess.{name}_fraction: {fraction:g} of {rows} ratings is no whole rating, so there is none for "
-                f"the {name} part. Use more ratings, or set it to {1 / rows:.2g} or more"
-                f"{' (or to 0: no validation)' if name == 'validation' else ''}."
-            )
 
     def cut_off(fraction: float) -> int:
         position = min(rows - math.floor(rows * fraction + 1e-9), rows - 1)
@@ -49,6 +42,11 @@ def temporal(ratings: ir.Table, validation_fraction: float, test_fraction: float
         raise UserError(
             "preprocess.split: temporal leaves no rating to train on: too many ratings share the earliest second. "
             "Set preprocess.split to random."
+        )
+    if validation_fraction and validation_from == test_from and rows * validation_fraction < 1:
+        raise UserError(
+            f"preprocess.validation_fraction: {validation_fraction:g} of {rows} ratings is no whole rating, so there "
+            f"is none to validate on. Use more ratings, set it to {1 / rows:.2g} or more, or to 0 for no validation."
         )
     if validation_fraction and validation_from == test_from:
         raise UserError(
