@@ -15,7 +15,8 @@ import pytest
 from widedeep.errors import UserError
 from widedeep.params.data import NOTHING_SAID, OwnColumns
 from widedeep.sources.form import Form
-from widedeep.sources.own import OWN, Own, find_roles, given_fold
+from widedeep.sources.naming import find_roles
+from widedeep.sources.own import OWN, Own, given_fold
 from widedeep.sources.source import TableFile
 
 ROWS = "1,2,3,1600000000\n4,5,1,1600000001\n"

@@ -20,7 +20,8 @@ from pooch.utils import unique_file_name
 from widedeep.errors import UserError
 from widedeep.files import write_json
 from widedeep.reading import brief, made_by, read_file, read_mapping, refuse
-from widedeep.sources.own import FORMATS, ROLES, Own, find_roles, is_rows
+from widedeep.sources.naming import FORMATS, ROLES, find_roles, is_rows
+from widedeep.sources.own import Own
 from widedeep.sources.source import DATASET_FILE, GIVEN_FILES, MAX_GIB, Source
 
 CACHE = pooch.os_cache("widedeep")  # keeps archives outside DVC's outputs, which DVC deletes before each run

@@ -6,14 +6,13 @@ file without a header that has its columns in the order of MovieLens.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from widedeep.columns import GENRES, ITEM, ITEM_ID, RATING, SPLIT, TIMESTAMP, TITLE, USER, USER_ID, YEAR
 from widedeep.errors import UserError
 from widedeep.params.data import NOTHING_SAID, Reading
-from widedeep.reading import made_by, read_mapping, refuse
 from widedeep.sources.entities import (
     ID_RULE,
     TextTable,
@@ -26,47 +25,24 @@ from widedeep.sources.entities import (
     split_title,
     user_entities,
 )
-from widedeep.sources.form import PACKED, Form, find_form, rows
-from widedeep.sources.source import DATASET_FILE, GIVEN, GIVEN_FILES, MAX_GIB, Entities, Layout, Source, TableFile
-
-RATINGS, ITEMS, USERS = "ratings", "items", "users"
-ROLES = (RATINGS, ITEMS, USERS)
-FORMATS = (".csv", ".tsv", ".txt", ".dat", ".data", ".json", ".jsonl", ".ndjson", ".parquet")
-
-# Names of files, without suffix and in small letters. A name with more around it (BX-Book-Ratings) counts by its end.
-_FILES = {
-    RATINGS: ("ratings", "rating", "interactions", "events", "reviews", "review", "plays", "clicks", "purchases"),
-    ITEMS: ("items", "item", "movies", "movie", "books", "book", "artists", "products", "games", "tracks", "songs"),
-    USERS: ("users", "user", "customers", "members"),
-}
-# Names of columns, without anything but letters and digits, in small letters. The first group that has one counts.
-_USER = (
-    ("userid", "user", "uid", "userno", "reviewerid", "customerid", "customer", "memberid", "accountid", "visitorid"),
-    ("username", "reviewername", "profilename"),
+from widedeep.sources.form import Form, find_form, rows
+from widedeep.sources.naming import (
+    ITEM_ID_NAMES,
+    ITEM_NAMES,
+    ITEMS,
+    KEYS,
+    RATINGS,
+    USER_NAMES,
+    USERS,
+    known_name,
+    named_columns,
+    plain,
+    rating_columns,
+    roles,
 )
-_ITEM = (
-    (
-        *("itemid", "item", "iid", "movieid", "movie", "filmid", "film", "bookid", "isbn", "asin", "productid"),
-        *("product", "artistid", "artist", "trackid", "track", "songid", "song", "gameid", "animeid", "showid", "sku"),
-        *("articleid", "businessid", "videoid", "courseid", "recipeid", "jokeid"),
-    ),
-    ("parentasin", "title", "name"),
-)
-_RATING = (("rating", "ratings", "score", "stars", "overall", "bookrating", "userrating", "reviewscore", "grade"),)
-_TIMESTAMP = (
-    (
-        *("timestamp", "time", "unixreviewtime", "datetime", "date", "ts", "ratedat", "createdat", "reviewdate"),
-        *("eventtime", "ratingtimestamp", "datadate", "ratingdate"),
-    ),
-)
-NAMES = {USER_ID: _USER, ITEM_ID: _ITEM, RATING: _RATING, TIMESTAMP: _TIMESTAMP}
-_TITLES = (("title", "movietitle", "booktitle"), ("name", "originaltitle", "artistname", "productname"))
-_YEARS = (("year", "releaseyear", "yearofpublication", "publicationyear"), ("originalpublicationyear",))
-_GENRES = (("genres", "genre"), ("categories", "category"))
-_ITEM_NAMES = {TITLE: _TITLES, YEAR: _YEARS, GENRES: _GENRES}
+from widedeep.sources.source import GIVEN, GIVEN_FILES, MAX_GIB, Entities, Layout, Source, TableFile
 
 _RESERVED = (USER_ID, ITEM_ID, RATING, TIMESTAMP, USER, ITEM, SPLIT, TITLE, YEAR, GENRES)
-KEYS = {USER_ID: "user", ITEM_ID: "item", RATING: "rating", TIMESTAMP: "timestamp"}  # in preprocess.columns
 MISSING = ("", "NA", "N/A", "NULL", "null", "None", "none", "\\N", "nan", "NaN", "<NA>", "#N/A")
 _MANY = 20  # a category with more different texts than this, and one for more than half of the rows, is left out
 
@@ -103,7 +79,7 @@ class Own(Source):
         """
         form = self._form(raw / name)
         chosen = {role: getattr(self.reading.columns, key) for role, key in KEYS.items()}
-        return TableFile(name, form, _fields(form, chosen, self.shown(raw / name)))
+        return TableFile(name, form, rating_columns(form, chosen, self.shown(raw / name)))
 
     def understood(self, layout: TableFile) -> list[str]:
         """Say how a file of ratings was understood."""
@@ -119,7 +95,7 @@ class Own(Source):
             return item_entities([], [], [], [])
         table, form = self._table(raw / name[0])
         if form.header:
-            found = _named(form.columns, {ITEM_ID: self._same_as(raw, ITEM_ID, _ITEM), **_ITEM_NAMES})
+            found = named_columns(form.columns, {ITEM_ID: self._same_as(raw, ITEM_ID, ITEM_ID_NAMES), **ITEM_NAMES})
         else:  # as in the .dat files of MovieLens: id, title, genres
             third = list(table.columns.values())[2:3]
             listed = bool(third) and any("|" in text for text in third[0])
@@ -150,7 +126,7 @@ class Own(Source):
         if not name:
             return None
         table, form = self._table(raw / name[0])
-        named = _named(form.columns, {USER_ID: self._same_as(raw, USER_ID, _USER)})
+        named = named_columns(form.columns, {USER_ID: self._same_as(raw, USER_ID, USER_NAMES)})
         found = named if form.header else {USER_ID: 0}
         ids = self._ids(table, found, USER_ID, form)
         numeric, categorical, more = self._further(table, set(found.values()))
@@ -167,7 +143,7 @@ class Own(Source):
         if not path.exists():
             raise UserError(f"{path} is missing. Run the download stage again: dvc repro -f download.")
         separator = "\t" if self.reading.separator == "tab" else self.reading.separator
-        return find_form(path, separator, self.reading.encoding, _known, self.shown(path))
+        return find_form(path, separator, self.reading.encoding, known_name, self.shown(path))
 
     def _table(self, path: Path) -> tuple[TextTable, Form]:
         form = self._form(path)
@@ -180,7 +156,7 @@ class Own(Source):
         """Return the names of the column of ids in a file of items or users. First of all, that of the ratings."""
         (first, *_) = self.ratings(raw)
         assert isinstance(first, TableFile)
-        its_own = [_plain(first.form.columns[first.fields[role]])] if first.form.header else []
+        its_own = [plain(first.form.columns[first.fields[role]])] if first.form.header else []
         return [its_own, names[0], ("parentasin", "id")]
 
     def _ids(self, table: TextTable, found: Mapping[str, int], role: str, form: Form) -> list[str]:
@@ -240,92 +216,6 @@ class Own(Source):
         return "category", f"{different} different values"
 
 
-def find_roles(names: Iterable[str], chosen: Mapping[str, str | None], place: str) -> dict[str, list[str]]:
-    """Tell which of some files hold the ratings, the items and the users, by their names.
-
-    Parameters
-    ----------
-    names : the names of the files in a folder
-    chosen : for a role, the name of its file, where the user says it; None: find it
-    place : what an error calls the folder
-
-    Returns
-    -------
-    the names of the files by role. Several files of ratings are parts, whose names differ in digits only
-
-    Raises
-    ------
-    UserError
-        A chosen file does not exist. Or no file, or more than one, may be the ratings, the items or the users.
-    """
-    files = sorted(filter(is_rows, names))
-    found: dict[str, list[str]] = {}
-    for role in ROLES:
-        name = chosen.get(role)
-        if name is not None:
-            if name not in files:
-                listed = ", ".join(files) or "none"
-                raise UserError(f"download.files.{role}: {place} has no file {name!r}. It has: {listed}.")
-            found[role] = [name]
-    taken = {name for some in found.values() for name in some}
-    for role in ROLES:
-        if role in found:
-            continue
-        left = [name for name in files if name not in taken]
-        exact = [name for name in left if _stem(name) in _FILES[role]]
-        near = exact or [name for name in left if _part_of(name, _FILES[role])]
-        if role == RATINGS and not near:
-            others = (*_FILES[ITEMS], *_FILES[USERS])
-            rest = [name for name in left if _stem(name) not in others]
-            if all(name in rest for name in GIVEN_FILES):
-                near = list(GIVEN_FILES)
-            elif rest and _parts(rest):  # one file of any name, or parts of one
-                near = rest
-        if len(near) > 1 and not (role == RATINGS and (_parts(near) or near == list(GIVEN_FILES))):
-            raise UserError(
-                f"{place}: {', '.join(near)} may each be the file of {role}. Set download.files.{role} in "
-                "params.yaml to the right one."
-            )
-        if near:
-            found[role] = near
-            taken |= set(near)
-    if RATINGS not in found:
-        raise UserError(
-            f"{place}: no file has the name of a file of ratings (such as ratings.csv). "
-            f"Found {', '.join(files) or 'no file of rows'}. Set download.files.ratings in params.yaml to the right "
-            "one, or check download.source."
-        )
-    return found
-
-
-def is_rows(name: str) -> bool:
-    """Whether a file of this name may hold rows of ratings, items or users."""
-    return _stem(name) is not None and not name.startswith((".", "_")) and name != DATASET_FILE
-
-
-def roles(raw: Path) -> dict[str, list[str]]:
-    """Return the files of ratings, items and users in a raw folder, as the stage download has found them.
-
-    Raises
-    ------
-    UserError
-        dataset.json is damaged.
-    """
-    path = raw / DATASET_FILE
-    found = read_mapping(path, made_by("download")).get("roles") if path.exists() else None
-    if found is None:  # the stage download has not written this folder
-        return find_roles((path.name for path in raw.iterdir()), {}, str(raw))
-    wrong = not isinstance(found, dict) or RATINGS not in found
-    if wrong or not all(role in ROLES and names and _are_texts(names) for role, names in found.items()):
-        fact = f"must name the files of {', '.join(ROLES)}. Got {str(found)[:100]!r} instead"
-        refuse(path, fact, made_by("download"))
-    return {role: list(names) for role, names in found.items()}
-
-
-def _are_texts(names: object) -> bool:
-    return isinstance(names, list) and all(isinstance(name, str) for name in names)
-
-
 def given_fold(source: Own, raw: Path) -> tuple[TableFile, TableFile]:
     """Return the layouts of train.csv and test.csv in a raw folder: a split that the user gives.
 
@@ -344,93 +234,8 @@ def given_fold(source: Own, raw: Path) -> tuple[TableFile, TableFile]:
     return source.layout(raw, train), source.layout(raw, test)
 
 
-def _stem(name: str) -> str | None:
-    """Return the name of a file without suffixes, in small letters; None if it is no file of rows."""
-    path = PurePosixPath(name.lower())
-    if path.suffix in PACKED:
-        path = path.with_suffix("")
-    if path.stem.startswith(("readme", "license", "dataset_info")):
-        return None
-    return path.stem if path.suffix in FORMATS else None
-
-
-def _part_of(name: str, words: Sequence[str]) -> bool:
-    stem = re.sub(r"[-_. ]*[0-9]+$", "", _stem(name) or "")
-    return re.split(r"[-_. ]", stem)[-1] in words or stem in words
-
-
-def _parts(names: Sequence[str]) -> bool:
-    """Whether the names differ in digits only."""
-    return len({re.sub(r"[0-9]+", "0", name) for name in names}) == 1
-
-
-def _known(name: str) -> bool:
-    return any(_plain(name) in group for groups in NAMES.values() for group in groups[:1])
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
 def _quoted(form: Form, position: int) -> str:
     return repr(form.columns[position]) if form.header and form.columns[position] else f"column {position + 1}"
-
-
-def _named(columns: Sequence[str], names: Mapping[str, Sequence[Sequence[str]]]) -> dict[str, int]:
-    """Find the column of each role: the first that has a name of the first group that occurs."""
-    found: dict[str, int] = {}
-    for role, groups in names.items():
-        exact = [i for i, column in enumerate(columns) if column == role]
-        hits = exact or next((hits for group in groups if (hits := _hits(columns, group, found))), [])
-        if hits:
-            found[role] = hits[0]
-    return found
-
-
-def _fields(form: Form, chosen: Mapping[str, str | None], path: Path) -> dict[str, int]:
-    """Find the columns of user, item, rating and timestamp."""
-    columns = form.columns
-    for role, name in chosen.items():
-        if name is not None and name not in columns:
-            raise UserError(
-                f"preprocess.columns.{KEYS[role]}: {path} has no column {name!r}. It has: "
-                f"{', '.join(column or '(no name)' for column in columns)}."
-            )
-    found: dict[str, int] = {role: columns.index(name) for role, name in chosen.items() if name is not None}
-    if not form.header and not found:
-        if len(columns) in (3, 4):
-            return {role: i for i, role in enumerate(list(NAMES)[: len(columns)])}
-        raise UserError(
-            f"{path}, line 1: no line names the columns, and there are {len(columns)} of them. Write the names into "
-            "the first line (user_id, item_id, rating, timestamp), or set preprocess.columns to their numbers "
-            "({user: '1', item: '2', rating: '3', timestamp: '4'})."
-        )
-    for role, groups in NAMES.items():
-        if role in found:
-            continue
-        exact = [i for i, column in enumerate(columns) if column == role]
-        hits = exact or next((hits for group in groups if (hits := _hits(columns, group, found))), [])
-        if len(hits) > 1:
-            either = " or ".join(repr(columns[i]) for i in hits)
-            raise UserError(
-                f"{path}, line 1: the {KEYS[role]} may stand in {either}. Set preprocess.columns.{KEYS[role]} in "
-                "params.yaml to the right one."
-            )
-        if hits:
-            found[role] = hits[0]
-    for role in (USER_ID, ITEM_ID, RATING):
-        if role not in found:
-            known = ", ".join(name for group in NAMES[role][:1] for name in group[:6])
-            raise UserError(
-                f"{path}, line 1: no column has a known name for the {KEYS[role]} ({known}, ...). Got the columns "
-                f"{', '.join(column or '(no name)' for column in columns)} instead. Set preprocess.columns."
-                f"{KEYS[role]} in params.yaml to the right one."
-            )
-    return found
-
-
-def _hits(columns: Sequence[str], group: Sequence[str], found: Mapping[str, int]) -> list[int]:
-    return [i for i, column in enumerate(columns) if _plain(column) in group and i not in found.values()]
 
 
 def _present(text: str) -> str | None:

@@ -29,7 +29,8 @@ from widedeep.columns import (
 from widedeep.errors import UserError
 from widedeep.params import PreprocessParams
 from widedeep.sources.entities import item_entities
-from widedeep.sources.own import OWN, RATINGS, Own, given_fold, roles
+from widedeep.sources.naming import RATINGS, roles
+from widedeep.sources.own import OWN, Own, given_fold
 from widedeep.sources.source import GIVEN, GIVEN_FILES, Layout, Source, TableFile
 from widedeep.tables import splits
 from widedeep.tables.entities import Fitted, complete, impute_and_scale

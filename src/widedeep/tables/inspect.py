@@ -10,7 +10,8 @@ import ibis
 import ibis.expr.types as ir
 
 from widedeep.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
-from widedeep.sources.own import ITEMS, KEYS, USERS, Own, roles
+from widedeep.sources.naming import ITEMS, KEYS, USERS, roles
+from widedeep.sources.own import Own
 from widedeep.sources.source import TableFile
 from widedeep.tables.ratings import Checked, check_rows
 
