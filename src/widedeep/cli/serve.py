@@ -42,7 +42,9 @@ def serve(
         app = create_app(models, events)
         server.listen(2048)  # so that nobody who reads the next line is turned away
         print(f"http://{host}:{server.getsockname()[1]}", flush=True)
-        uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run([server])
+        uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, loop="uvloop", http="httptools")).run(
+            [server]
+        )
 
 
 def events(

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -210,27 +210,8 @@ def create_app(folder: Path, events: Path | None = None) -> FastAPI:
         LOG.error("events could not be written: %s", error)
         return problem(507, "The events could not be written. None was taken. Send them again later.")
 
-    under_way = 0
-
-    @app.middleware("http")
-    async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-        nonlocal under_way
-        path, key = request.url.path, os.environ.get(KEY)
-        if key and path not in OPEN and not hmac.compare_digest(request.headers.get("x-api-key", ""), key):
-            return problem(401, "The header X-API-Key is missing or wrong.")
-        if under_way >= AT_ONCE and path not in OPEN:
-            return problem(503, "Too many requests are under way.", {"Retry-After": "1"})
-        under_way += 1
-        start = time.perf_counter()
-        try:
-            response = await answer(request)
-        finally:
-            under_way -= 1
-        route = getattr(request.scope.get("route"), "path", "unknown")
-        seconds.labels(route, response.status_code).observe(time.perf_counter() - start)
-        return response
-
     app.add_middleware(Limit)
+    app.add_middleware(Guard, seconds=seconds)
 
     def listed(recommender: Recommender, frame: pd.DataFrame, **asker: Any) -> dict[str, Any]:
         items = records(frame)
@@ -241,17 +222,17 @@ def create_app(folder: Path, events: Path | None = None) -> FastAPI:
                 )
         return {**frame.attrs, "version": recommender.version, "items": items}
 
-    def cached(key: tuple[Any, ...], make: Callable[[], dict[str, Any]]) -> Response:
+    async def cached(key: tuple[Any, ...], make: Callable[[], dict[str, Any]]) -> Response:
         content = served.lists.get(key)
         if content is None:
-            content = bytes(JSONResponse(make()).body)
+            content = bytes(JSONResponse(await anyio.to_thread.run_sync(make)).body)
             served.lists[key] = content
             if len(served.lists) > CACHED:
                 served.lists.popitem(last=False)
         return Response(content, media_type="application/json")
 
     @app.get("/users/{user_id}/recommendations", response_model=Recommendations)
-    def of_user(
+    async def of_user(
         user_id: str, n: Number = 10, horizon: Horizon = "period", genre: str | None = None, reasons: bool = False
     ) -> Response:
         """Recommend items to a user. An unknown user gets what is popular lately, marked as a fallback."""
@@ -264,7 +245,7 @@ def create_app(folder: Path, events: Path | None = None) -> FastAPI:
 
         # What is known is part of the key, so that a late answer cannot replace a newer one.
         key = (recommender.version, recommender.events, user_id, n, horizon, genre, reasons)
-        return cached(key, make)
+        return await cached(key, make)
 
     @app.post("/recommendations", response_model=Recommendations)
     def of_someone_new(wish: Wish) -> Any:
@@ -365,6 +346,43 @@ def create_app(folder: Path, events: Path | None = None) -> FastAPI:
         return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers={"Content-Security-Policy": policy})
 
     return app
+
+
+class Guard:
+    """Ask for the API key, refuse more than `AT_ONCE` requests under way, and measure the seconds of each."""
+
+    def __init__(self, app: ASGIApp, seconds: Histogram) -> None:
+        self.app, self.seconds, self.under_way = app, seconds, 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path, key = scope["path"], os.environ.get(KEY)
+        if key and path not in OPEN:
+            given = dict(scope["headers"]).get(b"x-api-key", b"")
+            if not hmac.compare_digest(given, key.encode()):
+                await problem(401, "The header X-API-Key is missing or wrong.")(scope, receive, send)
+                return
+        if self.under_way >= AT_ONCE and path not in OPEN:
+            refusal = problem(503, "Too many requests are under way.", {"Retry-After": "1"})
+            await refusal(scope, receive, send)
+            return
+        status = 500
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        self.under_way += 1
+        start = time.perf_counter()
+        try:
+            await self.app(scope, receive, watched)
+        finally:
+            self.under_way -= 1
+            route = getattr(scope.get("route"), "path", "unknown")
+            self.seconds.labels(route, status).observe(time.perf_counter() - start)
 
 
 class Limit:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from widedeep.columns import GENRES, ITEM_ID, PREDICTED, RANK, RATING, SCORE, TIMESTAMP, TITLE, USER_ID
 from widedeep.errors import UserError
@@ -25,6 +25,7 @@ from widedeep.features.ragged import Ragged
 from widedeep.features.state import latest
 from widedeep.files import sha256
 from widedeep.models.bundle import Bundle
+from widedeep.models.next_items import NextItems
 from widedeep.scoring import PAD, Lists, predict, rank, seen_items, top_items
 from widedeep.serving.catalogue import Catalogue, UnknownItemError, own_id
 
@@ -36,6 +37,25 @@ BLOCK = 256  # users in a part of `recommend_many`
 AHEAD = 60  # seconds that the clock of a sender may be ahead
 FALLBACK = "recent_popularity"
 OFTEN = {True: "popular lately", False: "popular"}  # what an explanation says, with and without an order in time
+
+
+class Remembering(nn.Module):
+    """A module that keeps its last answer, as long as it is asked about the same tensor.
+
+    The popularity of all items changes with new ratings only, and is read at every question.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.last: tuple[Tensor | None, Tensor] = None, torch.empty(0)
+
+    def forward(self, asked: Tensor) -> Tensor:
+        of, answer = self.last  # another thread may replace it, so it is read once
+        if of is not asked:
+            answer = self.module(asked)
+            self.last = asked, answer
+        return answer
 
 
 @dataclass(frozen=True)
@@ -81,6 +101,9 @@ class Recommender:
 
     def __init__(self, bundle: Bundle, version: str = "", clock: Callable[[], float] = time.time) -> None:
         self.bundle, self.version, self.clock = bundle, version, clock
+        for part in list(bundle.model.modules()):
+            if isinstance(part, NextItems) and not isinstance(part.popularity, Remembering):
+                part.register_module("popularity", Remembering(part.popularity))
         self.catalogue = Catalogue(bundle.context, bundle.names)
         users = {user_id: code for code, user_id in enumerate(bundle.names.user_ids.to_pylist())}
         self._known = Known(bundle.context.settled(), users)
@@ -435,13 +458,12 @@ class Recommender:
         return predict({"": self.bundle.model}, context, asked)[""]
 
     def _frame(self, context: Context, user: Tensor, lists: Lists, second: int) -> pd.DataFrame:
-        frame = self._items(lists)
         place, rank_of = (lists.items != PAD).nonzero(as_tuple=True)
         predicted = self._predicted(context, user[place], lists.items[place, rank_of], second)
-        frame[PREDICTED], frame[SCORE] = predicted.tolist(), lists.scores[place, rank_of].tolist()
-        return frame
+        return self._items(lists, {PREDICTED: predicted.numpy(), SCORE: lists.scores[place, rank_of].numpy()})
 
-    def _items(self, lists: Lists) -> pd.DataFrame:
+    def _items(self, lists: Lists, more: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Make a frame of lists, with further columns."""
         place, rank_of = (lists.items != PAD).nonzero(as_tuple=True)
         codes, shown = lists.items[place, rank_of].tolist(), self.catalogue
         return pd.DataFrame(
@@ -450,6 +472,7 @@ class Recommender:
                 ITEM_ID: [shown.ids[code] for code in codes],
                 TITLE: [shown.titles[code] for code in codes],
                 GENRES: [shown.genres[code] for code in codes],
+                **(more or {}),
             }
         )
 
