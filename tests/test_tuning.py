@@ -146,7 +146,7 @@ def test_loss_of_a_ranking(run: Run, task: str) -> None:
     params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     other = merged(params, {"train": {"objective": task, "epochs": 1}})
     Path("params.yaml").write_text(yaml.safe_dump(other), encoding="utf-8")
-    assert f"csv temporal {task}" in run("--trials", "1")
+    assert f"own temporal {task}" in run("--trials", "1")
     (trial,) = trials()
     measured = trial.user_attrs["validation"]
     assert trial.value == pytest.approx(measured.get("validation_rmse", 0) - measured["validation_ndcg_at_10"])

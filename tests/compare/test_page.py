@@ -139,7 +139,7 @@ def text(page: str) -> str:
 
 def test_page_says_the_verdicts_of_the_comparison(page: Callable[..., str]) -> None:
     said = text(page())
-    assert "Drift on csv" in said
+    assert "Drift on own" in said
     assert "against the workspace: 1 better (frozen RMSE), 1 changed, 1 no evidence." in said
     # Two independent intervals of half-width 0.02 give the half-width 0.02 sqrt(2) = 0.0283 for the difference.
     assert "frozen RMSE ▲ better −0.1000 −0.1283 to −0.0717, stored 1.0000 0.9000" in said

@@ -59,6 +59,10 @@ class Row(NamedTuple):
     genres: list[int]
 
 
+# With factors, both tasks of a random split share the embeddings. Else lists come from a part of their own.
+HEADS: dict[int, dict[str, Any]] = {1: {"objective": "rating"}, 2: {"objective": "joint", "factors": 3}}
+
+
 def rows_of(features: FeatureSet, inputs: Inputs) -> list[Row]:
     names = [
         field.name
@@ -101,7 +105,7 @@ def without_numbers(model: WideDeep, inputs: Inputs) -> tuple[Tensor, Tensor, No
 @pytest.mark.parametrize("heads", [1, 2])
 @torch.no_grad()
 def test_wide_part_is_a_linear_model_on_one_hot_features(features: FeatureSet, heads: int) -> None:
-    model, inputs = random_model(features, objective="rating" if heads == 1 else "joint"), inputs_of(features, "train")
+    model, inputs = random_model(features, **HEADS[heads]), inputs_of(features, "train")
     rows = one_hot(features, inputs)
     columns = {name: place for place, name in enumerate(sorted({name for row in rows for name in row}, key=str))}
     matrix = torch.zeros(len(rows), len(columns), dtype=torch.float64)
@@ -131,7 +135,7 @@ def test_numbers_add_their_standardized_value_times_a_weight(features: FeatureSe
 @pytest.mark.parametrize("heads", [1, 2])
 @torch.no_grad()
 def test_wide_penalty_is_the_mean_square_of_the_weights_that_are_on(features: FeatureSet, heads: int) -> None:
-    model = random_model(features, objective="rating" if heads == 1 else "joint", wide_l2=0.5)
+    model = random_model(features, wide_l2=0.5, **HEADS[heads])
     model.wide.table.weight[1:] = 3.0
     for split in ("train", "test"):
         inputs = inputs_of(features, split)
