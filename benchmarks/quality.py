@@ -26,6 +26,7 @@ from widedeep.columns import SPLIT, TEST, TRAIN, USER, USER_ID
 from widedeep.errors import FAILED, UserError, nearest
 from widedeep.evaluation.metrics import list_length
 from widedeep.params import Sections, dotted, load_params, merged, nested
+from widedeep.params.data import OWN_NAMES
 from widedeep.reading import read_json
 from widedeep.sources import SOURCES
 from widedeep.sources.fetch import fetch
@@ -223,7 +224,7 @@ def _source(dataset: str, source: str, divide: Divide | None, folder: Path) -> s
     if divide is None:
         return str(Path(source).expanduser().resolve()) if local else source
     folder.mkdir()
-    if dataset != "own" or source != "auto":
+    if dataset not in OWN_NAMES or source != "auto":
         fetch(SOURCES[dataset], source, folder)
     divide(folder)
     return str(folder)

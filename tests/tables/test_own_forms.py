@@ -7,7 +7,7 @@ import bz2
 import gzip
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import pytest
 
 from widedeep.errors import UserError
 from widedeep.sources.own import OWN
-from widedeep.tables.ratings import read_ratings
+from widedeep.tables.ratings import check_rows
 
 FILES = int(os.environ.get("WIDEDEEP_FILES", "150"))
 NAMES = {
@@ -143,18 +143,23 @@ class Drawn:
 
 def read(folder: Path) -> list[tuple[Any, ...]]:
     con = ibis.duckdb.connect()
-    table, _ = read_ratings(con, folder, OWN.ratings(folder), (0.5, 5), False, None, "error")
+    table = check_rows(con, folder, OWN.ratings(folder), (0.5, 5), False, None).kept("error")
     frame = table.order_by("line").execute().astype({"timestamp": object})
     frame["timestamp"] = [None if pd.isna(value) else int(value) for value in frame["timestamp"]]
     return list(frame[["user_id", "item_id", "rating", "timestamp"]].itertuples(index=False, name=None))
 
 
+def files(where: Path, block: int) -> Iterator[tuple[int, Path, Drawn]]:
+    """Draw the files of one block, and make an empty folder for each."""
+    for seed in range(block, FILES, 10):
+        folder = where / str(seed)
+        folder.mkdir()
+        yield seed, folder, Drawn(seed)
+
+
 @pytest.mark.parametrize("block", range(10))
 def test_tables_hold_exactly_what_the_file_says(tmp_path: Path, block: int) -> None:
-    for seed in range(block, FILES, 10):
-        folder = tmp_path / str(seed)
-        folder.mkdir()
-        drawn = Drawn(seed)
+    for seed, folder, drawn in files(tmp_path, block):
         drawn.write(folder)
         if drawn.in_doubt():
             with pytest.raises(UserError, match=r"line [0-9]+: the line must be in the encoding of the file"):
@@ -165,10 +170,7 @@ def test_tables_hold_exactly_what_the_file_says(tmp_path: Path, block: int) -> N
 
 @pytest.mark.parametrize("block", range(10))
 def test_a_bad_row_is_named_with_its_line(tmp_path: Path, block: int) -> None:
-    for seed in range(block, FILES, 10):
-        folder = tmp_path / str(seed)
-        folder.mkdir()
-        drawn = Drawn(seed)
+    for _, folder, drawn in files(tmp_path, block):
         if drawn.in_doubt():
             continue
         number = int(drawn.rng.integers(2, len(drawn.rows)))

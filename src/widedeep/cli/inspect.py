@@ -65,7 +65,7 @@ def inspect(
         _write({"download.dataset": "own", "download.source": place, **watched, **files, **found.answers})
     elif not found.warnings:
         print("To use these ratings: the same command with --write, then dvc repro")
-    return 1 if any("rows are bad" in warning for warning in found.warnings) else 0
+    return 1 if found.bad_rows else 0
 
 
 def _link(path: Path, target: Path) -> None:
@@ -91,7 +91,6 @@ def _write(answers: Mapping[str, Any]) -> None:
 
     if not PARAMS.exists():
         raise UserError(f"There is no {PARAMS} here. Run the command in the root of the repository.")
-    load_params(PARAMS)
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Literal
 
@@ -66,6 +67,11 @@ class Form:
     def plain(self) -> bool:
         """Whether the file is UTF-8 text that needs no unpacking."""
         return self.packed is None and self.encoding == "utf-8"
+
+    @property
+    def codec(self) -> str:
+        """The encoding as Python names it. UTF-8 may start with a byte-order mark, which is no text."""
+        return _codec(self.encoding)
 
     def sentence(self) -> str:
         """Describe the layout in a few words."""
@@ -159,23 +165,24 @@ def rows(path: Path, form: Form, shown: Path) -> Iterator[tuple[int, list[str]]]
             if line.strip():
                 record = _object(line, number, shown)
                 yield number, [_text(record.get(name)) for name in form.columns]
-    elif len(form.separator) > 1:
-        for number, line in _lines(path, form, shown):
-            if line.strip() and not (form.header and number == 1):
-                yield number, line.rstrip("\r\n").split(form.separator)
     else:
-        yield from _records(path, form, shown)
+        for number, fields in _records((line for _, line in _lines(path, form, shown)), form, shown):
+            yield number, [field.strip() for field in fields] if len(form.separator) == 1 else fields
 
 
-def _records(path: Path, form: Form, shown: Path) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader((line for _, line in _lines(path, form, shown)), _dialect(form))
-    start, first = 1, form.header
+def _records(lines: Iterable[str], form: Form, shown: Path, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
+    """Split lines into rows, without the header and blank lines: the line on which a row starts, and its fields."""
+    start, header = 1, form.header
+    if len(form.separator) > 1:
+        numbered = ((number, line.rstrip("\r\n")) for number, line in enumerate(lines, start=1) if line.strip())
+        yield from ((number, line.split(form.separator)) for number, line in islice(numbered, int(header), None))
+        return
+    reader = csv.reader(lines, _dialect(form, strict))
     try:
-        for row in reader:
-            if row:
-                if not first:
-                    yield start, [field.strip() for field in row]
-                first = False
+        for fields in reader:
+            if fields and not header:
+                yield start, fields
+            header = header and not fields
             start = reader.line_num + 1
     except csv.Error as error:
         raise UserError(f"{shown}, line {start}: this row is not valid CSV ({error}). Correct its quotes.") from None
@@ -209,30 +216,17 @@ def _loose_rows(path: Path, form: Form) -> Iterator[tuple[int, str]]:
     if form.kind == "parquet":
         yield from ((line, ",".join(fields)) for line, fields in rows(path, form, path))
         return
-    encoding = "utf-8-sig" if form.encoding == "utf-8" else form.encoding
-    with io.TextIOWrapper(_open(path, form.packed), encoding=encoding, errors="replace", newline=None) as file:
-        if form.kind == "json" or len(form.separator) > 1:
-            first = form.kind == "text" and form.header
-            for line, text in enumerate(file, start=1):
-                if text.strip():
-                    if not first:
-                        yield line, text.rstrip("\n")
-                    first = False
-            return
-        reader, start, first = csv.reader(file, _dialect(form, strict=False)), 1, form.header
-        for row in reader:
-            if row:
-                if not first:
-                    yield start, form.separator.join(row)
-                first = False
-            start = reader.line_num + 1
+    with io.TextIOWrapper(_open(path, form.packed), encoding=form.codec, errors="replace", newline=None) as file:
+        if form.kind == "json":
+            yield from ((number, line.rstrip("\n")) for number, line in enumerate(file, start=1) if line.strip())
+        else:
+            yield from ((number, form.separator.join(row)) for number, row in _records(file, form, path, strict=False))
 
 
 def as_plain_text(path: Path, form: Form, out: Path) -> None:
     """Write a text or JSON file as UTF-8, unpacked, with lines that end with LF. A wrong byte becomes U+FFFD."""
     with _open(path, form.packed) as packed, out.open("w", encoding="utf-8", newline="") as plain:
-        encoding = "utf-8-sig" if form.encoding == "utf-8" else form.encoding
-        text = io.TextIOWrapper(packed, encoding=encoding, errors="replace", newline=None)
+        text = io.TextIOWrapper(packed, encoding=form.codec, errors="replace", newline=None)
         while block := text.read(_BLOCK):
             plain.write(block)
 
@@ -273,7 +267,7 @@ def _decode(head: bytes, encoding: str | None, shown: Path) -> tuple[str, str]:
     if encoding is None:
         encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else _eight_bit(head)
     try:
-        text = head.decode("utf-8-sig" if encoding == "utf-8" else encoding, errors="replace")
+        text = head.decode(_codec(encoding), errors="replace")
     except LookupError:
         raise UserError(f"preprocess.encoding: there is no encoding {encoding!r}.") from None
     if text.count("\0") > len(text) * _DAMAGED:
@@ -282,6 +276,10 @@ def _decode(head: bytes, encoding: str | None, shown: Path) -> tuple[str, str]:
             "file (such as .csv), JSON lines or Parquet; .gz, .zst and .bz2 may be around it."
         )
     return text, encoding
+
+
+def _codec(encoding: str) -> str:
+    return "utf-8-sig" if encoding == "utf-8" else encoding
 
 
 def _eight_bit(head: bytes) -> str:
@@ -324,6 +322,8 @@ class _Split:
 
 def _split(lines: Sequence[str], separator: str, known: Callable[[str], bool]) -> _Split | None:
     """Split lines at a separator, or return None if that gives no rows of the same number of fields (2 or more)."""
+    if not any(separator in line for line in lines):
+        return None
     quoted = len(separator) == 1 and any(f'{separator}"' in line or line.startswith('"') for line in lines)
     escape = "\\" if quoted and any('\\"' in line for line in lines) else '"'
     form = Form("text", (), separator=separator, quoted=quoted, escape=escape)
@@ -359,8 +359,7 @@ def _dialect(form: Form, strict: bool = True) -> csv.Dialect:
 
 
 def _lines(path: Path, form: Form, shown: Path) -> Iterator[tuple[int, str]]:
-    encoding = "utf-8-sig" if form.encoding == "utf-8" else form.encoding
-    with io.TextIOWrapper(_open(path, form.packed), encoding=encoding, errors="surrogateescape", newline="") as file:
+    with io.TextIOWrapper(_open(path, form.packed), encoding=form.codec, errors="surrogateescape", newline="") as file:
         for number, line in enumerate(file, start=1):
             if not line.isascii() and (damaged := re.search("[\udc80-\udcff]", line)):
                 byte = line[damaged.start()].encode(form.encoding, "surrogateescape")

@@ -154,8 +154,7 @@ class Own(Source):
 
     def _same_as(self, raw: Path, role: str, names: Sequence[Sequence[str]]) -> list[Sequence[str]]:
         """Return the names of the column of ids in a file of items or users. First of all, that of the ratings."""
-        (first, *_) = self.ratings(raw)
-        assert isinstance(first, TableFile)
+        first = self.layout(raw, roles(raw)[RATINGS][0])
         its_own = [plain(first.form.columns[first.fields[role]])] if first.form.header else []
         return [its_own, names[0], ("parentasin", "id")]
 

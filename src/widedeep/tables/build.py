@@ -37,7 +37,7 @@ from widedeep.tables.entities import Fitted, complete, impute_and_scale
 from widedeep.tables.files import About, Tables, external
 from widedeep.tables.ids import encode_ids, number_ids
 from widedeep.tables.own import FILE
-from widedeep.tables.ratings import latest_of_duplicates, read_ratings, with_enough_ratings
+from widedeep.tables.ratings import check_rows, latest_of_duplicates, with_enough_ratings
 
 BLOCK = 2**20  # ids per step of the hash
 
@@ -69,7 +69,7 @@ def build_tables(
     Raises
     ------
     UserError
-        A file or row is bad (see `read_ratings`), the split does not suit the data set, or no rating is left for
+        A file or row is bad (see `check_rows`), the split does not suit the data set, or no rating is left for
         training or for the test.
     """
     scale = params.rating_scale or source.rating_scale
@@ -87,26 +87,17 @@ def build_tables(
             f"preprocess.split must be predefined, and preprocess.fold {GIVEN}, for {raw}, which has "
             f"{' and '.join(GIVEN_FILES)} in place of one file of ratings. Got split '{params.split}' instead."
         )
-    if params.split == "auto":
-        timed = TIMESTAMP in source.ratings(raw)[0].fields
-        params = params.model_copy(update={"split": "temporal" if timed else "random"})
     layouts = _layouts(source, raw, params)
+    if params.split == "auto":
+        timed = TIMESTAMP in layouts[0].fields
+        params = params.model_copy(update={"split": "temporal" if timed else "random"})
     listed = {ITEM: items.table[ITEM_ID].tolist(), USER: [] if users is None else users.table[USER_ID].tolist()}
     known_items = listed[ITEM] if source.items_complete and listed[ITEM] else None
 
     con = ibis.duckdb.connect()
-    rows, counts = read_ratings(
-        con,
-        raw,
-        layouts,
-        scale,
-        source.integer_ids,
-        known_items,
-        params.on_bad_rows,
-        params.timestamp_unit,
-        original,
-    )
-    rows, numbers = number_ids(con, rows)
+    checked = check_rows(con, raw, layouts, scale, source.integer_ids, known_items, params.timestamp_unit)
+    counts = checked.counts
+    rows, numbers = number_ids(con, checked.kept(params.on_bad_rows, original))
     unique = con.create_table("latest", latest_of_duplicates(rows))
     con.drop_table("checked")
     kept = with_enough_ratings(con, unique, params.min_ratings_per_user, params.min_ratings_per_item)
@@ -133,7 +124,7 @@ def build_tables(
         tables[name], fitted[name] = impute_and_scale(whole, seen, None if scaling is None else scaling[name])
     rated = {key: pc.unique(ratings[key]) for key in (USER, ITEM)}
     report = {
-        "rows": {name: n for name, n in asdict(counts).items() if name != "understood"},
+        "rows": asdict(counts),
         "ratings": {"kept": ratings.num_rows} | parts,
         "test_sha256": _digest(ratings, ids, TEST),
         "users": {"rated": len(rated[USER]), "listed": len(ids[USER])},
@@ -146,7 +137,7 @@ def build_tables(
     if isinstance(source, Own):
         by_file = [line for layout in layouts if isinstance(layout, TableFile) for line in source.understood(layout)]
         entities_read = [*items.understood, *(users.understood if users else ())]
-        report["understood"] = [*by_file, *counts.understood, *entities_read]
+        report["understood"] = [*by_file, *checked.understood, *entities_read]
     about = About(source.name, scale, params.split, fitted)
     return Tables(ratings, tables["items"], tables["users"], ids[ITEM], ids[USER], about), report
 

@@ -25,11 +25,13 @@ class Inspection:
 
     lines : sentences for the user
     warnings : what is wrong, or may be
+    bad_rows : number of rows that break a rule
     answers : values for params.yaml by dotted name, without download.source
     """
 
     lines: list[str]
     warnings: list[str]
+    bad_rows: int
     answers: dict[str, Any]
 
 
@@ -52,9 +54,9 @@ def inspect(source: Own, folder: Path, memory: str = "600MB") -> Inspection:
     con = ibis.duckdb.connect()
     con.con.execute(f"SET memory_limit = '{memory}'; SET temp_directory = '{folder}/spill'")
     everything = (-float("inf"), float("inf"))
-    checked = check_rows(con, folder, layouts, everything, False, None, source.reading.timestamp_unit, keep=False)
+    checked = check_rows(con, folder, layouts, everything, False, None, source.reading.timestamp_unit, stored=False)
     lines = [line for layout in layouts if isinstance(layout, TableFile) for line in source.understood(layout)]
-    lines += checked.counts.understood
+    lines += checked.understood
     warnings: list[str] = []
     if bad := sum(checked.counts.bad_rows.values()):
         shown = "\n".join(checked.describe([str(source.shown(folder / layout.name)) for layout in layouts]))
@@ -77,7 +79,7 @@ def inspect(source: Own, folder: Path, memory: str = "600MB") -> Inspection:
             )
     lines.append(f"split: {'temporal, as there are times' if timed else 'random, as there are no times to split by'}")
     lines += _entities(source, folder, good)
-    return Inspection(lines, warnings, _answers(layouts[0], checked, scale, timed))
+    return Inspection(lines, warnings, bad, _answers(layouts[0], checked, scale, timed))
 
 
 def _count(good: ir.Table) -> dict[str, Any]:
