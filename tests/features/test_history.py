@@ -3,14 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-import ibis
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 
 from widedeep.features.files import FeatureTables
-from widedeep.features.history import history, nearby
+from widedeep.features.history import Lists, Ratings, history, nearby
 from widedeep.features.spec import Damping, Kind, history_columns
 
 Featurize = Callable[..., FeatureTables]
@@ -34,17 +32,19 @@ def genres_of(items: pd.DataFrame) -> dict[int, list[str]]:
 
 
 def computed(rows: pd.DataFrame, genres_of: dict[int, list[str]], kind: Kind) -> pd.DataFrame:
-    """Compute `history` and `nearby` for each of `rows`, in their order. Rows outside training are not seen."""
-    con = ibis.duckdb.connect()
-    pairs = [(item, genre) for item, names in genres_of.items() for genre in names]
-    item_genres = pa.table({"item": [item for item, _ in pairs], "genre": [genre for _, genre in pairs]})
-    every = con.create_table("every", pa.Table.from_pandas(rows, preserve_index=False))
-    seen = every.filter(every["split"] == "train") if kind == "out_of_fold" else every
-    table = history(seen, con.create_table("item_genres", item_genres), MEAN, DAMPING, kind, RECENT)
+    """Compute `history` and `nearby` for each of `rows`, by their column row. Rows outside training are not seen."""
+    rows = rows.sort_values(["timestamp", "user", "item"])
+    code = {genre: place for place, genre in enumerate(sorted({g for names in genres_of.values() for g in names}))}
+    names = [genres_of.get(item, []) for item in range(max(genres_of) + 1)]
+    genres = Lists(np.cumsum([0, *map(len, names)]), np.array([code[g] for of_item in names for g in of_item], int))
+    columns = Ratings(*(rows[name].to_numpy() for name in Ratings._fields))
+    training = (rows["split"] == "train").to_numpy()
+    seen = training if kind == "out_of_fold" else np.ones_like(training)
+    before, residuals = history(columns.part(seen), genres, MEAN, DAMPING, kind, RECENT)
+    table = pd.DataFrame(before, index=rows["row"][seen]).reindex(rows["row"])
     if kind == "out_of_fold":
-        table = nearby(every, table, RECENT, DAMPING).left_join(table, "row").drop("row_right")
-    frame: pd.DataFrame = table.to_pandas().sort_values("row", ignore_index=True)[list(history_columns(kind, RECENT))]
-    return frame
+        table = table.assign(**nearby(columns, training, residuals.user, RECENT, DAMPING))
+    return table.sort_index().reset_index(drop=True)[list(history_columns(kind, RECENT))]
 
 
 def moment(row: dict[str, Any]) -> tuple[int, int]:

@@ -1,13 +1,14 @@
 """The featurize stage: turn the canonical tables into indices, numbers and histories."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import ibis
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from widedeep.columns import GENRES, ITEM, ITEM_ID, RATING, SPLIT, TIMESTAMP, TITLE, TRAIN, USER, USER_ID
 from widedeep.errors import UserError, nearest
@@ -58,14 +59,16 @@ def build_features(tables: Tables, params: FeaturizeParams, earlier: Vocabulary 
         the features of `earlier` were made with other settings.
     """
     ratings, about = tables.ratings, tables.about
-    training = ratings.filter(pc.equal(ratings[SPLIT], TRAIN))
+    training = pc.equal(ratings[SPLIT], TRAIN).to_numpy()
+    columns = _columns(ratings, params)
+    trained = columns.part(training)
     crossed = {name for names in params.crosses for name in names}
     known = None if earlier is None else {field.name: field for field in earlier.spec.fields}
     (encoded_users, user_fields), (encoded_items, item_fields) = (
-        encode_entities(table, key, *index_codes(ids, training[key].to_numpy(), before), crossed, params.buckets, known)
-        for table, key, ids, before in (
-            (tables.users, USER, tables.user_ids, () if earlier is None else earlier.user_ids),
-            (tables.items, ITEM, tables.item_ids, () if earlier is None else earlier.item_ids),
+        encode_entities(table, key, *index_codes(ids, codes, before), crossed, params.buckets, known)
+        for table, key, ids, codes, before in (
+            (tables.users, USER, tables.user_ids, trained.user, () if earlier is None else earlier.user_ids),
+            (tables.items, ITEM, tables.item_ids, trained.item, () if earlier is None else earlier.item_ids),
         )
     )
     fields = [*user_fields, *item_fields]
@@ -77,8 +80,9 @@ def build_features(tables: Tables, params: FeaturizeParams, earlier: Vocabulary 
     online = about.split == "temporal"
     recent = params.recent if timed else ()
     damping = Damping(params.user_damping, params.item_damping, params.genre_damping)
-    mean = round(float(pc.sum(pc.round(pc.multiply(training[RATING], UNIT))).as_py())) / UNIT
-    mean /= training.num_rows
+    mean = (
+        round(float(pc.sum(pc.round(pc.multiply(pa.array(trained.rating), UNIT))).as_py())) / UNIT / len(trained.user)
+    )
     spec = Spec(
         about.dataset,
         about.rating_scale,
@@ -96,29 +100,34 @@ def build_features(tables: Tables, params: FeaturizeParams, earlier: Vocabulary 
     if earlier is not None:
         spec = _continued(spec, earlier.spec)
 
-    con = ibis.duckdb.connect()
-    row = np.arange(ratings.num_rows)
-    fold = np.random.default_rng(params.seed).permutation(ratings.num_rows) % params.folds
-    numbered = ratings.append_column(history.ROW, pa.array(row)).append_column(history.FOLD, pa.array(fold))
-    seen = numbered if online else numbered.filter(pc.equal(numbered[SPLIT], TRAIN))
-    genres = encoded_items[GENRES].explode().dropna().astype(np.int64)
-    item_genres = con.create_table("item_genres", pa.table({ITEM: genres.index.to_numpy(), "genre": genres}))
-    before = con.create_table(
-        "history", history.history(con.create_table("seen", seen), item_genres, spec.mean, damping, kind, recent)
-    )
-    known = before
+    genres = _lists(encoded_items[GENRES])
+    seen = np.ones_like(training) if online else training
+    before, residuals = history.history(columns.part(seen), genres, spec.mean, damping, kind, recent)
     if kind == "out_of_fold" and recent:
-        nearby = history.nearby(con.create_table("numbered", numbered), before, recent, damping)
-        known = nearby.left_join(before, history.ROW).drop(f"{history.ROW}_right")
-
-    item_state = _by_code(history.item_state(before).to_pandas(), ITEM, len(encoded_items))
-    users = _user_table(encoded_users, before, item_genres, fields, recent)
-    items = _entity_table(encoded_items, item_state)
+        near = history.nearby(columns, training, residuals.user, recent, damping)
+    else:
+        near = {}
+    of_training = history.Residuals(*(residual[training[seen]] for residual in residuals))
+    users = _user_table(encoded_users, trained, of_training, genres, fields, recent)
+    items = _entity_table(
+        encoded_items, history.sums(trained.item, trained.timestamp, of_training.item, len(encoded_items))
+    )
     return FeatureTables(
-        rows=_rows(ratings, known, history_columns(kind, recent)),
+        rows=_rows(ratings, before, near, seen, history_columns(kind, recent)),
         users=users.add_column(0, USER_ID, tables.user_ids),
         items=items.add_column(0, ITEM_ID, tables.item_ids).add_column(1, TITLE, _titles(tables.items)),
         spec=spec,
+    )
+
+
+def _columns(ratings: pa.Table, params: FeaturizeParams) -> history.Ratings:
+    n = ratings.num_rows
+    return history.Ratings(
+        ratings[USER].to_numpy(),
+        ratings[ITEM].to_numpy(),
+        ratings[RATING].to_numpy().astype(np.float32),
+        pc.fill_null(ratings[TIMESTAMP], -1).to_numpy(),
+        (np.random.default_rng(params.seed).permutation(n) % params.folds).astype(np.int32),
     )
 
 
@@ -151,19 +160,24 @@ def _shape(part: Any) -> Any:
 
 
 def _user_table(
-    encoded: pd.DataFrame, before: ibis.Table, item_genres: ibis.Table, fields: list[Field], recent: tuple[int, ...]
+    encoded: pd.DataFrame,
+    trained: history.Ratings,
+    residuals: history.Residuals,
+    genres: history.Lists,
+    fields: list[Field],
+    recent: tuple[int, ...],
 ) -> pa.Table:
     """Return the encoded users and their state after training: overall, by genre, and in the latest seconds."""
-    n = len(encoded)
-    table = _entity_table(encoded, _by_code(history.user_state(before).to_pandas(), USER, n))
+    n, user, time = len(encoded), trained.user, trained.timestamp
+    table = _entity_table(encoded, history.sums(user, time, residuals.user, n))
     n_genres = next(field.cardinality or 0 for field in fields if field.name == GENRES)
-    by_genre = history.user_genre_state(before, item_genres).to_pandas()
-    for value in ("count", "total"):
-        table = table.append_column(f"history_genre_{value}", _wide(by_genre, "genre", value, n, n_genres))
+    by_genre = history.genre_sums(user, trained.item, genres, residuals.genre, n, n_genres)
     places = max(recent, default=1)  # at least 1: Arrow has no lists of size 0
-    moments = history.user_moments(before, places).to_pandas()
-    for value in ("count", "total"):
-        table = table.append_column(f"history_moment_{value}", _wide(moments, "place", value, n, places))
+    moments = history.last_moments(user, time, residuals.user, n, places)
+    for slot, values in (("genre", by_genre), ("moment", moments)):
+        for name, matrix in zip(("count", "total"), values, strict=True):
+            wide = pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), matrix.shape[1])
+            table = table.append_column(f"history_{slot}_{name}", wide)
     return table
 
 
@@ -212,8 +226,14 @@ def _history_field(name: str) -> Field:
     return Field(name, "user" if entity == "user" else "item", "history", "ratings before the row")
 
 
-def _rows(ratings: pa.Table, before: ibis.Table, names: tuple[str, ...]) -> pa.Table:
-    known = before.select(history.ROW, *names).order_by(history.ROW).to_pyarrow()
+def _rows(
+    ratings: pa.Table,
+    known: Mapping[str, NDArray[Any]],
+    near: Mapping[str, NDArray[Any]],
+    seen: NDArray[np.bool_],
+    names: tuple[str, ...],
+) -> pa.Table:
+    """Return the rows. `known` are the histories of those that are `seen`, `near` those of all rows."""
     columns = {
         USER: ratings[USER].cast(pa.int32()),
         ITEM: ratings[ITEM].cast(pa.int32()),
@@ -221,31 +241,24 @@ def _rows(ratings: pa.Table, before: ibis.Table, names: tuple[str, ...]) -> pa.T
         TIMESTAMP: ratings[TIMESTAMP],
         SPLIT: ratings[SPLIT],
     }
-    place = np.full(ratings.num_rows, -1)
-    place[known[history.ROW].to_numpy()] = np.arange(known.num_rows)
-    index = pa.array(place, mask=place < 0)
     for name in names:
-        dtype = pa.float32() if name.endswith(("mean", "genre_count")) else pa.int64()
-        columns[name] = known[name].combine_chunks().cast(dtype, safe=False).take(index)
+        if name in near or seen.all():
+            columns[name] = pa.array(near[name] if name in near else known[name])
+        else:
+            values = np.zeros(len(seen), known[name].dtype)
+            values[seen] = known[name]
+            columns[name] = pa.array(values, mask=~seen)
     return pa.table(columns)
 
 
-def _by_code(state: pd.DataFrame, key: str, n: int) -> pd.DataFrame:
-    """Bring state into the order of the codes. A code without training rows gets count 0, total 0 and last -1."""
-    whole = state.set_index(key).reindex(range(n))
-    return whole.fillna({"last": -1}).fillna(0).astype(np.int64)
-
-
-def _entity_table(encoded: pd.DataFrame, state: pd.DataFrame) -> pa.Table:
-    table = encoded.assign(**{f"history_{name}": state[name].to_numpy() for name in ("count", "total", "last")})
+def _entity_table(encoded: pd.DataFrame, state: history.Sums) -> pa.Table:
+    table = encoded.assign(**{f"history_{name}": column for name, column in vars(state).items()})
     schema = pa.Schema.from_pandas(table, preserve_index=False)
     if GENRES in table:
         schema = schema.set(schema.get_field_index(GENRES), pa.field(GENRES, pa.list_(pa.int32())))
     return pa.Table.from_pandas(table, schema, preserve_index=False).replace_schema_metadata()
 
 
-def _wide(state: pd.DataFrame, slot: str, value: str, n: int, width: int) -> pa.FixedSizeListArray:
-    """Return a list of `width` values for each of n users; a value without a row in `state` is 0."""
-    dense = np.zeros((n, width), dtype=np.int64)
-    dense[state[USER].to_numpy(), state[slot].to_numpy()] = state[value].to_numpy()
-    return pa.FixedSizeListArray.from_arrays(pa.array(dense.ravel()), width)
+def _lists(genres: pd.Series) -> history.Lists:
+    count = genres.str.len().to_numpy()
+    return history.Lists(np.append(0, np.cumsum(count)), genres.explode().dropna().to_numpy().astype(np.int64))
