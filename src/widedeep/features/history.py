@@ -290,12 +290,15 @@ class OtherFolds:
 
     @property
     def count(self) -> Integers:
-        return np.bincount(self.key)[self.key] - np.bincount(self.key_and_fold)[self.key_and_fold]
+        every, own = (np.bincount(key)[key] for key in (self.key, self.key_and_fold))
+        others: Integers = every - own
+        return others
 
     def total(self, value: Integers) -> Integers:
         """Sum up `value` over these rows."""
         every, own = (_summed(key, value, int(key.max(initial=-1)) + 1)[key] for key in (self.key, self.key_and_fold))
-        return every - own
+        others: Integers = every - own
+        return others
 
 
 def _pairs(ratings: Ratings, genres: Lists, order: Integers) -> Iterator[tuple[Integers, Integers, NDArray[Any]]]:
