@@ -192,8 +192,8 @@ def _neighbours(context: Context, user: Tensor, seen: Ragged, timestamp: Tensor,
         earlier = by_user.timestamp.index_select(0, entry) < at[anchor].index_select(0, edge)
         edge, lag, entry = picked(earlier.nonzero()[:, 0], edge, lag, entry)
     neighbour = by_user.other.index_select(0, entry)
-    of_edge = picked(edge, question[anchor], place[anchor], recency, number[anchor])
-    return Neighbours(of_edge[0], neighbour, *of_edge[1:], lag)
+    asked, place, recency, number = picked(edge, question[anchor], place[anchor], recency, number[anchor])
+    return Neighbours(asked, neighbour, place, recency, number, lag)
 
 
 def _popularity(context: Context, moments: Tensor, half_lives: tuple[float, ...], online: bool) -> Tensor:

@@ -236,7 +236,7 @@ class Ragged:
 
 
 def picked(entry: Tensor, *columns: Tensor) -> tuple[Tensor, ...]:
-    """Return the entries of columns (M,) at the places `entry` (E,): a tensor (E,) for each, faster than by indexing."""
+    """Return the entries of columns (M,) at the places `entry` (E,), (E,) each. This is faster than indexing."""
     return tuple(column.index_select(0, entry) for column in columns)
 
 

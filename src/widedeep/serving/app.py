@@ -28,7 +28,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from widedeep.errors import UserError
 from widedeep.serving.catalogue import UnknownItemError
 from widedeep.serving.events import EventLog
-from widedeep.serving.recommender import Horizon, Recommender
+from widedeep.serving.recommender import Recommender
+from widedeep.serving.scorer import Horizon
 
 PAGE = Path(__file__).with_name("page.html")
 KEY = "WIDEDEEP_API_KEY"
