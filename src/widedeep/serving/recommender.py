@@ -304,6 +304,10 @@ class Recommender:
         more = {RATING: log.rating.flip(0).tolist(), TIMESTAMP: log.timestamp.flip(0).tolist()}
         return pd.DataFrame(self._items(lists, more)).drop(columns=RANK)
 
+    def knows(self, user_id: str) -> bool:
+        """Say whether a user is one of the data or of the events."""
+        return user_id in self._known.users
+
     def users(self) -> list[str]:
         """Return the ids of all known users."""
         return list(self._known.users)
