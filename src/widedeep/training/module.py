@@ -1,6 +1,7 @@
 """The LightningModule: training and validation steps and optimizers for a model and its tasks."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -52,7 +53,13 @@ class TrainingModule(pl.LightningModule):
         of_lists = self.model.list_parameters()
         apart = {id(parameter) for parameter in (*wide, *deviations, *of_lists)}
         others = [parameter for parameter in self.model.parameters() if id(parameter) not in apart]
-        kind = {"adamw": torch.optim.AdamW, "adagrad": torch.optim.Adagrad}[params.optimizer]
+        # The fused kernels of the CPU need less than half of the time. On a GPU there are fast ones by default.
+        fused = True if self.device.type == "cpu" else None
+        kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
+            "adamw": partial(torch.optim.AdamW, fused=fused),
+            "adagrad": partial(torch.optim.Adagrad, fused=fused),
+        }
+        kind = kinds[params.optimizer]
         optimizers: list[torch.optim.Optimizer] = []
         if others:
             optimizers.append(kind(others, lr=params.learning_rate, weight_decay=params.weight_decay))
@@ -65,7 +72,7 @@ class TrainingModule(pl.LightningModule):
             optimizers.append(Ftrl(wide, knobs.wide_learning_rate, l1=knobs.wide_l1, l2=knobs.wide_weight_decay))
         elif wide:
             rate = knobs.wide_learning_rate
-            optimizers.append(torch.optim.AdamW(wide, lr=rate, weight_decay=knobs.wide_weight_decay))
+            optimizers.append(kinds["adamw"](wide, lr=rate, weight_decay=knobs.wide_weight_decay))
         return optimizers
 
     def on_train_epoch_start(self) -> None:
