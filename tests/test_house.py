@@ -27,6 +27,7 @@ ROOMS = (
     "features",
     "models",
     "scoring",
+    "score_tables",
     "training",
     "evaluation",
     "report",
@@ -40,7 +41,15 @@ ROOMS = (
     "cli",
 )
 # Earlier rooms that a room must not import, because judging and showing need tables only.
-TABLES_ONLY = ("torch", "pytorch_lightning", "dvc", "widedeep.features", "widedeep.models", "widedeep.scoring")
+TABLES_ONLY = (
+    "torch",
+    "pytorch_lightning",
+    "dvc",
+    "widedeep.features",
+    "widedeep.models",
+    "widedeep.scoring",
+    "widedeep.score_tables",
+)
 BANNED = {"evaluation": TABLES_ONLY, "report": TABLES_ONLY, "serving": ("dvc", "mlflow", "widedeep.training")}
 ALLOWED = {("report", "widedeep.models.registry")}  # for the labels of the models; this module does not import torch
 
