@@ -69,7 +69,7 @@ class Pipeline:
             "report": (
                 report.main,
                 [
-                    *("--tables", tables, "--data-report", f"{reports}/data.json", "--model", f"{model}/model.json"),
+                    *("--tables", tables, "--data-report", f"{reports}/data.json", "--model", model),
                     *("--results", reports, "--curves", curves, "--out", out),
                 ],
             ),

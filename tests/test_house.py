@@ -51,7 +51,8 @@ TABLES_ONLY = (
     "widedeep.score_tables",
 )
 BANNED = {"evaluation": TABLES_ONLY, "report": TABLES_ONLY, "serving": ("dvc", "mlflow", "widedeep.training")}
-ALLOWED = {("report", "widedeep.models.registry")}  # for the labels of the models; this module does not import torch
+# For the labels of the models and the facts about the trained one. These modules do not import torch.
+ALLOWED = {("report", "widedeep.models.registry"), ("report", "widedeep.models.files")}
 
 
 def name_of(file: Path) -> str:

@@ -27,7 +27,7 @@ def register(models: Path, name: str, package: str) -> int:
     UserError
         There is no model, or MLflow fails.
     """
-    dataset = read_about(models)["dataset"]
+    dataset = read_about(models).dataset
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
