@@ -24,6 +24,7 @@ import yaml
 
 from stages import drift, evaluate, featurize, preprocess, report
 from tests.small_data import small_recipe
+from widedeep.commits import WORKSPACE
 from widedeep.compare.compare import compare
 from widedeep.compare.noise import read_noise
 from widedeep.compare.table import as_values
@@ -33,7 +34,7 @@ from widedeep.features.files import FeatureTables
 from widedeep.features.tensors import load_features
 from widedeep.models.build import build
 from widedeep.models.bundle import Bundle
-from widedeep.revisions import WORKSPACE, Paths, load
+from widedeep.revisions import Paths, load
 from widedeep.sources import SOURCES
 from widedeep.sources.fetch import fetch
 from widedeep.tables.files import Tables

@@ -31,6 +31,7 @@ ROOMS = (
     "training",
     "evaluation",
     "report",
+    "commits",
     "revisions",
     "warm_start",
     "compare",
