@@ -79,7 +79,7 @@ def imported(file: Path) -> Iterator[str]:
 
 def room(module: str) -> str:
     # params.yaml has the knobs of every model, so its reader imports the registry. The registry imports no model.
-    if module == "widedeep.models.registry":
+    if module in ("widedeep.models.knobs", "widedeep.models.registry"):
         return "registry"
     return module.split(".")[1] if "." in module else ""
 

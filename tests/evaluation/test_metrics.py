@@ -214,6 +214,7 @@ def test_evaluation_starts_without_torch_and_models(root: Path) -> None:
     )
     known = (
         "widedeep.models",
+        "widedeep.models.knobs",
         "widedeep.models.registry",
     )  # params.yaml's reader imports the registry, which imports no model
     code = (
