@@ -230,7 +230,7 @@ def damaged_table(table: pa.Table, draw: random.Random) -> pa.Table:
     if kind == "nulls":
         values = [None] * len(values)
     elif isinstance(values[some], list):
-        values[some] = [number] * len(values[some])
+        values[some] = [str(number) if number and isinstance(one, str) else number for one in values[some]]
     elif not isinstance(values[some], str) or number is None:
         values[some] = number
     return table.set_column(place, name, pa.array(values, column.type))
