@@ -56,7 +56,7 @@ def register(models: Path, name: str, package: str) -> int:
                 signature=ModelSignature(schema),
                 pip_requirements=[package],
             )
-    except (mlflow.exceptions.MlflowException, OSError) as error:
+    except (mlflow.exceptions.MlflowException, OSError, ImportError) as error:  # a store may need a driver
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"MLflow did not register {models}: {without_password(reason)}") from None
     return int(logged.registered_model_version)

@@ -149,7 +149,7 @@ def _never_fatal() -> Iterator[None]:
 
 def without_password(text: str) -> str:
     """Replace names and passwords in URLs, and the password of MLFLOW_TRACKING_URI wherever it stands."""
-    account = os.environ.get("MLFLOW_TRACKING_URI", "").rpartition("@")[0].partition("://")[2]
+    account = re.sub(r"^[\w+.-]+://", "", os.environ.get("MLFLOW_TRACKING_URI", "").rpartition("@")[0])
     password = account.partition(":")[2]
     for secret in filter(None, (account and f"{account}@", password, unquote(password))):
         text = text.replace(secret, "***")
