@@ -132,6 +132,7 @@ def test_run_of_an_experiment_has_its_name_and_the_page_shows_the_data_set_of_th
         "postgresql://user:s3%40cret@127.0.0.1:9/store",
         "mssql://user:s3cret@127.0.0.1:9/store",
         "no-such-scheme://user:s3/cret@127.0.0.1:9",
+        "user:s3cret@127.0.0.1",
     ],
 )
 def test_password_of_the_store_is_never_printed(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from widedeep.commits import WORKSPACE
 from widedeep.compare.compare import Comparison, Row, changes, compare, estimates
 from widedeep.compare.gates import judge
 from widedeep.compare.intervals import independent, paired
@@ -23,7 +24,7 @@ from widedeep.evaluation.metrics import HIGHER, LOWER, NEITHER, metric_of
 from widedeep.evaluation.rating import rmse_difference
 from widedeep.params import Gate
 from widedeep.reading import read_json
-from widedeep.revisions import WORKSPACE, Paths, Revision
+from widedeep.revisions import Paths, Revision
 
 BOOTSTRAP = Bootstrap(200)
 RMSE, NDCG, COVERAGE = "rating.frozen.rmse", "ranking.frozen.ndcg_at_10", "ranking.frozen.coverage_at_10"

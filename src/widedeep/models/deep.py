@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from widedeep.features.inputs import Inputs, Side
 from widedeep.features.spec import Spec
+from widedeep.models.knobs import LayersConfig, WideDeepConfig
 from widedeep.models.numbers import Numbers
-from widedeep.models.registry import LayersConfig, WideDeepConfig
 from widedeep.models.table import Table
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {

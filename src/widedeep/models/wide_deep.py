@@ -10,11 +10,12 @@ from widedeep.features.spec import Spec
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.deep import Deep
 from widedeep.models.factors import Factors
+from widedeep.models.knobs import WideDeepConfig
 from widedeep.models.model import Model, into_scale, start_of
 from widedeep.models.next_items import NextItems
 from widedeep.models.numbers import Numbers
 from widedeep.models.other_items import OtherItems
-from widedeep.models.registry import Task, WideDeepConfig
+from widedeep.models.registry import Task
 from widedeep.models.wide import Wide
 
 

@@ -7,7 +7,8 @@ from annotated_types import Le
 from pydantic import AfterValidator, SerializeAsAny, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
-from widedeep.models.registry import ENTRIES, Architecture, EaseConfig, ModelConfig, Task
+from widedeep.models.knobs import EaseConfig, ModelConfig
+from widedeep.models.registry import ENTRIES, Architecture, Task
 from widedeep.sections import (
     AutoOrCount,
     Count,

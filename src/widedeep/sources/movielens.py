@@ -13,6 +13,7 @@ from pathlib import Path
 
 from widedeep.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
 from widedeep.errors import UserError
+from widedeep.sources.archives import unpack_zip
 from widedeep.sources.entities import (
     TextTable,
     integer,
@@ -24,7 +25,7 @@ from widedeep.sources.entities import (
     split_title,
     user_entities,
 )
-from widedeep.sources.fetch import download, unpack
+from widedeep.sources.fetch import download
 from widedeep.sources.source import MAX_GIB, Entities, Layout, RatingsFile, Source
 
 WHOLE_STARS = (1.0, 5.0)
@@ -71,7 +72,7 @@ class MovieLens(Source):
 
     def fetch(self, folder: Path, max_gib: float = MAX_GIB) -> None:
         url = f"https://files.grouplens.org/datasets/movielens/{self.name}.zip"
-        unpack(download(url, f"md5:{self.md5 or published_md5(url)}"), self, folder, max_gib)
+        unpack_zip(download(url, f"md5:{self.md5 or published_md5(url)}"), self, folder, max_gib)
 
 
 def published_md5(url: str) -> str:

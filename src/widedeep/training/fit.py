@@ -23,9 +23,9 @@ import widedeep
 from widedeep.errors import UserError
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.build import build
+from widedeep.models.knobs import WideDeepConfig
 from widedeep.models.model import Model
 from widedeep.models.popularity import least_squares
-from widedeep.models.registry import WideDeepConfig
 from widedeep.params import Recipe
 from widedeep.scoring import predict
 from widedeep.training.callbacks import CURVES, BestWeights, Checkpoints, Curves, Row, usable

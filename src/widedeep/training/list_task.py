@@ -8,6 +8,7 @@ from torchmetrics import MeanMetric
 
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import UserError
+from widedeep.features.ragged import Ragged
 from widedeep.features.rows import Rows
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
@@ -61,3 +62,8 @@ class ListTask(Task):
         """Return the validation rows whose items lists should show."""
         rows = features.splits[VALIDATION]
         return rows[rows.rating >= liked_from(features.spec.rating_scale)]
+
+    def relevant_of(self, features: FeatureSet, users: Tensor) -> Ragged:
+        """Return these items by user (U,)."""
+        rows = self.relevant(features)
+        return Ragged.of(rows.user, rows.item, rows.rating, rows.timestamp, len(features.users)).lists(users)

@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from widedeep.models.knobs import WideDeepConfig
 from widedeep.models.model import Ensemble, Model
-from widedeep.models.registry import WideDeepConfig
 from widedeep.models.table import Table
 from widedeep.params import Recipe
 from widedeep.training.data import TrainingData

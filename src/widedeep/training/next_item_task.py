@@ -13,10 +13,8 @@ from widedeep.features.rows import Rows
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
 from widedeep.params import liked_from
-from widedeep.scoring import rank
 from widedeep.training.list_task import UNLIKELY, ListTask
-from widedeep.training.losses import ndcg
-from widedeep.training.tasks import PLACES, RANKING, VALIDATION_NDCG, Log
+from widedeep.training.tasks import VALIDATION_NDCG, Log, first_second, measure_lists
 
 NEXT, WHOLE = "next", "period"  # what the lists in validation are for
 WINDOWS = 80  # of the training rows, for questions
@@ -122,20 +120,14 @@ class NextItemTask(ListTask):
     def validate(self, features: FeatureSet, model: Model, name: str, batch: Rows | Tensor) -> None:
         if not self.learning:
             return
-        rows = self.relevant(features)
         if isinstance(batch, Rows):
             user, timestamp = batch.user, batch.timestamp
             each = torch.arange(len(batch), device=user.device)
             relevant = Ragged.of(each, batch.item, batch.rating, timestamp, len(batch))
         else:
-            relevant = Ragged.of(rows.user, rows.item, rows.rating, rows.timestamp, len(features.users)).lists(batch)
-            user, timestamp = batch, relevant.timestamp[relevant.start[:-1]]
-        try:
-            lists = rank({RANKING: model}, features, user, timestamp, PLACES, online=name == NEXT)[RANKING].items
-        except ValueError:  # a score is NaN: the training diverged, and `fit` reports it
-            self.ndcg[name](user.new_full((1,), torch.nan, dtype=torch.float32))
-            return
-        self.ndcg[name](ndcg(lists, relevant))
+            relevant = self.relevant_of(features, batch)
+            user, timestamp = batch, first_second(relevant)
+        measure_lists(self.ndcg[name], features, model, relevant, user, timestamp, online=name == NEXT)
 
     def validated(self, log: Log) -> Tensor | float:
         """Log the metrics. They do not choose the epoch, because lists share no weights with ratings."""
