@@ -50,7 +50,7 @@ class Ragged:
         """Return the number of owners, n."""
         return len(self.start) - 1
 
-    @property
+    @cached_property
     def count(self) -> Tensor:
         """The length of each list, (n,) int64."""
         return self.start.diff()
@@ -65,7 +65,7 @@ class Ragged:
         start = _starts(count)
         within = torch.arange(int(start[-1]), device=start.device) - start[:-1].repeat_interleave(count)
         entry = (self.start[owner] + first).repeat_interleave(count) + within
-        return type(self)(start, self.other[entry], self.rating[entry], self.timestamp[entry])
+        return type(self)(start, *picked(entry, self.other, self.rating, self.timestamp))
 
     def lists(self, owner: Tensor) -> Self:
         """Return the whole list of each `owner` (B,)."""
@@ -206,6 +206,11 @@ class Ragged:
         """Return the lists and n empty lists behind them."""
         return replace(self, start=torch.cat([self.start, self.start[-1:].expand(n)]))
 
+    @cached_property
+    def behind_one(self) -> Self:
+        """The same lists, for codes of others that are one higher."""
+        return replace(self, other=self.other + 1)
+
     def to(self, device: torch.device | str) -> Self:
         return type(self)(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
@@ -228,6 +233,11 @@ class Ragged:
         """Return the sorted keys of (owner, other), and the position of each in the list of its owner."""
         keys, order = (self.owner * self._width + self.other).sort()
         return keys, order - self.start[self.owner[order]]
+
+
+def picked(entry: Tensor, *columns: Tensor) -> tuple[Tensor, ...]:
+    """Return the entries of columns (M,) at the places `entry` (E,), (E,) each. This is faster than indexing."""
+    return tuple(column.index_select(0, entry) for column in columns)
 
 
 def _starts(count: Tensor) -> Tensor:
