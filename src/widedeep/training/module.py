@@ -82,8 +82,7 @@ class TrainingModule(pl.LightningModule):
         for optimizer in found if isinstance(found, list) else [found]:
             for group in optimizer.param_groups:
                 if LIST_RATE in group:  # smaller steps in later epochs average out the noise of few questions
-                    learning = self.current_epoch < self.params.ranking.epochs
-                    group["lr"] = group[LIST_RATE] / (1 + self.current_epoch) if learning else 0.0
+                    group["lr"] = group[LIST_RATE] / (1 + self.current_epoch)
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         # Dropout in an epoch must not depend on earlier draws, so that a resumed run gives the same weights. (The start
@@ -107,8 +106,10 @@ class TrainingModule(pl.LightningModule):
             scaler = getattr(self.trainer.precision_plugin, "scaler", None)
             scale = scaler.get_scale() if scaler else 1.0
             nn.utils.clip_grad_norm_(self.model.parameters(), scale * self.params.gradient_clip)
+        resting = any(task.resting for task in self.data.tasks)
         for optimizer in optimizers:
-            optimizer.step()
+            if not (resting and LIST_RATE in optimizer.param_groups[0]):
+                optimizer.step()
         if self.trainer.is_last_batch:
             for task in self.data.tasks:
                 task.trained(self.log)
