@@ -1,6 +1,6 @@
 """The LightningModule: training and validation steps and optimizers for a model and its tasks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from widedeep.models.table import Table
 from widedeep.params import Recipe
 from widedeep.training.data import TrainingData
 from widedeep.training.ftrl import Ftrl
+from widedeep.training.rowwise_adagrad import RowwiseAdagrad, rows_of
 from widedeep.training.tasks import RANKING, RATING
 
 LIST_RATE = "list_rate"  # key of the first step size, in the optimizer of the parameters of lists
@@ -35,6 +36,9 @@ class TrainingModule(pl.LightningModule):
         self.wide = recipe.config if isinstance(recipe.config, WideDeepConfig) else WideDeepConfig()
         self.tasks = nn.ModuleDict({task.name: task for task in data.tasks})
         self.tables = [module for module in model.modules() if isinstance(module, Table)]
+        if self.params.row_learning_rate:
+            for table in self.tables:
+                table.sparse = True
         self.weights = {RATING: 1.0, RANKING: recipe.train.ranking.weight if len(data.tasks) > 1 else 1.0}
 
     def setup(self, stage: str) -> None:
@@ -47,11 +51,15 @@ class TrainingModule(pl.LightningModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         params, knobs = self.params, self.wide
-        wide = self.model.wide_parameters()
+        rows: list[nn.Parameter] = []
+        if params.row_learning_rate:
+            rows = [cast(nn.Parameter, table.weight) for table in self.tables]
+        by_rows = {id(weight) for weight in rows}
+        wide = [weight for weight in self.model.wide_parameters() if id(weight) not in by_rows]
         # Weight decay would pull the logarithms of deviations to 0, so deviations to 1. They get an optimizer without.
         deviations = [table.log_deviation for table in self.tables if table.log_deviation is not None]
         of_lists = self.model.list_parameters()
-        apart = {id(parameter) for parameter in (*wide, *deviations, *of_lists)}
+        apart = {id(parameter) for parameter in (*wide, *deviations, *of_lists, *rows)}
         others = [parameter for parameter in self.model.parameters() if id(parameter) not in apart]
         # The fused kernels of the CPU need less than half of the time. On a GPU there are fast ones by default.
         fused = True if self.device.type == "cpu" else None
@@ -63,6 +71,8 @@ class TrainingModule(pl.LightningModule):
         optimizers: list[torch.optim.Optimizer] = []
         if others:
             optimizers.append(kind(others, lr=params.learning_rate, weight_decay=params.weight_decay))
+        if rows and params.row_learning_rate:
+            optimizers.append(RowwiseAdagrad(rows, params.row_learning_rate))
         if deviations:
             optimizers.append(kind(deviations, lr=params.learning_rate, weight_decay=0))
         if of_lists:
@@ -101,11 +111,14 @@ class TrainingModule(pl.LightningModule):
             optimizer.zero_grad()
         with torch.autocast(self.device.type, enabled=False):  # a gradient has the precision of its forward step
             self.manual_backward(loss)
+        for table in self.tables:
+            if table.weight.grad is not None and table.weight.grad.is_sparse:
+                table.weight.grad = table.weight.grad.coalesce()
         if self.params.gradient_clip:
             # With 16-mixed the gradients are still scaled here, so scale the limit as well.
             scaler = getattr(self.trainer.precision_plugin, "scaler", None)
             scale = scaler.get_scale() if scaler else 1.0
-            nn.utils.clip_grad_norm_(self.model.parameters(), scale * self.params.gradient_clip)
+            clip(self.model.parameters(), scale * self.params.gradient_clip)
         resting = any(task.resting for task in self.data.tasks)
         for optimizer in optimizers:
             if not (resting and LIST_RATE in optimizer.param_groups[0]):
@@ -123,3 +136,11 @@ class TrainingModule(pl.LightningModule):
         for task in self.data.tasks:
             loss = loss + task.validated(self.log)
         self.log(VALIDATION_LOSS, loss)
+
+
+def clip(parameters: Iterable[nn.Parameter], largest: float) -> None:
+    """Scale all gradients so that their common norm is at most `largest`. Sparse gradients must be coalesced."""
+    gradients = [rows_of(parameter.grad)[1] for parameter in parameters if parameter.grad is not None]
+    norm = nn.utils.get_total_norm(gradients)
+    factor = (largest / (norm + 1e-6)).clamp(max=1)  # as in `clip_grad_norm_`
+    torch._foreach_mul_(gradients, factor)
