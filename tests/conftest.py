@@ -30,6 +30,7 @@ FAST = {
     "models.wide_deep.embedding_size": 8,
     "models.wide_deep.hidden": [16],
     "evaluate.bootstrap_replicates": 100,
+    "evaluate.ranked_questions": 300,
     "evaluate.ks": [10],
 }
 OUTPUTS = ("data/raw", "data/interim", "data/features", "models", "reports")
