@@ -26,7 +26,7 @@ import yaml
 from benchmarks.quality import ROOT
 from benchmarks.synthetic import sizes, write_ratings
 from studies.tuning.presets import read_assignments
-from widedeep.errors import exit_on_user_error
+from widedeep.errors import UserError, exit_on_user_error
 from widedeep.params import load_params, merged, nested
 from widedeep.yaml import read_yaml
 
@@ -38,17 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.prepare_speed", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--rows", type=int, default=2_000_000, help="number of synthetic ratings")
-    parser.add_argument("--users", type=int, help="number of users (default: as many as MovieLens would have)")
-    parser.add_argument("--items", type=int, help="number of items (default: as many as MovieLens would have)")
-    parser.add_argument("--dataset", help="measure this data set instead, with the files in --source")
-    parser.add_argument("--source", type=Path, help="its folder or archive")
+    add_data(parser)
     parser.add_argument("--until", choices=STAGES, default="featurize", help="the last stage to run")
-    parser.add_argument("-S", "--set", action="append", default=[], help="a parameter: featurize.buckets=20")
     parser.add_argument("--keep", type=Path, help="a new folder for all files (default: a temporary one)")
     args = parser.parse_args(arguments)
-    if (args.dataset is None) != (args.source is None):
-        parser.error("--dataset and --source belong together")
     with exit_on_user_error():
         if args.keep is not None:
             args.keep.mkdir(parents=True)
@@ -58,8 +51,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(json.dumps(measure(args, Path(folder))))
 
 
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which ratings to measure with, and with which parameters."""
+    parser.add_argument("--rows", type=int, default=2_000_000, help="number of synthetic ratings")
+    parser.add_argument("--users", type=int, help="number of users (default: as many as MovieLens would have)")
+    parser.add_argument("--items", type=int, help="number of items (default: as many as MovieLens would have)")
+    parser.add_argument("--dataset", help="measure this data set instead, with the files in --source")
+    parser.add_argument("--source", type=Path, help="its folder or archive")
+    parser.add_argument("-S", "--set", action="append", default=[], help="a parameter: featurize.buckets=20")
+
+
 def measure(args: argparse.Namespace, work: Path) -> dict[str, Any]:
-    """Run the stages in the folder `work`, and return the content of the line of JSON."""
+    """Run the stages in the folder `work`, and return the content of the line of JSON.
+
+    Raises
+    ------
+    UserError
+        Only one of --dataset and --source is given.
+    """
+    if (args.dataset is None) != (args.source is None):
+        raise UserError("--dataset and --source belong together: give both, or none of them for synthetic ratings.")
     dataset, source, rows = args.dataset, args.source, None
     if dataset is None:
         rows, (users, items) = args.rows, sizes(args.rows)

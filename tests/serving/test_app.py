@@ -1,17 +1,9 @@
 """The HTTP server: answers, mistakes, new ratings, reload, and a kill under load."""
 
-import http.client
 import json
 import math
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +11,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.serving.conftest import SCRIPT
 from widedeep.cli import main
 from widedeep.errors import UserError
-from widedeep.serving import app as server
+from widedeep.serving import limits
 from widedeep.serving.app import create_app
 from widedeep.serving.events import EventLog
 from widedeep.serving.recommender import Recommender
@@ -163,7 +154,7 @@ def test_an_api_key_is_asked_for_where_one_is_set(client: TestClient, monkeypatc
 
 
 def test_too_many_requests_are_told_to_come_back(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "AT_ONCE", 0)
+    monkeypatch.setattr(limits, "AT_ONCE", 0)
     answer = client.get("/popular")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert client.get("/health").status_code == 200
@@ -173,98 +164,6 @@ def test_a_damaged_file_of_events_is_named(models: Path, tmp_path: Path) -> None
     (tmp_path / "bad.sqlite").write_bytes(b"no database " * 100)
     with pytest.raises(UserError, match=r"bad.sqlite cannot be used as a log of events"):
         create_app(models, tmp_path / "bad.sqlite")
-
-
-class Running:
-    """`widedeep serve` in a process of its own."""
-
-    def __init__(self, models: Path, events: Path) -> None:
-        command = [sys.executable, "-m", "widedeep.cli", "serve", str(models), "--port", "0", "--events", str(events)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
-        for _ in range(200):
-            try:
-                self.get("/ready")
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise TimeoutError
-
-    def get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
-            return json.load(answer)
-
-    def post(self, path: str, body: Any) -> Any:
-        request = urllib.request.Request(
-            self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
-
-
-@pytest.mark.slow
-def test_no_acknowledged_event_is_lost_when_the_server_is_killed(folder: Path, tmp_path: Path) -> None:
-    events, sure = tmp_path / "events.sqlite", 0
-    for kill in range(KILLS):
-        running = Running(folder, events)
-        threading.Timer(0.3 + 0.05 * kill, lambda process=running.process: process.send_signal(signal.SIGKILL)).start()
-        try:
-            while True:
-                running.post("/events", {"events": [RATING | {"user_id": f"u{sure}"}]})
-                sure += 1
-        except (OSError, http.client.HTTPException):
-            running.process.wait()
-        kept = [event[0] for _, event in EventLog(events).after(0)]
-        # The last one may have been written, but not acknowledged.
-        assert kept[:sure] == [f"u{number}" for number in range(sure)]
-        assert len(kept) <= sure + 1
-        sure = len(kept)
-    assert sure > 0
-
-
-@pytest.mark.slow
-def test_a_running_server_drops_no_request_while_it_reloads_and_its_page_shows_text_as_text(
-    folder: Path, tmp_path: Path
-) -> None:
-    running = Running(folder, tmp_path / "events.sqlite")
-    try:
-        answered: list[int] = []
-        stop = threading.Event()
-
-        def ask() -> None:
-            while not stop.is_set():
-                answered.append(len(running.get("/users/1/recommendations?n=5")["items"]))
-
-        askers = [threading.Thread(target=ask) for _ in range(2)]
-        for asker in askers:
-            asker.start()
-        for _ in range(3):
-            running.post("/reload", {})
-        stop.set()
-        for asker in askers:
-            asker.join()
-        assert len(answered) > 10
-        assert set(answered) == {5}
-        second = subprocess.run(
-            [sys.executable, "-m", "widedeep.cli", "serve", str(folder), "--port", running.url.rpartition(":")[2]],
-            capture_output=True, text=True, cwd=tmp_path, check=False,
-        )  # fmt: skip
-        assert second.returncode == 2
-        assert "is not free" in second.stderr
-        if (browser := shutil.which("chromium")) is None:
-            pytest.skip("needs chromium")
-        shown = subprocess.run(
-            [browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", "--dump-dom",
-             f"--user-data-dir={tmp_path / 'browser'}", running.url + "/"],
-            capture_output=True, text=True, check=True,
-        ).stdout  # fmt: skip
-        assert shown.count("<li>") == 10
-        assert SCRIPT not in shown
-        assert "Film " in shown
-    finally:
-        running.process.send_signal(signal.SIGTERM)
-        running.process.wait(10)
 
 
 def test_scores_are_finite(client: TestClient) -> None:

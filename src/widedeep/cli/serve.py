@@ -19,32 +19,52 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8000,
     events: Annotated[Path, typer.Option(metavar="FILE", help="SQLite file that keeps new ratings.")] = LOG,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Processes that answer. Default: one per core, at most 4.")
+    ] = None,
 ) -> None:
     """Answer over HTTP, and show a page at /.
 
     If WIDEDEEP_API_KEY is set, requests need this key in the header X-API-Key.
     """
+    import os
     import socket
+    import tempfile
 
     import torch
-    import uvicorn
 
     from widedeep.errors import UserError
-    from widedeep.serving.app import create_app
 
     torch.set_num_threads(1)  # requests run side by side, so more threads for each would only wait for each other
-    with socket.socket() as server:
+    number = workers or min(4, os.cpu_count() or 1)
+    with socket.socket() as server, tempfile.TemporaryDirectory() as metrics:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             server.bind((host, port))
         except OSError as error:
             raise UserError(f"{host}:{port} is not free ({error.strerror}). Choose another --port.") from None
-        app = create_app(models, events)
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics  # read when prometheus_client is imported
+
+        import uvicorn
+
+        from widedeep.serving.app import app_of
+        from widedeep.serving.events import EventLog
+        from widedeep.serving.served import Served
+        from widedeep.serving.workers import run_workers
+
+        served = Served(models, EventLog(events))
+        served.close()
         server.listen(2048)  # so that nobody who reads the next line is turned away
         print(f"http://{host}:{server.getsockname()[1]}", flush=True)
-        uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, loop="uvloop", http="httptools")).run(
-            [server]
-        )
+
+        def answer() -> None:
+            served.open()
+            config = uvicorn.Config(
+                app_of(served), log_level="warning", access_log=False, loop="uvloop", http="httptools"
+            )
+            uvicorn.Server(config).run([server])
+
+        run_workers(number, answer)
 
 
 def events(

@@ -156,17 +156,19 @@ def history(
         "item_mean": damped(state.items.total[item].float(), item_count, damping.item),
         "item_recency": _since(state.items.last[item], timestamp),
     }
-    for name, size in zip(window_columns(spec.history, spec.recent), spec.recent, strict=True):
-        count, total = (_window(part, user, size) for part in (state.moment_count, state.moment_total))
-        columns[name] = damped(total, count, damping.user)
+    if spec.recent:
+        last = torch.tensor(spec.recent, device=user.device) - 1
+        count, total = (_windows(part, user, last) for part in (state.moment_count, state.moment_total))
+        means = damped(total, count, damping.user).unbind(1)
+        columns |= zip(window_columns(spec.history, spec.recent), means, strict=True)
     return history_numbers(spec, {**columns, **(known or {})})
 
 
-def _window(moments: Tensor, user: Tensor, size: int) -> Tensor:
-    """Sum the latest `size` moments (U, M) of the user of each pair: (P,) float32."""
+def _windows(moments: Tensor, user: Tensor, last: Tensor) -> Tensor:
+    """Sum the moments (U, M) of the user of each pair up to each of the positions `last` (W,): (P, W) float32."""
     if len(user) > len(moments):  # a grid of pairs repeats each user
-        return moments[:, :size].sum(1)[user].float()
-    return moments[user, :size].sum(1).float()
+        return moments.cumsum(1)[:, last][user].float()
+    return moments[user].cumsum(1)[:, last].float()
 
 
 def history_numbers(spec: Spec, columns: Mapping[str, Tensor]) -> Tensor:
@@ -175,13 +177,11 @@ def history_numbers(spec: Spec, columns: Mapping[str, Tensor]) -> Tensor:
     Means stay in rating points. Counts and seconds become log(1 + x), and 0 without ratings. Seconds are capped,
     because a deployed model meets longer absences than training has shown it.
     """
-    numbers = []
-    for field in spec.of_kind("history"):
-        number = columns[field.name].float()
-        if field.name.endswith("recency"):
-            number = number.clamp(max=spec.recency_cap)
-        numbers.append(number if field.name.endswith("mean") else torch.log1p(number.clamp(min=0)))
-    return torch.stack(numbers, 1)
+    names = [field.name for field in spec.of_kind("history")]
+    whole = torch.stack([columns[name].float() for name in names], 1)
+    caps = [spec.recency_cap if name.endswith("recency") else torch.inf for name in names]
+    counts = torch.minimum(whole, whole.new_tensor(caps)).clamp(min=0)
+    return torch.where(whole.new_tensor([name.endswith("mean") for name in names]) > 0, whole, torch.log1p(counts))
 
 
 def lately(

@@ -111,8 +111,8 @@ class Context:
         )
         known = replace(self, state=own).settled().state
         # The other users follow, as the users that interactions of items point to.
-        by_item = replace(state.by_item, other=state.by_item.other + 1)
-        return replace(self, users=user.extended(self.users), state=replace(known, items=state.items, by_item=by_item))
+        known = replace(known, items=state.items, by_item=state.by_item.behind_one)
+        return replace(self, users=user.extended(self.users), state=known)
 
     def settled(self) -> Self:
         """Return a copy in which all ratings count, as they do at any time after the latest second."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from widedeep.features.context import Context
-from widedeep.features.ragged import RATINGS, Ragged
+from widedeep.features.ragged import RATINGS, Ragged, picked
 from widedeep.params import liked_from
 
 ANCHORS = 10
@@ -177,22 +177,23 @@ def _neighbours(context: Context, user: Tensor, seen: Ragged, timestamp: Tensor,
     witnesses = by_item.latest(item, raters, WITNESSES + 1)
     anchor, witness = witnesses.owner, witnesses.other
     recency = witnesses.start[1:][anchor] - 1 - torch.arange(len(witness), device=item.device)
-    kept = witness != user[question[anchor]]
-    anchor, witness, recency = anchor[kept], witness[kept], recency[kept]
+    kept = (witness != user[question[anchor]]).nonzero()[:, 0]
+    anchor, witness, recency = picked(kept, anchor, witness, recency)
     number = torch.bincount(anchor, minlength=len(item)).float()
     middle = by_user.place(witness, item[anchor])
     lags = torch.arange(2 * REACH + 1, device=item.device)
     places = middle[:, None] + lags - REACH
-    inside = (places >= 0) & (places < by_user.count[witness][:, None]) & (lags != REACH)
+    visible = (by_user.count if online else state.users.count)[witness]
+    inside = (places >= 0) & (places < visible[:, None]) & (lags != REACH)
     edge, lag = inside.nonzero(as_tuple=True)
-    entry = by_user.start[witness[edge]] + places[edge, lag]
+    start = by_user.start[witness] + middle - REACH
+    entry = start.index_select(0, edge) + lag
     if online:
-        visible = by_user.timestamp[entry] < at[anchor[edge]]
-    else:
-        visible = places[edge, lag] < state.users.count[witness[edge]]
-    edge, lag, entry = edge[visible], lag[visible], entry[visible]
-    of = anchor[edge]
-    return Neighbours(question[of], by_user.other[entry], place[of], recency[edge], number[of], lag)
+        earlier = by_user.timestamp.index_select(0, entry) < at[anchor].index_select(0, edge)
+        edge, lag, entry = picked(earlier.nonzero()[:, 0], edge, lag, entry)
+    neighbour = by_user.other.index_select(0, entry)
+    asked, place, recency, number = picked(edge, question[anchor], place[anchor], recency, number[anchor])
+    return Neighbours(asked, neighbour, place, recency, number, lag)
 
 
 def _popularity(context: Context, moments: Tensor, half_lives: tuple[float, ...], online: bool) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 SECONDS: Final = "seconds"
 RATINGS: Final = "ratings"
+SEARCH = 20  # times as long as counting an entry
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Ragged:
         """Return the number of owners, n."""
         return len(self.start) - 1
 
-    @property
+    @cached_property
     def count(self) -> Tensor:
         """The length of each list, (n,) int64."""
         return self.start.diff()
@@ -65,7 +66,7 @@ class Ragged:
         start = _starts(count)
         within = torch.arange(int(start[-1]), device=start.device) - start[:-1].repeat_interleave(count)
         entry = (self.start[owner] + first).repeat_interleave(count) + within
-        return type(self)(start, self.other[entry], self.rating[entry], self.timestamp[entry])
+        return type(self)(start, *picked(entry, self.other, self.rating, self.timestamp))
 
     def lists(self, owner: Tensor) -> Self:
         """Return the whole list of each `owner` (B,)."""
@@ -81,13 +82,14 @@ class Ragged:
         """Count the entries of each `owner` (N,) strictly before `timestamp` (N,): (N,) int64."""
         if not len(self.timestamp) or not owner.numel():
             return torch.zeros_like(owner)
-        first = torch.minimum(self.timestamp.min(), timestamp.min())
-        span = torch.maximum(self.timestamp.max(), timestamp.max()) - first + 1
-        key = self.owner * span + self.timestamp - first
-        return torch.searchsorted(key, owner * span + timestamp - first) - self.start[owner]
+        key, first, span = self._by_owner
+        return torch.searchsorted(key, owner * span + (timestamp - first).clamp(0, span - 1)) - self.start[owner]
 
     def counts_before(self, timestamp: Tensor) -> Tensor:
         """Count the entries of every list strictly before each `timestamp` (Q,): (Q, n) int64."""
+        if len(timestamp) * len(self) * SEARCH < len(self.timestamp):
+            owner = torch.arange(len(self), device=timestamp.device).repeat(len(timestamp))
+            return self.seen_before(owner, timestamp.repeat_interleave(len(self))).view(-1, len(self))
         owner = self._by_time[1]
         end, order = self.before(timestamp).sort()
         # Count each entry for the first question that sees it, and add up over the questions.
@@ -206,6 +208,11 @@ class Ragged:
         """Return the lists and n empty lists behind them."""
         return replace(self, start=torch.cat([self.start, self.start[-1:].expand(n)]))
 
+    @cached_property
+    def behind_one(self) -> Self:
+        """The same lists, for codes of others that are one higher."""
+        return replace(self, other=self.other + 1)
+
     def to(self, device: torch.device | str) -> Self:
         return type(self)(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
@@ -214,6 +221,16 @@ class Ragged:
         """Return the sorted timestamps of all entries, and the owner of each."""
         times, order = self.timestamp.sort()
         return times, self.owner[order]
+
+    @cached_property
+    def _by_owner(self) -> tuple[Tensor, int, int]:
+        """Return the sorted keys of (owner, timestamp), the first second, and the number of seconds of an owner.
+
+        An owner has a second more than the entries need: all entries are before it.
+        """
+        first = int(self.timestamp.min())
+        span = int(self.timestamp.max()) - first + 2
+        return self.owner * span + self.timestamp - first, first, span
 
     @cached_property
     def _decayed(self) -> dict[tuple[tuple[float, ...], str, float], Tensor]:
@@ -228,6 +245,11 @@ class Ragged:
         """Return the sorted keys of (owner, other), and the position of each in the list of its owner."""
         keys, order = (self.owner * self._width + self.other).sort()
         return keys, order - self.start[self.owner[order]]
+
+
+def picked(entry: Tensor, *columns: Tensor) -> tuple[Tensor, ...]:
+    """Return the entries of columns (M,) at the places `entry` (E,), (E,) each. This is faster than indexing."""
+    return tuple(column.index_select(0, entry) for column in columns)
 
 
 def _starts(count: Tensor) -> Tensor:

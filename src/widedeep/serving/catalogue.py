@@ -4,8 +4,6 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from difflib import get_close_matches
-from numbers import Integral
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +11,7 @@ from torch import Tensor
 from widedeep.errors import UserError
 from widedeep.features.context import Context
 from widedeep.features.tensors import Names
+from widedeep.serving.arguments import own_id
 
 _ARTICLE = re.compile(r"^(.*), (the|a|an|der|die|das|le|la|les|el|il)\b(.*)$")
 _YEAR = re.compile(r"\s*\(\d{4}\)$")
@@ -21,28 +20,6 @@ NEAR = 5  # titles that an error names
 
 class UnknownItemError(UserError):
     """No item has this id or title."""
-
-
-def own_id(value: Any, name: str) -> str:
-    """Return an id as text. 15.0 is "15", because pandas writes ids so where one is missing.
-
-    Raises
-    ------
-    UserError
-        The value is no id: empty, missing, true or false, a fraction, or neither text nor a number.
-    """
-    if isinstance(value, str):
-        text = value.strip()
-    elif (isinstance(value, Integral) and not isinstance(value, bool)) or (
-        isinstance(value, float) and value.is_integer()
-    ):
-        text = str(int(value))
-    else:
-        text = ""
-    if not text:
-        rule = "text that is not empty, or a whole number"
-        raise UserError(f"{name} must be an id: {rule}. Got {value!r} instead.")
-    return text
 
 
 class Catalogue:

@@ -44,13 +44,14 @@ class OtherItemsTask(ListTask):
         ].unique(), self.params.ranking.user_batch_size
 
     def setup(self, features: FeatureSet) -> None:
+        super().setup(features)
         rows = features.splits[TRAIN]
         liked = rows.item[rows.rating >= liked_from(features.spec.rating_scale)]
         self.likes = 1 + torch.bincount(liked, minlength=len(features.items)).float()
         self.had = Ragged.of(rows.user, rows.item, rows.rating, rows.timestamp, len(features.users))
 
     def loss(self, features: FeatureSet, members: Sequence[Model], batch: Tensor) -> Tensor:
-        if not self.learning:
+        if self.rests():
             return self.nothing(members)
         had = self.had.lists(batch)
         low, high = HIDDEN

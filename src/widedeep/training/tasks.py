@@ -39,6 +39,7 @@ class Task(nn.Module):
     """A task. It is a module, so that Lightning collects its metrics over batches and processes."""
 
     name: str
+    resting = False  # whether the latest loss taught nothing
 
     def batches(self, features: FeatureSet) -> tuple[Rows | Tensor, int]:
         """Return what batches are made of (rows, or codes of users), and the size of a batch."""
