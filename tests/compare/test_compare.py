@@ -115,6 +115,7 @@ def test_one_user_gives_no_verdict(revision: Callable[..., Revision], stored: bo
     assert (found.low, found.high, found.least) == (None, None, None)
 
 
+@pytest.mark.slow
 def test_difference_of_the_least_size_is_found_in_80_of_100_test_sets(revision: Callable[..., Revision]) -> None:
     rng = np.random.default_rng(3)
     ids = pd.DataFrame({"user_id": range(80), "n": 1, "frozen_squared_error": 1.0})

@@ -127,8 +127,11 @@ def _listed_genres(path: Path) -> list[str]:
     genres = table.parse("genre", one_of("unknown", *_GENRES), "unknown or a genre of MovieLens")
     positions = iter(range(len(genres)))
     table.parse("position", lambda text: one_of(str(next(positions)))(text), "the number of the line, counted from 0")
-    if len(set(genres)) < len(genres):
-        raise UserError(f"{path}: each genre must stand there once. Got {', '.join(genres)}. Get the file again.")
+    if genres != ["unknown", *sorted(set(genres) - {"unknown"})]:
+        raise UserError(
+            f"{path} must list unknown, then each genre once in alphabetical order. Got {', '.join(genres)} instead. "
+            "Get the file again."
+        )
     return genres
 
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from widedeep.models.knobs import WideDeepConfig
 from widedeep.models.model import Ensemble, Model
@@ -138,7 +138,7 @@ class TrainingModule(pl.LightningModule):
         self.log(VALIDATION_LOSS, loss)
 
 
-def clip(parameters: Iterable[nn.Parameter], largest: float) -> None:
+def clip(parameters: Iterable[Tensor], largest: float) -> None:
     """Scale all gradients so that their common norm is at most `largest`. Sparse gradients must be coalesced."""
     gradients = [rows_of(parameter.grad)[1] for parameter in parameters if parameter.grad is not None]
     norm = nn.utils.get_total_norm(gradients)

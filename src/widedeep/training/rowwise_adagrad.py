@@ -12,7 +12,7 @@ for a row w with gradient g. So the state takes one number per row, and rows wit
 from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 EPS = 1e-10
 
@@ -26,7 +26,7 @@ class RowwiseAdagrad(torch.optim.Optimizer):
     lr : learning rate, > 0
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], lr: float) -> None:
+    def __init__(self, params: Iterable[Tensor], lr: float) -> None:
         super().__init__(params, {"lr": lr})
 
     @torch.no_grad()
