@@ -38,17 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.prepare_speed", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--rows", type=int, default=2_000_000, help="number of synthetic ratings")
-    parser.add_argument("--users", type=int, help="number of users (default: as many as MovieLens would have)")
-    parser.add_argument("--items", type=int, help="number of items (default: as many as MovieLens would have)")
-    parser.add_argument("--dataset", help="measure this data set instead, with the files in --source")
-    parser.add_argument("--source", type=Path, help="its folder or archive")
+    add_data(parser)
     parser.add_argument("--until", choices=STAGES, default="featurize", help="the last stage to run")
-    parser.add_argument("-S", "--set", action="append", default=[], help="a parameter: featurize.buckets=20")
     parser.add_argument("--keep", type=Path, help="a new folder for all files (default: a temporary one)")
-    args = parser.parse_args(arguments)
-    if (args.dataset is None) != (args.source is None):
-        parser.error("--dataset and --source belong together")
+    args = parsed(parser, arguments)
     with exit_on_user_error():
         if args.keep is not None:
             args.keep.mkdir(parents=True)
@@ -56,6 +49,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             with tempfile.TemporaryDirectory(prefix="widedeep-") as folder:
                 print(json.dumps(measure(args, Path(folder))))
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which ratings to measure with, and with which parameters."""
+    parser.add_argument("--rows", type=int, default=2_000_000, help="number of synthetic ratings")
+    parser.add_argument("--users", type=int, help="number of users (default: as many as MovieLens would have)")
+    parser.add_argument("--items", type=int, help="number of items (default: as many as MovieLens would have)")
+    parser.add_argument("--dataset", help="measure this data set instead, with the files in --source")
+    parser.add_argument("--source", type=Path, help="its folder or archive")
+    parser.add_argument("-S", "--set", action="append", default=[], help="a parameter: featurize.buckets=20")
+
+
+def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the arguments of a parser that `add_data` has seen."""
+    args = parser.parse_args(arguments)
+    if (args.dataset is None) != (args.source is None):
+        parser.error("--dataset and --source belong together: give both, or none of them for synthetic ratings")
+    return args
 
 
 def measure(args: argparse.Namespace, work: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from widedeep.files import replacing, write_json
 from widedeep.models.bundle import Bundle
 from widedeep.models.files import WEIGHTS
 from widedeep.params import load_params
-from widedeep.scoring import score_tables, with_baselines
+from widedeep.score_tables import score_tables, with_baselines
 from widedeep.tracking import log_metrics
 
 

@@ -9,7 +9,7 @@ from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
 from widedeep.models.registry import Architecture
 from widedeep.params import EvaluateParams
-from widedeep.scoring import score_tables
+from widedeep.score_tables import score_tables
 from widedeep.tables.files import external
 
 

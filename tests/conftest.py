@@ -30,19 +30,23 @@ FAST = {
     "models.wide_deep.embedding_size": 8,
     "models.wide_deep.hidden": [16],
     "evaluate.bootstrap_replicates": 100,
+    "evaluate.ranked_questions": 300,
     "evaluate.ks": [10],
 }
 OUTPUTS = ("data/raw", "data/interim", "data/features", "models", "reports")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that use the run of the pipeline: they are slow, and one worker runs all of them.
+    """Mark the tests that use the run of the pipeline, real data or a browser: they are slow.
 
-    So `make test`, which has two workers, runs the pipeline of `session_project` once.
+    One worker runs all tests of the pipeline. So `make test`, which has two workers, runs the pipeline of
+    `session_project` once.
     """
     for item in items:
-        if "session_project" in getattr(item, "fixturenames", ()):
+        fixtures = getattr(item, "fixturenames", ())
+        if any(name in fixtures for name in ("session_project", "shared_data", "browse")):
             item.add_marker(pytest.mark.slow)
+        if "session_project" in fixtures:
             item.add_marker(pytest.mark.xdist_group("pipeline"))
 
 

@@ -21,7 +21,7 @@ from widedeep.features.ragged import Ragged
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.bias import Bias
 from widedeep.models.global_mean import GlobalMean
-from widedeep.models.registry import ModelConfig
+from widedeep.models.knobs import ModelConfig
 from widedeep.params import changed, load_params, merged, nested
 from widedeep.scoring import top_items
 

@@ -18,7 +18,7 @@ from studies.tuning import presets
 from tests.conftest import FAST, ROOT, Project
 from widedeep.cli import main
 from widedeep.errors import UserError
-from widedeep.models.registry import WideDeepConfig
+from widedeep.models.knobs import WideDeepConfig
 from widedeep.params import load_params
 
 PRESETS: dict[str, Any] = {

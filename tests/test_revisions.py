@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from tests.conftest import Project
+from widedeep.commits import WORKSPACE, fetch, resolve
 from widedeep.errors import UserError
-from widedeep.revisions import WORKSPACE, Paths, fetch, load, resolve
+from widedeep.revisions import Paths, load
 
 PATHS = Paths(
     metrics=Path("metrics.json"),

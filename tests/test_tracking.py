@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +23,24 @@ from widedeep.tracking import FEATURES_HASH, MODEL_HASH, Tracker, log_metrics, r
 
 # A folder that cannot exist, a text that is no store, and a server that does not run (on port 9, "discard").
 BROKEN = ["sqlite:///params.yaml/x.db", "no-such-scheme://somewhere", "http://127.0.0.1:9"]
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a store without runs. MLflow needs seconds for its tables."""
+    from mlflow.tracking import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def store(empty_store: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URI of a store without runs, which is also that of the environment."""
+    uri = f"sqlite:///{shutil.copy(empty_store, tmp_path_factory.mktemp('store'))}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return uri
 
 
 @pytest.fixture
@@ -59,10 +78,9 @@ def run(
     return both
 
 
-def test_store_has_parameters_curves_tags_and_final_metrics(run: Callable[[str], Path], tmp_path: Path) -> None:
+def test_store_has_parameters_curves_tags_and_final_metrics(run: Callable[[str], Path], store: str) -> None:
     from mlflow.tracking import MlflowClient
 
-    store = f"sqlite:///{tmp_path}/mlflow.db"
     folder = run(store)
     client = MlflowClient(tracking_uri=store)
     experiment = client.get_experiment_by_name(FeatureTables.load(folder / "features").spec.dataset)
@@ -88,9 +106,9 @@ def test_store_has_parameters_curves_tags_and_final_metrics(run: Callable[[str],
     assert found.data.metrics["bias.rating.frozen.mae"] == bias
 
 
+@pytest.mark.usefixtures("store")
 def test_commit_and_whether_it_is_all_are_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/.git/mlflow.db")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)  # the person who runs the tests may sign commits
     git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.org"]
     (tmp_path / "features").write_text("some")
@@ -107,10 +125,10 @@ def test_commit_and_whether_it_is_all_are_tags(tmp_path: Path, monkeypatch: pyte
         (tmp_path / "features").write_text("other")
 
 
+@pytest.mark.usefixtures("store")
 def test_run_of_an_experiment_has_its_name_and_the_page_shows_the_data_set_of_the_newest_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     (tmp_path / "features").write_text("some")
     assert runs_page() == ""
     monkeypatch.setenv("DVC_EXP_NAME", "faster")
@@ -132,6 +150,7 @@ def test_run_of_an_experiment_has_its_name_and_the_page_shows_the_data_set_of_th
         "postgresql://user:s3%40cret@127.0.0.1:9/store",
         "mssql://user:s3cret@127.0.0.1:9/store",
         "no-such-scheme://user:s3/cret@127.0.0.1:9",
+        "user:s3cret@127.0.0.1",
     ],
 )
 def test_password_of_the_store_is_never_printed(
@@ -159,10 +178,10 @@ def test_broken_store_costs_a_line_and_no_output(
     assert all(line.startswith("warning: MLflow did not record this: ") for line in said)
 
 
+@pytest.mark.usefixtures("store")
 def test_store_that_fails_in_the_middle_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     (tmp_path / "features").write_text("some")
     tracker = Tracker("ml-1m", {"model": "dot"}, tmp_path / "features")
 
@@ -176,10 +195,10 @@ def test_store_that_fails_in_the_middle_is_left_alone(
     assert capsys.readouterr().err == "warning: MLflow did not record this: RuntimeError\n"
 
 
+@pytest.mark.usefixtures("store")
 def test_metrics_of_a_model_that_no_run_made_are_not_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     (tmp_path / "model").write_text("one")
     log_metrics("ml-1m", tmp_path / "model", {"rmse": 1.0})
     tracker = Tracker("ml-1m", {"model": "dot"}, tmp_path / "model")

@@ -25,7 +25,8 @@ from widedeep.features.files import FeatureTables
 from widedeep.features.tensors import FeatureSet, load_features
 from widedeep.models.ease import Ease
 from widedeep.models.global_mean import GlobalMean
-from widedeep.models.registry import ENTRIES, EaseConfig, ModelConfig
+from widedeep.models.knobs import EaseConfig, ModelConfig
+from widedeep.models.registry import ENTRIES
 from widedeep.params import Recipe, changed, dotted, load_params, merged
 from widedeep.training.callbacks import Row
 from widedeep.training.fit import Fit

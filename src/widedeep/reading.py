@@ -10,6 +10,7 @@ from widedeep.errors import UserError
 T = TypeVar("T")
 
 AGAIN = "`dvc repro` makes it again."
+MODEL_AGAIN = "Copy the whole folder of the model again, or train it again: `dvc repro train`."
 _LONGEST = 200  # characters of another program's message
 _INT64 = 2**63
 

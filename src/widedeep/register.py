@@ -6,7 +6,7 @@ from warnings import catch_warnings, simplefilter
 from widedeep.errors import UserError
 from widedeep.files import sha256
 from widedeep.models.files import WEIGHTS, read_about
-from widedeep.tracking import MODEL_HASH, OPENS_ON_RUNS, _client, _without_password
+from widedeep.tracking import MODEL_HASH, OPENS_ON_RUNS, connect, without_password
 
 LOADER = "widedeep.serving.pyfunc"
 
@@ -27,7 +27,7 @@ def register(models: Path, name: str, package: str) -> int:
     UserError
         There is no model, or MLflow fails.
     """
-    dataset = read_about(models)["dataset"]
+    dataset = read_about(models).dataset
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
@@ -36,7 +36,7 @@ def register(models: Path, name: str, package: str) -> int:
     any_type = AnyType()  # type: ignore[no-untyped-call]
     schema = Schema([ColSpec(any_type, "user_id"), ColSpec(DataType.long, "n", required=False)])
     try:
-        client = _client()
+        client = connect()
         mlflow.set_tracking_uri(client.tracking_uri)
         mlflow.set_registry_uri(client.tracking_uri)
         experiment = client.get_experiment_by_name(dataset)
@@ -56,7 +56,7 @@ def register(models: Path, name: str, package: str) -> int:
                 signature=ModelSignature(schema),
                 pip_requirements=[package],
             )
-    except (mlflow.exceptions.MlflowException, OSError) as error:
+    except (mlflow.exceptions.MlflowException, OSError, ImportError) as error:  # a store may need a driver
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"MLflow did not register {models}: {_without_password(reason)}") from None
+        raise UserError(f"MLflow did not register {models}: {without_password(reason)}") from None
     return int(logged.registered_model_version)

@@ -1,32 +1,20 @@
-"""Read the results of a git revision: metrics, parameters, data counts and outputs of the pipeline.
-
-Files in git are read from git, and outputs of the pipeline from DVC's cache or a remote. Nothing is checked out. Paths
-are relative to the root of the repository.
-"""
+"""Read the results of a git revision: metrics, parameters, data counts, and what dvc.lock says of them."""
 
 import hashlib
-import os
-import re
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from widedeep.errors import UserError, nearest
-from widedeep.files import replacing
+from widedeep.commits import WORKSPACE, fetch, read_bytes, resolve
+from widedeep.errors import UserError
 from widedeep.reading import brief, parse_json, refuse
 from widedeep.yaml import parse_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
-    from dvc.api import DVCFileSystem
-
-WORKSPACE = "workspace"  # the name for the current files, committed or not
-EXPERIMENT = r"exps/\w{2}/\w{38}"  # DVC's refs of experiments, below refs/: the hash is of the commit they started from
 
 
 @dataclass(frozen=True)
@@ -42,22 +30,27 @@ class Paths:
 
 
 @dataclass(frozen=True)
-class _Output:
+class LockedFile:
+    """A file or folder in dvc.lock. Files that DVC only passes by have no MD5."""
+
     path: str
     md5: str | None = None
 
 
 @dataclass(frozen=True)
-class _Stage:
+class LockedStage:
+    """What a stage was run with, and what it made."""
+
     params: dict[str, dict[str, Any]] = field(default_factory=dict)
-    outs: list[_Output] = field(default_factory=list)
+    deps: list[LockedFile] = field(default_factory=list)
+    outs: list[LockedFile] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class _Lock:
-    """The part of dvc.lock that is read here."""
+class Lock:
+    """The part of dvc.lock that is read here: the stages by name."""
 
-    stages: dict[str, _Stage] = field(default_factory=dict)
+    stages: dict[str, LockedStage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,33 +90,6 @@ class Revision:
             return read_parquet(file, {}).to_pandas()
 
 
-def resolve(name: str) -> str | None:
-    """Return the full SHA-1 of a git revision or DVC experiment; None for the workspace.
-
-    If several things have the name, `WORKSPACE` comes first, then git, then DVC.
-
-    Raises
-    ------
-    UserError
-        git is not installed, there is no repository, or the name is unknown (similar names are suggested) or
-        ambiguous.
-    """
-    if name == WORKSPACE:
-        return None
-    git("rev-parse", "--git-dir")
-    if not name:
-        raise UserError(f"The name of a revision must not be empty. Give a commit, tag, branch or '{WORKSPACE}'.")
-    try:
-        return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-    except UserError:
-        if not git("rev-list", "--all", "--max-count=1"):
-            raise UserError(f"There is no commit yet, so there is no revision but '{WORKSPACE}'.") from None
-        commit = _experiment(name)
-    if commit is None:
-        raise UserError(f"There is no revision '{name}': no commit, tag, branch or DVC experiment. {_hint(name)}")
-    return commit
-
-
 def load(name: str, paths: Paths) -> Revision:
     """Read the results of a revision. `name` is a name that `resolve` knows.
 
@@ -139,9 +105,7 @@ def load(name: str, paths: Paths) -> Revision:
             "`dvc repro` makes it." if commit is None else "Compare with a commit that has results (git log --oneline)."
         )
         raise UserError(f"{name} has no metrics: {paths.metrics} is missing or empty. {mend}")
-    from widedeep.sections import typed  # imports pydantic, which takes time
-
-    lock: _Lock = typed(_Lock, _parsed(name, commit, paths.lock), f"{paths.lock} of {name}", _mend(commit, paths.lock))
+    lock = read_lock(paths.lock, name, commit)
     params, data = (_parsed(name, commit, path) for path in (paths.params, paths.data))
     made_with: dict[str, Any] = {}
     for stage in lock.stages.values():
@@ -151,88 +115,24 @@ def load(name: str, paths: Paths) -> Revision:
     return Revision(name, commit, metrics, params, made_with, data, locks, paths, altered)
 
 
-def fetch(name: str, path: str | Path, into: Path) -> Path:
-    """Copy a file or folder of a revision to the path `into`, and return that path.
-
-    It comes from git, from DVC's cache or from a remote. An existing `into` is replaced, completely or not at all.
+def read_lock(path: Path, name: str = WORKSPACE, commit: str | None = None) -> Lock:
+    """Read dvc.lock of a revision, which has the name `name`. It is empty if the revision has no such file.
 
     Raises
     ------
     UserError
-        `resolve` raises it, the revision has no such path, or neither the cache nor a remote has the output.
+        The file is damaged.
     """
-    commit, path = resolve(name), Path(path)
-    with replacing(into) as partial:
-        if commit is None:
-            if not path.exists():
-                raise UserError(f"{path} does not exist. `dvc repro` makes it.")
-            (shutil.copytree if path.is_dir() else shutil.copyfile)(path, partial)
-        else:
-            _download(name, commit, path, partial)
-    return into
+    from widedeep.sections import typed  # imports pydantic, which takes time
 
-
-def git(*arguments: str) -> str:
-    """Run git in the repository and return what it prints, without surrounding space.
-
-    Raises
-    ------
-    UserError
-        git is not installed, there is no repository, or the command fails. Then the message is that of git.
-    """
-    try:
-        command = ["git", *arguments]
-        done = subprocess.run(command, cwd=_root(), capture_output=True, encoding="utf-8", check=True)
-    except FileNotFoundError:
-        raise UserError(f"git is not installed. Without it there is no revision but '{WORKSPACE}'.") from None
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.strip().removeprefix("fatal: ")
-        if said.startswith("not a git repository"):
-            said = f"{_root().resolve()} is not in a git repository, so there is no revision but '{WORKSPACE}'."
-        raise UserError(said or f"`{' '.join(command)}` ended with status {error.returncode}.") from None
-    return done.stdout.strip()
-
-
-def _root() -> Path:
-    # `dvc exp run --temp` works in a copy without tags, branches and experiments. DVC_ROOT names the original folder.
-    return Path(os.environ.get("DVC_ROOT", "."))
-
-
-def names() -> list[str]:
-    """Return every name that `resolve` knows, except hashes: the workspace, HEAD, branches, tags and experiments."""
-    refs = git("for-each-ref", "--format=%(refname)").splitlines()
-    found = (re.fullmatch(rf"refs/(?:heads|tags|remotes|{EXPERIMENT})/(.+)", ref) for ref in refs)
-    return [WORKSPACE, "HEAD", *sorted({match[1] for match in found if match})]
-
-
-def _experiment(name: str) -> str | None:
-    """Return the commit of a DVC experiment. If several have the name, take the one that started from HEAD."""
-    refs = (line.split(" ", 1) for line in git("for-each-ref", "--format=%(objectname) %(refname)").splitlines())
-    found = {ref: commit for commit, ref in refs if re.fullmatch(rf"refs/{EXPERIMENT}/{re.escape(name)}", ref)}
-    if len(found) > 1:
-        head = git("rev-parse", "HEAD")
-        found = {ref: commit for ref, commit in found.items() if ref == f"refs/exps/{head[:2]}/{head[2:]}/{name}"}
-        if not found:
-            raise UserError(
-                f"Several DVC experiments are called '{name}'. Give the commit of one: dvc exp list --all-commits --sha"
-            )
-    return next(iter(found.values()), None)
-
-
-def _hint(name: str) -> str:
-    known = names()
-    ends = [repr(one) for one in known if one.endswith(f"/{name}")]
-    listed = "List them: git branch --all, git tag, dvc exp list -A"
-    hint = f"Did you mean {' or '.join(ends)}?" if ends else nearest(name, known, listed, most=3)
-    if git("rev-parse", "--is-shallow-repository") == "true":
-        hint += "\nThis clone is shallow: it lacks the older commits. Bring them: git fetch --unshallow"
-    return hint
+    lock: Lock = typed(Lock, _parsed(name, commit, path), f"{path} of {name}", _mend(commit, path))
+    return lock
 
 
 def _parsed(name: str, commit: str | None, path: Path) -> dict[str, Any]:
     """Read a JSON or YAML file of the revision; {} if the revision has no such file."""
     try:
-        content = _content(commit, path)
+        content = read_bytes(commit, path)
         if path.suffix == ".json":
             parsed = parse_json(content)
         else:
@@ -253,38 +153,10 @@ def _mend(commit: str | None, path: Path) -> str:
     return "Name another commit (git log --oneline)."
 
 
-def _content(commit: str | None, path: Path) -> bytes:
-    if commit is None:
-        return path.read_bytes()
-    content: bytes = _files(_root().resolve(), commit).read_bytes(path.as_posix())
-    return content
-
-
 def _is_altered(commit: str | None, path: Path, locks: Mapping[str, str]) -> bool:
     """Say whether a file of the revision differs from the one that the pipeline made, as far as dvc.lock knows it."""
     locked = locks.get(path.as_posix())
     try:
-        return locked is not None and hashlib.md5(_content(commit, path)).hexdigest() != locked
+        return locked is not None and hashlib.md5(read_bytes(commit, path)).hexdigest() != locked
     except FileNotFoundError:
         return False
-
-
-@cache
-def _files(root: Path, commit: str) -> "DVCFileSystem":
-    """Open the files of a commit: those in git, and the outputs that DVC's cache or a remote has."""
-    from dvc.api import DVCFileSystem  # takes a second to import
-
-    return DVCFileSystem(str(root), rev=commit)
-
-
-def _download(name: str, commit: str, path: Path, into: Path) -> None:
-    files = _files(_root().resolve(), commit)
-    if not files.exists(path.as_posix()):
-        raise UserError(f"{name} has no {path}, neither in git nor among the outputs of its dvc.lock.")
-    try:
-        files.get(path.as_posix(), str(into), recursive=True)
-    except Exception as error:  # each kind of storage raises its own errors
-        raise UserError(
-            f"{path} of {name} is neither in the DVC cache nor in a remote (DVC: {error}). On the machine that made "
-            f"it, run `dvc push --all-commits`. Or make it again: check out {commit[:7]} and run `dvc repro`."
-        ) from None

@@ -115,7 +115,7 @@ def read_csv(path: Path, text: Sequence[str], numbers: Sequence[str], mend: str 
 
     def read(path: Path) -> pd.DataFrame:
         kinds = dict.fromkeys(text, str)
-        table = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=[""], float_precision="round_trip")
+        table = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=[""])
         return table.fillna(dict.fromkeys(text, ""))
 
     table = read_file(path, read, "a table", mend)

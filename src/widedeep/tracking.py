@@ -52,7 +52,7 @@ class Tracker:
         with _never_fatal():
             from mlflow.entities import Param
 
-            self.client = _client()
+            self.client = connect()
             experiment = self.client.get_experiment_by_name(dataset)
             if experiment:
                 experiment_id = experiment.experiment_id
@@ -91,7 +91,7 @@ class Tracker:
 def log_metrics(dataset: str, model: Path, metrics: Mapping[str, float]) -> None:
     """Add final metrics to the newest run that made the file of weights `model`. Without such a run, do nothing."""
     with _never_fatal():
-        client = _client()
+        client = connect()
         experiment = client.get_experiment_by_name(dataset)
         if experiment is None:
             return
@@ -102,7 +102,7 @@ def log_metrics(dataset: str, model: Path, metrics: Mapping[str, float]) -> None
 
 def runs_page() -> str:
     """Return the path of MLflow's page with the table of runs to which the newest run belongs; "" without a run."""
-    client = _client()
+    client = connect()
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     newest = client.search_runs(experiments, order_by=["attributes.start_time DESC"], max_results=1)
     return f"#/experiments/{newest[0].info.experiment_id}/runs" if newest else ""
@@ -115,7 +115,7 @@ def _metrics(values: Mapping[str, float], step: int = 0) -> "list[Metric]":
     return [Metric(name, value, now, step) for name, value in values.items()]
 
 
-def _client() -> "MlflowClient":
+def connect() -> "MlflowClient":
     from mlflow.tracking import MlflowClient  # takes a second to import
 
     # Without these limits, a server that does not answer would block each call for minutes.
@@ -144,12 +144,12 @@ def _never_fatal() -> Iterator[None]:
         yield
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        print(f"warning: MLflow did not record this: {_without_password(reason)}", file=sys.stderr)
+        print(f"warning: MLflow did not record this: {without_password(reason)}", file=sys.stderr)
 
 
-def _without_password(text: str) -> str:
+def without_password(text: str) -> str:
     """Replace names and passwords in URLs, and the password of MLFLOW_TRACKING_URI wherever it stands."""
-    account = os.environ.get("MLFLOW_TRACKING_URI", "").rpartition("@")[0].partition("://")[2]
+    account = re.sub(r"^[\w+.-]+://", "", os.environ.get("MLFLOW_TRACKING_URI", "").rpartition("@")[0])
     password = account.partition(":")[2]
     for secret in filter(None, (account and f"{account}@", password, unquote(password))):
         text = text.replace(secret, "***")

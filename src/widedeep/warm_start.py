@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from widedeep.commits import WORKSPACE, fetch
 from widedeep.errors import UserError
 from widedeep.models.files import read_about
-from widedeep.revisions import WORKSPACE, fetch
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from widedeep.features.tensors import load_features
 from widedeep.files import replacing, write_json
 from widedeep.models.registry import ENTRIES
 from widedeep.params import Params, changed, load_params, merged
-from widedeep.scoring import UNRANKED, knowledges
+from widedeep.score_tables import UNRANKED
+from widedeep.scoring import knowledges
 from widedeep.training.fit import fit
 from widedeep.yaml import read_yaml
 

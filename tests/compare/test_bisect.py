@@ -38,16 +38,6 @@ pathlib.Path("metrics.json").write_text(json.dumps({"rating": {"online": {"rmse"
 """
 
 
-@pytest.fixture(scope="module")
-def empty(unrun_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Make a repository of git and DVC without commits."""
-    project = Project(tmp_path_factory.mktemp("empty") / "repo", unrun_project.environment)
-    project.path.mkdir()
-    project.run("git", "init", "-q", "-b", "main")
-    project.run("dvc", "init", "-q")
-    return project
-
-
 @pytest.fixture
 def project(empty: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Enter a repository without commits."""
@@ -124,6 +114,7 @@ def lumped(project: Project) -> tuple[Project, list[str], Callable[[], int]]:
     return project, shas, lambda: len(runs.read_text().splitlines())
 
 
+@pytest.mark.slow
 def test_commits_without_results_are_run_and_the_tree_of_the_user_stays(
     lumped: tuple[Project, list[str], Callable[[], int]],
 ) -> None:
@@ -144,6 +135,7 @@ def test_commits_without_results_are_run_and_the_tree_of_the_user_stays(
     assert len(project.run("git", "worktree", "list").splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_commit_whose_pipeline_fails_is_passed_over(lumped: tuple[Project, list[str], Callable[[], int]]) -> None:
     project, shas, _ = lumped
     project.run("git", "reset", "-q", "--hard", shas[1])
@@ -197,6 +189,7 @@ def test_metric_without_a_good_direction_needs_a_good_commit(project: Project) -
     assert search([], coverage, good=shas[0]).suspects == (shas[2],)
 
 
+@pytest.mark.slow
 def test_command_prints_steps_commit_values_and_changed_params(
     unrun_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from widedeep.commits import WORKSPACE
 from widedeep.compare.compare import Comparison, Row, changes, compare, estimates
 from widedeep.compare.gates import judge
 from widedeep.compare.intervals import independent, paired
@@ -23,7 +24,7 @@ from widedeep.evaluation.metrics import HIGHER, LOWER, NEITHER, metric_of
 from widedeep.evaluation.rating import rmse_difference
 from widedeep.params import Gate
 from widedeep.reading import read_json
-from widedeep.revisions import WORKSPACE, Paths, Revision
+from widedeep.revisions import Paths, Revision
 
 BOOTSTRAP = Bootstrap(200)
 RMSE, NDCG, COVERAGE = "rating.frozen.rmse", "ranking.frozen.ndcg_at_10", "ranking.frozen.coverage_at_10"
@@ -114,6 +115,7 @@ def test_one_user_gives_no_verdict(revision: Callable[..., Revision], stored: bo
     assert (found.low, found.high, found.least) == (None, None, None)
 
 
+@pytest.mark.slow
 def test_difference_of_the_least_size_is_found_in_80_of_100_test_sets(revision: Callable[..., Revision]) -> None:
     rng = np.random.default_rng(3)
     ids = pd.DataFrame({"user_id": range(80), "n": 1, "frozen_squared_error": 1.0})

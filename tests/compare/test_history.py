@@ -25,18 +25,28 @@ RMSE, NDCG = "rating.online.rmse", "ranking.frozen.ndcg_at_10"
 Past = Callable[..., list[Commit]]
 
 
-@pytest.fixture
-def project(unrun_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Enter a repository of git and DVC without results."""
-    for name, value in unrun_project.environment.items():
+def entered(made: Project, path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Copy a repository, and go there."""
+    for name, value in made.environment.items():
         monkeypatch.setenv(name, value)
-    # A fixed day, because a test at midnight could see two days.
-    project = Project(tmp_path / "repo", unrun_project.environment | {"GIT_COMMITTER_DATE": "2026-05-04T12:00:00Z"})
-    (project.path / "reports").mkdir(parents=True)
+    project = made.copy(path)
     monkeypatch.chdir(project.path)
-    project.run("git", "init", "-q", "-b", "main")
-    project.run("dvc", "init", "-q")
     return project
+
+
+@pytest.fixture(scope="module")
+def without_results(empty: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Make a repository of git and DVC without results."""
+    copy = empty.copy(tmp_path_factory.mktemp("history") / "repo")
+    (copy.path / "reports").mkdir()
+    # A fixed day, because a test at midnight could see two days.
+    return Project(copy.path, copy.environment | {"GIT_COMMITTER_DATE": "2026-05-04T12:00:00Z"})
+
+
+@pytest.fixture
+def project(without_results: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Enter a repository of git and DVC without results."""
+    return entered(without_results, tmp_path / "repo", monkeypatch)
 
 
 def commit(
@@ -76,9 +86,10 @@ def past(last: int = 20, since: str | None = None) -> list[Commit]:
     return history(PATHS, "models", last, since)
 
 
-@pytest.fixture
-def three(project: Project) -> Project:
-    """Three commits that changed the metrics, and two that did not."""
+@pytest.fixture(scope="module")
+def made_three(without_results: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Make three commits that changed the metrics, and two that did not."""
+    project = without_results.copy(tmp_path_factory.mktemp("three") / "repo")
     commit(project, "First", {RMSE: 0.9}, {"epochs": 1, "rate": 0.1})
     commit(project, "Only words")
     commit(project, "Longer", {RMSE: 0.85, NDCG: 0.2}, {"epochs": 20, "rate": 0.1})
@@ -86,6 +97,12 @@ def three(project: Project) -> Project:
     commit(project, "Params without results", train={"epochs": 30, "rate": 0.1})
     commit(project, "Third", {RMSE: 0.84, NDCG: 0.21}, {"epochs": 30, "rate": 0.1, "size": 8})
     return project
+
+
+@pytest.fixture
+def three(made_three: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Enter a repository with three commits that changed the metrics, and two that did not."""
+    return entered(made_three, tmp_path / "repo", monkeypatch)
 
 
 @pytest.mark.usefixtures("three")

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from widedeep.cli import main
+from widedeep.commits import WORKSPACE
 from widedeep.compare.compare import compare
 from widedeep.compare.gates import judge
 from widedeep.compare.history import Commit
@@ -21,7 +22,7 @@ from widedeep.params import Gate
 from widedeep.report.charts import SHADES, Axis, Occasion, Point, Series, heat_map, run_chart
 from widedeep.report.policies import policy_figures, policy_finding, policy_table
 from widedeep.report.windows import heat_map_figure, heat_map_finding
-from widedeep.revisions import WORKSPACE, Paths, Revision
+from widedeep.revisions import Paths, Revision
 
 RMSE, NDCG, NOVELTY = "rating.frozen.rmse", "ranking.frozen.ndcg_at_10", "ranking.frozen.novelty_at_10"
 LOOK = Series("one", "#0072B2", "circle")

@@ -17,7 +17,7 @@ from widedeep.models.build import build
 from widedeep.models.model import Model
 from widedeep.models.registry import Architecture
 from widedeep.params import EvaluateParams
-from widedeep.scoring import score_tables, with_baselines
+from widedeep.score_tables import score_tables, with_baselines
 from widedeep.training.fit import Fit, fit
 
 

@@ -68,6 +68,7 @@ def test_interval_of_few_users_of_a_root_of_a_ratio_is_that_of_the_delta_method(
     assert (found.low, found.high) == pytest.approx((rmse - half_width, rmse + half_width), abs=half_width / 50)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("users", [2, 3, 5, 8, 20, 59, 60, 80])
 def test_chance_alone_gives_a_verdict_in_5_of_100_cases(users: int) -> None:
     """Two models have the same true errors, and differ by chance. A percentile bootstrap gives a verdict in half of
@@ -127,6 +128,7 @@ def test_interval_agrees_with_scipy(per_user: np.ndarray) -> None:
     assert ours.high == pytest.approx(theirs.high, abs=0.05 * width)
 
 
+@pytest.mark.slow
 def test_interval_covers_the_truth_about_as_often_as_stated() -> None:
     generator, bootstrap = np.random.default_rng(11), Bootstrap(replicates=200)
     samples = generator.normal(5.0, 1.0, (300, 100))

@@ -16,7 +16,7 @@ from widedeep.evaluation.background import Background
 from widedeep.evaluation.files import load_predictions, load_recommendations, save
 from widedeep.params import EvaluateParams
 from widedeep.report.judged import judge_files
-from widedeep.scoring import COMPARED, UNRATED
+from widedeep.score_tables import COMPARED, UNRATED
 
 PARAMS = EvaluateParams(
     ks=(1, 3, 50), relevant_rating=None, ranked_users=100, ranked_questions=100, bootstrap_replicates=100, seed=0

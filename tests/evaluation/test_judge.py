@@ -22,7 +22,7 @@ from widedeep.features.assemble import ask, history, listed
 from widedeep.features.files import FeatureTables
 from widedeep.features.questions import ask_for_lists
 from widedeep.report.labels import MODEL_LABELS
-from widedeep.scoring import COMPARED, UNRATED, score_tables, with_baselines
+from widedeep.score_tables import COMPARED, UNRATED, score_tables, with_baselines
 
 Judge = Callable[..., Judged]
 CURVES = {"calibration", "ranking_by_k", "rmse_by_user_activity", "rmse_by_item_popularity", "rmse_by_genre",

@@ -14,9 +14,9 @@ from widedeep.features.files import FeatureTables
 from widedeep.features.inputs import Inputs
 from widedeep.features.tensors import FeatureSet, feature_set
 from widedeep.models.build import build
+from widedeep.models.knobs import RecentPopularityConfig
 from widedeep.models.model import Model
 from widedeep.models.popularity import HALF_LIVES, Popularity, RecentPopularity, least_squares
-from widedeep.models.registry import RecentPopularityConfig
 
 Featurize = Callable[..., FeatureTables]
 

@@ -18,8 +18,8 @@ from widedeep.features.inputs import Reads
 from widedeep.features.tensors import FeatureSet, load_features
 from widedeep.models import ease
 from widedeep.models.ease import Ease, _inverse_by_users, check_catalogue, ease_weights
+from widedeep.models.knobs import EaseConfig, ModelConfig
 from widedeep.models.popularity import Popularity
-from widedeep.models.registry import EaseConfig, ModelConfig
 from widedeep.training.fit import set_line
 
 NO_PAIRS = torch.zeros(0, dtype=torch.int64)

@@ -11,7 +11,7 @@ from widedeep.features.assemble import grid, listed
 from widedeep.features.inputs import Inputs, Reads, Side
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.factors import Factors
-from widedeep.models.registry import WideDeepConfig
+from widedeep.models.knobs import WideDeepConfig
 
 Load = Callable[..., FeatureSet]
 

@@ -16,7 +16,7 @@ from widedeep.features.tensors import FeatureSet
 from widedeep.models import item_knn
 from widedeep.models.bias import Bias
 from widedeep.models.item_knn import ItemKnn, item_similarity
-from widedeep.models.registry import ItemKnnConfig, ModelConfig
+from widedeep.models.knobs import ItemKnnConfig, ModelConfig
 
 NAN = float("nan")
 

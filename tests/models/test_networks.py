@@ -19,7 +19,8 @@ from widedeep.models.dense import Dense
 from widedeep.models.dot import Dot
 from widedeep.models.genre_dense import GenreDense
 from widedeep.models.ids import IdEmbeddings
-from widedeep.models.registry import ENTRIES, BiasDotConfig
+from widedeep.models.knobs import BiasDotConfig
+from widedeep.models.registry import ENTRIES
 
 Load = Callable[..., FeatureSet]
 

@@ -8,8 +8,9 @@ import pytest
 
 from tests.conftest import Project
 from widedeep.models.build import model_class
+from widedeep.models.knobs import WideDeepConfig
 from widedeep.models.model import Model
-from widedeep.models.registry import ENTRIES, Architecture, WideDeepConfig
+from widedeep.models.registry import ENTRIES, Architecture
 
 CLASS = '''
 """A rating that is the same for all, learnt by gradient from the middle of the scale on."""
@@ -21,7 +22,7 @@ from widedeep.features.inputs import Inputs
 from widedeep.features.spec import Spec
 from widedeep.features.inputs import Output
 from widedeep.models.model import Model
-from widedeep.models.registry import ModelConfig
+from widedeep.models.knobs import ModelConfig
 
 
 class Middle(Model):

@@ -60,6 +60,7 @@ def test_points_draw_nothing() -> None:
     assert not after.equal(state)  # the first weights are drawn
 
 
+@pytest.mark.slow
 def test_posterior_of_user_biases_is_the_exact_one() -> None:
     """y = b_u + noise of variance 0.5. Given the prior's variance v, b_u has mean sum(y) / (n_u + 0.5 / v) and variance
     0.5 / (n_u + 0.5 / v); v is the mean of their squares plus variances."""

@@ -14,8 +14,8 @@ from widedeep.features.assemble import listed
 from widedeep.features.inputs import Inputs, Reads
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.deep import Embeddings
+from widedeep.models.knobs import WideDeepConfig
 from widedeep.models.model import Standardize
-from widedeep.models.registry import WideDeepConfig
 from widedeep.models.wide import stable_hash
 from widedeep.models.wide_deep import WideDeep
 

@@ -20,7 +20,8 @@ from widedeep.features.entities import encode
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.build import build
 from widedeep.models.bundle import Bundle
-from widedeep.scoring import predict, score_tables
+from widedeep.score_tables import score_tables
+from widedeep.scoring import predict
 from widedeep.serving import batch
 from widedeep.serving.recommender import Recommender, recommend_top_n
 

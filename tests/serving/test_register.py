@@ -8,6 +8,7 @@ import pytest
 from widedeep.cli import main
 from widedeep.errors import UserError
 from widedeep.files import sha256
+from widedeep.register import register
 from widedeep.serving.pyfunc import ListMaker
 from widedeep.serving.recommender import Recommender
 from widedeep.tracking import MODEL_HASH
@@ -83,3 +84,15 @@ def test_a_folder_without_a_model_is_an_error_of_one_line(
 ) -> None:
     assert main(["register", str(tmp_path)]) == 2
     assert "holds no model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "store", ["http://user:s3cret@127.0.0.1:9", "user:s3cret@host", "postgresql://user:s3cret@h/x"]
+)
+def test_store_that_fails_is_told_in_one_line_without_its_password(
+    store: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    with pytest.raises(UserError, match=r"^MLflow did not register [^\n]+$") as error:
+        register(folder, "lists", "widedeep")
+    assert "cret" not in str(error.value)

@@ -52,7 +52,8 @@ def test_ml_100k_genre_flag_must_be_0_or_1(ml_100k: Path) -> None:
     [
         ("u.genre", "unknown|0\nActipn|1\nDrama|2\n", "u.genre, line 2: genre must be unknown or a genre of MovieLens"),
         ("u.genre", "unknown|0\nDrama|2\nAction|1\n", "u.genre, line 2: position must be the number of the line"),
-        ("u.genre", "unknown|0\nDrama|1\nDrama|2\n", "u.genre: each genre must stand there once"),
+        ("u.genre", "unknown|0\nDrama|1\nDrama|2\n", "u.genre must list unknown, then each genre once"),
+        ("u.genre", "unknown|0\nDrama|1\nAction|2\n", "in alphabetical order. Got unknown, Drama, Action instead"),
         ("u.item", b"1|A\x9d (1994)||||0|1|0\n", "u.item, line 1: the text must have no control character"),
         ("u.user", "1|-4|M|technician|1\n", "u.user, line 1: age must be a number of years up to 150. Got '-4'"),
         ("u.user", "1|nan|M|technician|1\n", "line 1: age must be"),

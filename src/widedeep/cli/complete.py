@@ -5,8 +5,8 @@ from typing import Any, get_args
 
 def revisions() -> list[str]:
     """List branches, tags, DVC experiments and the workspace."""
+    from widedeep.commits import names
     from widedeep.errors import UserError
-    from widedeep.revisions import names
 
     try:
         return names()

@@ -1,7 +1,6 @@
 """Commands that hand a trained model on: as a folder, or to the registry of MLflow."""
 
 import hashlib
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -9,28 +8,10 @@ import typer
 
 from widedeep.cli.versions import MODEL, PATHS
 from widedeep.errors import UserError
+from widedeep.revisions import read_lock
 
 MODELS = Path(MODEL)
 CARD = Path("reports/model_card.md")
-
-
-@dataclass(frozen=True)
-class _Entry:
-    path: str
-    md5: str | None = None
-
-
-@dataclass(frozen=True)
-class _Stage:
-    deps: list[_Entry] = field(default_factory=list)
-    outs: list[_Entry] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Lock:
-    """The part of dvc.lock that is read here: of what each stage was made, and what it made."""
-
-    stages: dict[str, _Stage] = field(default_factory=dict)
 
 
 def export(
@@ -68,16 +49,13 @@ def register(
 def _check_one_run() -> None:
     """Refuse metrics or a card that are not those of the model, as far as dvc.lock knows the files."""
     from widedeep.files import dvc_md5
-    from widedeep.sections import typed
-    from widedeep.yaml import read_yaml
 
-    for path in (MODELS, PATHS.metrics, CARD):
+    for path in (MODELS, PATHS.metrics, CARD, PATHS.lock):
         if not path.exists():
             raise UserError(f"{path} is missing. `dvc repro` makes it.")
     md5 = {MODEL: dvc_md5(MODELS)}
     md5 |= {path.as_posix(): hashlib.md5(path.read_bytes()).hexdigest() for path in (PATHS.metrics, CARD)}
-    lock: _Lock = typed(_Lock, read_yaml(PATHS.lock), PATHS.lock, "`dvc repro` makes it again.")
-    for name, stage in lock.stages.items():
+    for name, stage in read_lock(PATHS.lock).stages.items():
         for entry in (*stage.deps, *stage.outs):
             if entry.md5 != md5.get(entry.path, entry.md5):
                 raise UserError(

@@ -10,10 +10,11 @@ import typer
 
 from widedeep.cli import complete
 from widedeep.cli.values import whole
+from widedeep.commits import WORKSPACE
 from widedeep.errors import FAILED, UserError
 from widedeep.files import replacing
 from widedeep.reading import made_by, read_mapping
-from widedeep.revisions import WORKSPACE, Paths
+from widedeep.revisions import Paths
 
 if TYPE_CHECKING:
     from widedeep.compare.page import OverTime

@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from widedeep.commits import git, resolve
 from widedeep.compare.compare import estimates
 from widedeep.compare.history import estimate_text
 from widedeep.compare.noise import TEST_HASH
 from widedeep.errors import UserError, nearest
 from widedeep.evaluation.metrics import LOWER, NEITHER, metric_of
-from widedeep.revisions import Paths, Revision, git, load, resolve
+from widedeep.revisions import Paths, Revision, load
 
 LAST = 20  # commits with results among which a good one is looked for
 STORED, RUN = "stored", "run"  # where the results of a commit came from

@@ -12,12 +12,13 @@ from typing import Any
 
 import pandas as pd
 
+from widedeep.commits import git, resolve
 from widedeep.compare.compare import changes, estimates
 from widedeep.compare.noise import TEST_HASH
 from widedeep.errors import UserError, nearest
 from widedeep.evaluation.metrics import headline_length, of_model, place_of
 from widedeep.report.text import interval
-from widedeep.revisions import Paths, Revision, git, load, resolve
+from widedeep.revisions import Paths, Revision, load
 
 COLUMNS = ("commit", "date", "subject", "metric", "value", "low", "high", "n", "changed", "model_md5")
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from widedeep.commits import WORKSPACE
 from widedeep.compare.compare import PAIRED, STORED, Comparison, Row
 from widedeep.compare.gates import Outcome
 from widedeep.evaluation.metrics import headline_length, of_model, place_of
 from widedeep.report.text import Markdown, bounds, code, escape, fenced, markdown_table, number, signed
-from widedeep.revisions import WORKSPACE, Revision
+from widedeep.revisions import Revision
 
 WIDTH = 105  # columns of the terminal
 DECIMALS = 4

@@ -20,22 +20,24 @@ class Pairs(NamedTuple):
         Positions among the users and items of the batch. None: the grid of all users with all items.
     """
 
+    # The gradient of `index_select` takes half as long as that of indexing.
+
     user: Tensor | None = None
     item: Tensor | None = None
 
     def of_users(self, values: Tensor) -> Tensor:
         """Bring values of users to their pairs: (U, ...) to (P, ...), or to (U, 1, ...) for the grid."""
-        return values[:, None] if self.user is None else values[self.user]
+        return values[:, None] if self.user is None else values.index_select(0, self.user)
 
     def of_items(self, values: Tensor) -> Tensor:
         """Bring values of items to their pairs: (I, ...) to (P, ...), or to (1, I, ...) for the grid."""
-        return values[None] if self.item is None else values[self.item]
+        return values[None] if self.item is None else values.index_select(0, self.item)
 
     def dot(self, users: Tensor, items: Tensor) -> Tensor:
         """Compute the inner product of the two vectors of each pair: (U, K), (I, K) to (P,) or (U, I)."""
         if self.user is None:
             return users @ items.T
-        return (users[self.user] * items[self.item]).sum(-1)
+        return (self.of_users(users) * self.of_items(items)).sum(-1)
 
 
 class Side(NamedTuple):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 SECONDS: Final = "seconds"
 RATINGS: Final = "ratings"
+SEARCH = 20  # times as long as counting an entry
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,14 @@ class Ragged:
         """Count the entries of each `owner` (N,) strictly before `timestamp` (N,): (N,) int64."""
         if not len(self.timestamp) or not owner.numel():
             return torch.zeros_like(owner)
-        first = torch.minimum(self.timestamp.min(), timestamp.min())
-        span = torch.maximum(self.timestamp.max(), timestamp.max()) - first + 1
-        key = self.owner * span + self.timestamp - first
-        return torch.searchsorted(key, owner * span + timestamp - first) - self.start[owner]
+        key, first, span = self._by_owner
+        return torch.searchsorted(key, owner * span + (timestamp - first).clamp(0, span - 1)) - self.start[owner]
 
     def counts_before(self, timestamp: Tensor) -> Tensor:
         """Count the entries of every list strictly before each `timestamp` (Q,): (Q, n) int64."""
+        if len(timestamp) * len(self) * SEARCH < len(self.timestamp):
+            owner = torch.arange(len(self), device=timestamp.device).repeat(len(timestamp))
+            return self.seen_before(owner, timestamp.repeat_interleave(len(self))).view(-1, len(self))
         owner = self._by_time[1]
         end, order = self.before(timestamp).sort()
         # Count each entry for the first question that sees it, and add up over the questions.
@@ -219,6 +221,16 @@ class Ragged:
         """Return the sorted timestamps of all entries, and the owner of each."""
         times, order = self.timestamp.sort()
         return times, self.owner[order]
+
+    @cached_property
+    def _by_owner(self) -> tuple[Tensor, int, int]:
+        """Return the sorted keys of (owner, timestamp), the first second, and the number of seconds of an owner.
+
+        An owner has a second more than the entries need: all entries are before it.
+        """
+        first = int(self.timestamp.min())
+        span = int(self.timestamp.max()) - first + 2
+        return self.owner * span + self.timestamp - first, first, span
 
     @cached_property
     def _decayed(self) -> dict[tuple[tuple[float, ...], str, float], Tensor]:

@@ -8,11 +8,10 @@ from widedeep.columns import ITEM_ID, USER_ID
 from widedeep.features.files import load_spec
 from widedeep.features.spec import Spec
 from widedeep.files import write_json
-from widedeep.reading import read_json, refuse
+from widedeep.reading import MODEL_AGAIN, read_json, refuse
 from widedeep.sections import typed
 
 IDS = "vocabulary.json"
-MEND = "Copy the whole folder of the model again, or train it again: `dvc repro train`."
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,11 @@ class Vocabulary:
             A file is missing or damaged.
         """
         path = folder / IDS
-        stored: _Stored = typed(_Stored, read_json(path, MEND), path, MEND)
-        spec = load_spec(folder, MEND)
+        stored: _Stored = typed(_Stored, read_json(path, MODEL_AGAIN), path, MODEL_AGAIN)
+        spec = load_spec(folder, MODEL_AGAIN)
         for ids, name in ((stored.user_id, USER_ID), (stored.item_id, ITEM_ID)):
             if 1 + len(ids) != spec.cardinality(name):
-                refuse(path, f"has {len(ids):,} values of {name} for {spec.cardinality(name) - 1:,} indices", MEND)
+                refuse(
+                    path, f"has {len(ids):,} values of {name} for {spec.cardinality(name) - 1:,} indices", MODEL_AGAIN
+                )
         return cls(spec, stored.user_id, stored.item_id, stored.trained_until)

@@ -3,8 +3,8 @@
 from widedeep.features.inputs import Inputs, Output
 from widedeep.features.spec import Spec
 from widedeep.models.ids import IdEmbeddings
+from widedeep.models.knobs import BiasDotConfig
 from widedeep.models.model import Model, into_scale, start_of
-from widedeep.models.registry import BiasDotConfig
 
 
 class BiasDot(Model):

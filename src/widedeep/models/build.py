@@ -5,8 +5,9 @@ from typing import Any
 
 from widedeep.errors import UserError
 from widedeep.features.spec import Spec
+from widedeep.models.knobs import NetworkConfig
 from widedeep.models.model import Ensemble, Model
-from widedeep.models.registry import Architecture, Entry, NetworkConfig
+from widedeep.models.registry import Architecture, Entry
 
 
 def build(spec: Spec, about: Architecture) -> Model:

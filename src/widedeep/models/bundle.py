@@ -8,22 +8,21 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from pydantic import ValidationError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from widedeep.features.context import Context
 from widedeep.features.files import NAMES, FeatureTables
 from widedeep.features.tensors import Names, context_of, tables_of
-from widedeep.features.vocabulary import IDS, MEND, Vocabulary
+from widedeep.features.vocabulary import IDS, Vocabulary
 from widedeep.files import sha256, write_json
 from widedeep.models.build import build
 from widedeep.models.files import ABOUT, FORMAT, WEIGHTS, read_about
 from widedeep.models.model import Model
 from widedeep.models.registry import Architecture
-from widedeep.reading import read_file, refuse
+from widedeep.reading import MODEL_AGAIN, read_file, refuse
 
 
 @dataclass(frozen=True)
@@ -87,23 +86,23 @@ class Bundle:
         """
         folder = Path(folder)
         about = read_about(folder)
-        weights = _read_weights(folder / WEIGHTS, about.get("weights_sha256"))
-        architecture = _architecture(about["architecture"], folder / ABOUT)
-        context, names = context_of(FeatureTables.load(folder, MEND, splits=False))
+        weights = _read_weights(folder / WEIGHTS, about.weights_sha256)
+        architecture = about.architecture
+        context, names = context_of(FeatureTables.load(folder, MODEL_AGAIN, splits=False))
         try:
             model = build(context.spec, architecture)
             model.load_state_dict(weights)
         except (RuntimeError, MemoryError):  # torch lists each tensor on a line of its own
-            refuse(folder / WEIGHTS, f"does not fit the other files of the model {architecture.model}", MEND)
+            refuse(folder / WEIGHTS, f"does not fit the other files of the model {architecture.model}", MODEL_AGAIN)
         return cls(
             model.eval(),
             architecture,
             context,
             names,
             Vocabulary.load(folder),
-            about["data_sha256"],
-            about["best_epoch"],
-            about["validation"],
+            about.data_sha256,
+            about.best_epoch,
+            about.validation,
         )
 
 
@@ -116,12 +115,4 @@ def _read_weights(path: Path, sha256: str | None) -> dict[str, Tensor]:
             raise ValueError(f"its SHA-256 is not that in {ABOUT}")
         return load(content)
 
-    return read_file(path, read, "a whole file of weights", MEND)
-
-
-def _architecture(stored: Mapping[str, Any], path: Path) -> Architecture:
-    try:
-        return Architecture.load(stored)
-    except (KeyError, TypeError, ValidationError) as error:
-        told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else repr(error)
-        refuse(path, f"describes no model of this version ({told})", MEND)
+    return read_file(path, read, "a whole file of weights", MODEL_AGAIN)

@@ -9,8 +9,8 @@ from torch.utils.checkpoint import checkpoint
 from widedeep.features.inputs import Inputs, Output
 from widedeep.features.spec import Spec
 from widedeep.models.ids import IdEmbeddings
+from widedeep.models.knobs import CnnConfig
 from widedeep.models.model import Model
-from widedeep.models.registry import CnnConfig
 
 CHUNK = 2**14  # pairs per step; each pair is an image
 

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from widedeep.features.inputs import Inputs, Side
 from widedeep.features.spec import Spec
+from widedeep.models.knobs import LayersConfig, WideDeepConfig
 from widedeep.models.numbers import Numbers
-from widedeep.models.registry import LayersConfig, WideDeepConfig
 from widedeep.models.table import Table
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -102,8 +102,11 @@ class Deep(nn.Module):
         self.mlp = Mlp(config, heads)
 
     def forward(self, inputs: Inputs, numbers: tuple[Tensor, Tensor, Tensor | None]) -> Tensor:  # -> (P, heads)
-        user = self.user(inputs.users).flatten(1) @ self.of_user.T
-        item = self.item(inputs.items).flatten(1) @ self.of_item.T
-        first = inputs.pairs.of_users(user) + inputs.pairs.of_items(item) + self.numbers(inputs, numbers) + self.bias
+        of_users, of_items, of_pairs = self.numbers(numbers)
+        user = self.user(inputs.users).flatten(1) @ self.of_user.T + of_users
+        item = self.item(inputs.items).flatten(1) @ self.of_item.T + of_items + self.bias
+        first = inputs.pairs.of_users(user) + inputs.pairs.of_items(item)
+        if of_pairs is not None:
+            first = first + of_pairs
         output: Tensor = self.mlp(first)
         return output

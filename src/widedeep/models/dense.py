@@ -6,8 +6,8 @@ from widedeep.features.inputs import Inputs, Output
 from widedeep.features.spec import Spec
 from widedeep.models.deep import Mlp
 from widedeep.models.ids import IdEmbeddings
+from widedeep.models.knobs import DenseConfig
 from widedeep.models.model import Model
-from widedeep.models.registry import DenseConfig
 
 
 class Dense(Model):

@@ -20,8 +20,8 @@ from widedeep.features.inputs import Inputs, Output, Reads
 from widedeep.features.ragged import Ragged
 from widedeep.features.spec import Spec
 from widedeep.features.tensors import FeatureSet
+from widedeep.models.knobs import EaseConfig
 from widedeep.models.model import Model
-from widedeep.models.registry import EaseConfig
 
 MAX_ITEMS = 30_000
 BLOCK = 256  # items per step of the comparison with all others

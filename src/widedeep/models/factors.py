@@ -8,7 +8,7 @@ from widedeep.features.inputs import Inputs
 from widedeep.features.ragged import Ragged
 from widedeep.features.spec import Spec
 from widedeep.models.deep import Embeddings, vectors
-from widedeep.models.registry import WideDeepConfig
+from widedeep.models.knobs import WideDeepConfig
 from widedeep.models.table import Table
 
 # A softmax over a catalogue needs larger scores than a rating does. Without this factor the ranking head would still

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from widedeep.errors import UserError
-from widedeep.features.vocabulary import MEND
-from widedeep.reading import read_mapping
+from widedeep.models.registry import Architecture
+from widedeep.reading import MODEL_AGAIN, read_mapping, refuse
 from widedeep.sections import typed
 
 WEIGHTS: Final = "model.safetensors"
@@ -18,26 +20,45 @@ _LAST_WITHOUT_FORMAT = "32c3131"
 
 
 @dataclass(frozen=True)
-class _About:
-    model: str
-    architecture: dict[str, Any]
+class About:
+    """What model.json says of a model. It also holds the number of parameters and the shapes of the weights.
+
+    data_sha256 : hash of the features that it was trained on
+    best_epoch : the epoch whose weights were kept
+    validation : metrics of this epoch
+    weights_sha256 : checksum of the file of weights; None in models of earlier versions
+    """
+
+    architecture: Architecture
+    dataset: str
     data_sha256: str
     best_epoch: int
     validation: dict[str, float]
+    weights_sha256: str | None
 
 
-def read_about(folder: Path) -> dict[str, Any]:
-    """Read model.json: format, model, architecture, dataset, data_sha256, best_epoch, validation metrics, number of
-    parameters, and shapes of the weights.
+@dataclass(frozen=True)
+class _Stored:
+    architecture: dict[str, Any]
+    dataset: str
+    data_sha256: str
+    best_epoch: int
+    validation: dict[str, float]
+    weights_sha256: str | None = None
+
+
+def read_about(folder: Path) -> About:
+    """Read model.json of a model's folder. A knob that is newer than the file gets its default.
 
     Raises
     ------
     UserError
         There is no model, it has another format, or the file is damaged.
     """
-    if not (folder / ABOUT).exists():
+    path = folder / ABOUT
+    if not path.exists():
         raise UserError(f"{folder} holds no model: {ABOUT} is missing. `dvc repro train` makes one.")
-    about = read_mapping(folder / ABOUT, MEND)
+    about = read_mapping(path, MODEL_AGAIN)
     found = about.get("format")
     if found is None:
         raise UserError(
@@ -49,5 +70,12 @@ def read_about(folder: Path) -> dict[str, Any]:
             f"The model in {folder} has format {found}. This version reads format {FORMAT}. "
             "Check out the commit that made it, or train it again."
         )
-    typed(_About, about, folder / ABOUT, MEND)
-    return about
+    stored: _Stored = typed(_Stored, about, path, MODEL_AGAIN)
+    try:
+        architecture = Architecture.load(stored.architecture)
+    except (KeyError, TypeError, ValidationError) as error:
+        told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else repr(error)
+        refuse(path, f"describes no model of this version ({told})", MODEL_AGAIN)
+    return About(
+        architecture, stored.dataset, stored.data_sha256, stored.best_epoch, stored.validation, stored.weights_sha256
+    )

@@ -8,7 +8,7 @@ from widedeep.features.inputs import Inputs
 from widedeep.features.spec import Spec
 from widedeep.models.deep import vectors
 from widedeep.models.dense import Dense
-from widedeep.models.registry import DenseConfig
+from widedeep.models.knobs import DenseConfig
 
 
 class GenreDense(Dense):

@@ -5,8 +5,8 @@ from torch import Tensor
 
 from widedeep.features.inputs import Inputs, Output
 from widedeep.features.spec import Spec
+from widedeep.models.knobs import ModelConfig
 from widedeep.models.model import Model
-from widedeep.models.registry import ModelConfig
 
 
 class GlobalMean(Model):

@@ -21,8 +21,8 @@ from widedeep.features.ragged import Ragged
 from widedeep.features.spec import UNIT, Spec
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.ease import ALL, check_catalogue
+from widedeep.models.knobs import ItemKnnConfig
 from widedeep.models.model import Model
-from widedeep.models.registry import ItemKnnConfig
 
 BLOCK = 256  # items per step of the comparison with all others
 BATCH = 1024  # pairs predicted per step

@@ -62,7 +62,7 @@ class Numbers(nn.Module):
 
 
 class Linear(nn.Module):
-    """A linear layer without bias on the numbers of user, item and pair, with the output (P, width)."""
+    """A linear layer without bias on the numbers of user, item and pair. The sum of its three outputs is its result."""
 
     def __init__(self, sizes: list[int], width: int) -> None:
         super().__init__()
@@ -70,8 +70,8 @@ class Linear(nn.Module):
         size = sum(sizes)  # torch would warn about a size of 0
         self.weight = nn.Linear(size, width, bias=False).weight if size else nn.Parameter(torch.zeros(width, 0))
 
-    def forward(self, inputs: Inputs, numbers: tuple[Tensor, Tensor, Tensor | None]) -> Tensor:
+    def forward(self, numbers: tuple[Tensor, Tensor, Tensor | None]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the outputs for users (U, width), items (I, width), and pairs (P, width); None without numbers."""
         of_user, of_item, of_pair = self.weight.split(self.sizes, 1)
         user, item, pair = numbers
-        total = inputs.pairs.of_users(user @ of_user.T) + inputs.pairs.of_items(item @ of_item.T)
-        return total if pair is None else total + pair @ of_pair.T
+        return user @ of_user.T, item @ of_item.T, None if pair is None else pair @ of_pair.T

@@ -11,8 +11,8 @@ from widedeep.features.inputs import Inputs, Output, Reads
 from widedeep.features.rows import Rows
 from widedeep.features.spec import Spec
 from widedeep.features.tensors import FeatureSet
+from widedeep.models.knobs import ModelConfig, RecentPopularityConfig
 from widedeep.models.model import Model
-from widedeep.models.registry import ModelConfig, RecentPopularityConfig
 
 YEAR = 365.0
 HALF_LIVES = (7.0, 30.0, 90.0, 180.0, YEAR, 2 * YEAR, 4 * YEAR, 8 * YEAR)

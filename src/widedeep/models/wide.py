@@ -1,5 +1,7 @@
 """The wide part: a linear model over ids, demographics, genres, numbers and crosses (Cheng et al. 2016, eq. 1)."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -17,8 +19,9 @@ class Wide(nn.Module):
     that an item with many genres does not count more.
     """
 
-    def __init__(self, spec: Spec, numbers: Numbers, heads: int, uncertain: bool = False) -> None:
+    def __init__(self, spec: Spec, numbers: Numbers, heads: int, l2: float, uncertain: bool = False) -> None:
         super().__init__()
+        self.l2 = l2
         fields = (*spec.of_kind("category"), *spec.of_kind("bag"))
         self.cardinality = {field.name: int(field.cardinality or 0) for field in fields}
         self.position: dict[str, tuple[str, int]] = {}
@@ -31,6 +34,13 @@ class Wide(nn.Module):
         for name in (*self.position, *([self.bag] if self.bag else [])):
             self.start[name] = start
             start += self.cardinality[name]
+        self.user_starts, self.item_starts = (
+            nn.Buffer(
+                torch.tensor([self.start[name] for name, (owner, _) in self.position.items() if owner == entity]),
+                persistent=False,
+            )
+            for entity in ("user", "item")
+        )
         self.cross_start = []
         for cross in spec.crosses:
             self.cross_start.append(start)
@@ -44,41 +54,42 @@ class Wide(nn.Module):
         self.bias = nn.Parameter(torch.zeros(heads))
 
     def forward(self, inputs: Inputs, numbers: tuple[Tensor, Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
-        """Return the scores, (P, heads), and the mean over pairs of the sum of squares of the active weights."""
+        """Return the scores, (P, heads), and `l2` times the mean over pairs of the squares of the active weights."""
         pairs = inputs.pairs
-        user = self.table(inputs.users.categories + self._starts("user", inputs))  # (U, F, heads)
-        item = self.table(inputs.items.categories + self._starts("item", inputs))  # (I, F, heads)
-        user_total, user_square = user.sum(1), user.square().sum((1, 2))
-        item_total, item_square = item.sum(1), item.square().sum((1, 2))
-        share = _share(inputs.items.bag)
-        if self.bag is not None:
-            weight, square = self._of_bag(inputs.items.bag, self.start[self.bag], share)
-            item_total, item_square = item_total + weight, item_square + square
-        total = pairs.of_users(user_total) + pairs.of_items(item_total) + self.numbers(inputs, numbers) + self.bias
-        penalty = pairs.of_users(user_square).mean() + pairs.of_items(item_square).mean()
-        for cross, start in zip(self.crosses, self.cross_start, strict=True):
-            index = self._cross(cross, inputs)
-            if index.ndim > total.ndim - 1:
-                weight, square = self._of_bag(index, start, pairs.of_items(share))
-            else:
-                weight = self.table(torch.where(index > 0, index + start, 0))
-                square = weight.square().sum(-1)
-            total, penalty = total + weight, penalty + square.mean()
-        return total, penalty
+        bag = [] if self.bag is None else [_rows(inputs.items.bag, self.start[self.bag])]
+        crosses = [
+            _rows(self._cross(cross, inputs), start)
+            for cross, start in zip(self.crosses, self.cross_start, strict=True)
+        ]
+        categories = inputs.users.categories + self.user_starts, inputs.items.categories + self.item_starts
+        user, item, *others = self._weights(*categories, *bag, *crosses)  # (U, F, heads), (I, F, heads), ...
+        share = _share(inputs.items.bag)[..., None]
+        if bag:
+            item = torch.cat([item, others.pop(0) * share], 1)
+        of_users, of_items, of_pairs = self.numbers(numbers)
+        total = pairs.of_users(user.sum(1) + of_users) + pairs.of_items(item.sum(1) + of_items + self.bias)
+        if of_pairs is not None:
+            total = total + of_pairs
+        with_genres = [weight.ndim > total.ndim for weight in others]
+        others = [
+            weight * pairs.of_items(share) if has_genres else weight
+            for weight, has_genres in zip(others, with_genres, strict=True)
+        ]
+        for weight, has_genres in zip(others, with_genres, strict=True):
+            total = total + (weight.sum(-2) if has_genres else weight)
+        if not self.l2:
+            return total, total.new_zeros(())
+        squares = [pairs.of_users(user.square().sum((1, 2))), pairs.of_items(item.square().sum((1, 2)))]
+        squares += [weight.square().flatten(total.ndim - 1).sum(-1) for weight in others]
+        return total, self.l2 * torch.stack([square.mean() for square in squares]).sum()
 
-    def _starts(self, entity: str, inputs: Inputs) -> Tensor:
-        starts = [self.start[name] for name, (owner, _) in self.position.items() if owner == entity]
-        return torch.tensor(starts, device=inputs.users.categories.device)
+    def _weights(self, *rows: Tensor) -> Iterator[Tensor]:
+        """Look up the weights of several tensors of rows, each of shape (...): (..., heads) each.
 
-    def _of_bag(self, index: Tensor, start: int, share: Tensor) -> tuple[Tensor, Tensor]:
-        """Look up the weights of several values, `index` (..., G), each multiplied by its `share` (..., G).
-
-        Returns
-        -------
-        their sum, (..., heads), and the sum of their squares, (...)
+        One look-up for all of them, because the gradient of each would be as large as the table.
         """
-        weight = self.table(torch.where(index > 0, index + start, 0)) * share[..., None]
-        return weight.sum(-2), weight.square().sum((-2, -1))
+        found = self.table(torch.cat([part.flatten() for part in rows])).split([part.numel() for part in rows])
+        return (weight.view(*part.shape, -1) for weight, part in zip(found, rows, strict=True))
 
     def _cross(self, cross: Cross, inputs: Inputs) -> Tensor:
         """Return the index of each pair's combination: (P,), or (P, G) if genres are among the fields. 0 is unseen."""
@@ -102,6 +113,11 @@ class Wide(nn.Module):
         if entity == "user":
             return inputs.pairs.of_users(inputs.users.categories[:, slot])
         return inputs.pairs.of_items(inputs.items.categories[:, slot])
+
+
+def _rows(index: Tensor, start: int) -> Tensor:
+    """Return the rows of a table, from `start` on, for indices of any shape. Index 0 has row 0."""
+    return torch.where(index > 0, index + start, 0)
 
 
 def _share(bag: Tensor) -> Tensor:

@@ -10,11 +10,12 @@ from widedeep.features.spec import Spec
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.deep import Deep
 from widedeep.models.factors import Factors
+from widedeep.models.knobs import WideDeepConfig
 from widedeep.models.model import Model, into_scale, start_of
 from widedeep.models.next_items import NextItems
 from widedeep.models.numbers import Numbers
 from widedeep.models.other_items import OtherItems
-from widedeep.models.registry import Task, WideDeepConfig
+from widedeep.models.registry import Task
 from widedeep.models.wide import Wide
 
 
@@ -38,10 +39,10 @@ class WideDeep(Model):
         self.other_items = OtherItems(spec) if apart else None
         heads = 2 if objective == "joint" and self.lists is None else 1
         self.numbers = Numbers(spec, config.history, config.time)
-        self.wide = Wide(spec, self.numbers, heads, uncertain=config.noise_variance > 0)
+        self.wide = Wide(spec, self.numbers, heads, config.wide_l2, uncertain=config.noise_variance > 0)
         self.deep = Deep(spec, config, self.numbers, heads) if config.hidden else None
         self.factors = Factors(spec, config, heads) if config.factors else None
-        self.wide_l2, self.factors_l2 = config.wide_l2, config.factors_l2
+        self.factors_l2 = config.factors_l2
         self.start: Tensor
         self.register_buffer("start", start_of(spec, self.bounded))
 
@@ -75,7 +76,6 @@ class WideDeep(Model):
     def forward(self, inputs: Inputs) -> Output:
         numbers = self.numbers(inputs)
         score, penalty = self.wide(inputs, numbers)  # (P, heads)
-        penalty = self.wide_l2 * penalty
         if self.deep is not None:
             score = score + self.deep(inputs, numbers)
         if self.factors is not None:

@@ -7,7 +7,8 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, PlainValidator, SerializeAsAny, ValidationError, model_validator
 
 from widedeep.errors import UserError
-from widedeep.models.registry import ENTRIES, ModelConfig
+from widedeep.models.knobs import ModelConfig
+from widedeep.models.registry import ENTRIES
 from widedeep.params.data import NOTHING_SAID, OWN_NAMES, DownloadParams, FeaturizeParams, PreprocessParams, Reading
 from widedeep.params.nesting import Sections, dotted, merged
 from widedeep.params.results import CompareParams, DriftParams, EvaluateParams, ReportParams

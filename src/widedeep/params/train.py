@@ -7,7 +7,8 @@ from annotated_types import Le
 from pydantic import AfterValidator, SerializeAsAny, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
-from widedeep.models.registry import ENTRIES, Architecture, EaseConfig, ModelConfig, Task
+from widedeep.models.knobs import EaseConfig, ModelConfig
+from widedeep.models.registry import ENTRIES, Architecture, Task
 from widedeep.sections import (
     AutoOrCount,
     Count,
@@ -81,6 +82,7 @@ class TrainParams(Section):
     optimizer: Literal["adamw", "adagrad"]
     learning_rate: Positive
     weight_decay: NonNegative
+    row_learning_rate: Positive | None = None
     patience: Annotated[Count, Le(10_000)]
     gradient_clip: NonNegative
     accelerator: Literal["auto", "cpu", "gpu", "mps"]

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from widedeep.models.files import read_about
 from widedeep.reading import made_by, read_json
 from widedeep.sections import typed
 
@@ -24,18 +25,17 @@ class About:
     """Weight of the predicted rating in the score by which a joint model sorts."""
 
     @classmethod
-    def read(cls, path: Path) -> "About":
-        """Read the facts from the JSON file that is stored with the weights of a model.
+    def read(cls, folder: Path) -> "About":
+        """Read the facts from the folder of a model.
 
         Raises
         ------
         UserError
-            The file is missing or damaged.
+            There is no model, or the file is damaged.
         """
-        mend = made_by("train")
-        stored: _Stored = typed(_Stored, read_json(path, mend), path, mend)
-        built = stored.architecture
-        return cls(stored.model, stored.best_epoch, built.objective, built.positive_rating, built.rating_weight)
+        about = read_about(folder)
+        built = about.architecture
+        return cls(built.model, about.best_epoch, built.objective, built.positive_rating, built.rating_weight)
 
 
 def read_counts(path: Path) -> dict[str, Any]:
@@ -48,20 +48,6 @@ def read_counts(path: Path) -> dict[str, Any]:
     """
     mend = made_by("preprocess")
     return asdict(typed(_Counts, read_json(path, mend), path, mend))
-
-
-@dataclass(frozen=True)
-class _Architecture:
-    objective: str
-    positive_rating: float | None
-    rating_weight: float
-
-
-@dataclass(frozen=True)
-class _Stored:
-    model: str
-    best_epoch: int
-    architecture: _Architecture
 
 
 @dataclass(frozen=True)

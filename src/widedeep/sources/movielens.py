@@ -13,6 +13,7 @@ from pathlib import Path
 
 from widedeep.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
 from widedeep.errors import UserError
+from widedeep.sources.archives import unpack_zip
 from widedeep.sources.entities import (
     TextTable,
     integer,
@@ -24,7 +25,7 @@ from widedeep.sources.entities import (
     split_title,
     user_entities,
 )
-from widedeep.sources.fetch import download, unpack
+from widedeep.sources.fetch import download
 from widedeep.sources.source import MAX_GIB, Entities, Layout, RatingsFile, Source
 
 WHOLE_STARS = (1.0, 5.0)
@@ -71,7 +72,7 @@ class MovieLens(Source):
 
     def fetch(self, folder: Path, max_gib: float = MAX_GIB) -> None:
         url = f"https://files.grouplens.org/datasets/movielens/{self.name}.zip"
-        unpack(download(url, f"md5:{self.md5 or published_md5(url)}"), self, folder, max_gib)
+        unpack_zip(download(url, f"md5:{self.md5 or published_md5(url)}"), self, folder, max_gib)
 
 
 def published_md5(url: str) -> str:
@@ -126,8 +127,11 @@ def _listed_genres(path: Path) -> list[str]:
     genres = table.parse("genre", one_of("unknown", *_GENRES), "unknown or a genre of MovieLens")
     positions = iter(range(len(genres)))
     table.parse("position", lambda text: one_of(str(next(positions)))(text), "the number of the line, counted from 0")
-    if len(set(genres)) < len(genres):
-        raise UserError(f"{path}: each genre must stand there once. Got {', '.join(genres)}. Get the file again.")
+    if genres != ["unknown", *sorted(set(genres) - {"unknown"})]:
+        raise UserError(
+            f"{path} must list unknown, then each genre once in alphabetical order. Got {', '.join(genres)} instead. "
+            "Get the file again."
+        )
     return genres
 
 

@@ -13,6 +13,7 @@ import requests
 
 from widedeep.columns import ITEM_ID, RATING, USER_ID
 from widedeep.errors import UserError
+from widedeep.sources.archives import unpack_zip
 from widedeep.sources.entities import (
     integer,
     item_entities,
@@ -23,7 +24,7 @@ from widedeep.sources.entities import (
     split_genres,
     user_entities,
 )
-from widedeep.sources.fetch import CACHE, unpack
+from widedeep.sources.fetch import CACHE
 from widedeep.sources.source import MAX_GIB, Entities, Layout, RatingsFile, Source
 
 SLUG = "dbdmobile/myanimelist-dataset"
@@ -41,7 +42,7 @@ _DURATION = re.compile(r"(?:(\d+) hr\.?)? ?(?:(\d+) min\.?)? ?(?:(\d+) sec\.?)?(
 @dataclass(frozen=True, kw_only=True)
 class MyAnimeList(Source):
     def fetch(self, folder: Path, max_gib: float = MAX_GIB) -> None:
-        unpack(_from_kaggle(self), self, folder, max_gib)
+        unpack_zip(_from_kaggle(self), self, folder, max_gib)
 
     def ratings(self, raw: Path) -> list[Layout]:
         # The title, which is the fourth field, may hold commas.

@@ -23,9 +23,9 @@ import widedeep
 from widedeep.errors import UserError
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.build import build
+from widedeep.models.knobs import WideDeepConfig
 from widedeep.models.model import Model
 from widedeep.models.popularity import least_squares
-from widedeep.models.registry import WideDeepConfig
 from widedeep.params import Recipe
 from widedeep.scoring import predict
 from widedeep.training.callbacks import CURVES, BestWeights, Checkpoints, Curves, Row, usable
@@ -88,6 +88,12 @@ def fit(
             f"what the earlier model has learnt. Got {wide.noise_variance} instead. Set it to 0: the weights start "
             "from the means of the earlier model."
         )
+    if params.row_learning_rate and wide is not None and (wide.noise_variance or wide.wide_optimizer == "ftrl"):
+        raise UserError(
+            "train.row_learning_rate must be null with models.wide_deep.noise_variance above 0, because a distribution "
+            "changes in every step, and with models.wide_deep.wide_optimizer: ftrl, because a table has one optimizer. "
+            f"Got {params.row_learning_rate} instead."
+        )
     _quiet()
     torch.manual_seed(params.seed)
     model = build(features.spec, recipe.architecture) if start is None else start
@@ -136,6 +142,11 @@ def fit(
             f"train.accelerator: {params.accelerator} with train.devices: {params.devices} is not available on this "
             f"machine ({error}). Set train.accelerator to auto and train.devices to 1."
         ) from None
+    if params.row_learning_rate and trainer.world_size > 1:
+        raise UserError(
+            f"train.row_learning_rate must be null with several processes ({trainer.world_size}). Got "
+            f"{params.row_learning_rate} instead. Set it to null, or train.devices and train.nodes to 1."
+        )
     module = TrainingModule(model, data, recipe)
     if not by_gradient:
         [*measured] = trainer.validate(module, datamodule=data, verbose=False) if data.validated else []

@@ -8,6 +8,7 @@ from torchmetrics import MeanMetric
 
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import UserError
+from widedeep.features.ragged import Ragged
 from widedeep.features.rows import Rows
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
@@ -15,10 +16,14 @@ from widedeep.params import TrainParams, liked_from
 from widedeep.training.tasks import RANKING, TRAIN_RANKING_LOSS, Log, Task
 
 UNLIKELY = -30.0  # score of an item that a user had before
+MOST_STEPS = 400  # in which lists are learnt, per epoch
 
 
 class ListTask(Task):
     """Learn lists in the first `train.ranking.epochs` epochs, by parameters that no rating depends on.
+
+    A step for lists costs more than one for ratings, and lists need fewer of them. So in an epoch of more than
+    `MOST_STEPS` steps, the task learns only in every n-th step.
 
     kinds : names of the lists that validation makes
     data : what it is for, as the end of a sentence in errors
@@ -39,13 +44,27 @@ class ListTask(Task):
         self.params = params
         self.train_loss = MeanMetric(nan_strategy="disable")
         self.ndcg = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in self.kinds})
-        self.learning = True
+        self.learning, self.resting = True, False
+        self.step = 0
 
     def learnt(self, features: FeatureSet) -> Rows:
         return features.splits[TRAIN]
 
+    def steps(self, features: FeatureSet) -> int:
+        """Return the number of steps that ratings need in an epoch."""
+        return -(-len(self.learnt(features)) // self.params.batch_size)
+
+    def setup(self, features: FeatureSet) -> None:
+        self.every = -(-self.steps(features) // MOST_STEPS)
+
     def start(self, epoch: int) -> None:
-        self.learning = epoch < self.params.ranking.epochs
+        self.learning, self.step = epoch < self.params.ranking.epochs, 0
+
+    def rests(self) -> bool:
+        """Begin a step, and return whether nothing is learnt in it."""
+        self.resting = not self.learning or self.step % self.every > 0
+        self.step += 1
+        return self.resting
 
     @staticmethod
     def nothing(members: Sequence[Model]) -> Tensor:
@@ -61,3 +80,8 @@ class ListTask(Task):
         """Return the validation rows whose items lists should show."""
         rows = features.splits[VALIDATION]
         return rows[rows.rating >= liked_from(features.spec.rating_scale)]
+
+    def relevant_of(self, features: FeatureSet, users: Tensor) -> Ragged:
+        """Return these items by user (U,)."""
+        rows = self.relevant(features)
+        return Ragged.of(rows.user, rows.item, rows.rating, rows.timestamp, len(features.users)).lists(users)

@@ -13,10 +13,8 @@ from widedeep.features.rows import Rows
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
 from widedeep.params import liked_from
-from widedeep.scoring import rank
 from widedeep.training.list_task import UNLIKELY, ListTask
-from widedeep.training.losses import ndcg
-from widedeep.training.tasks import PLACES, RANKING, VALIDATION_NDCG, Log
+from widedeep.training.tasks import VALIDATION_NDCG, Log, first_second, measure_lists
 
 NEXT, WHOLE = "next", "period"  # what the lists in validation are for
 WINDOWS = 80  # of the training rows, for questions
@@ -47,34 +45,43 @@ class NextItemTask(ListTask):
 
     def batches(self, features: FeatureSet) -> tuple[Rows | Tensor, int]:
         # As many batches as the other task has, so that neither is repeated within an epoch.
-        rows, drawn = features.splits[TRAIN], self.params.ranking.windows
-        steps = -(-len(rows) // self.params.batch_size)
-        return torch.linspace(FIRST, WINDOWS - 1, steps * drawn, device=rows.user.device).round().long(), drawn
+        device, drawn = self.learnt(features).user.device, self.params.ranking.windows
+        count = self.steps(features) * drawn
+        return torch.linspace(FIRST, WINDOWS - 1, count, device=device).round().long(), drawn
 
     def setup(self, features: FeatureSet) -> None:
+        super().setup(features)
         rows = features.splits[TRAIN]
         order = rows.timestamp.argsort(stable=True)
         self.user, self.item, self.second = rows.user[order], rows.item[order], rows.timestamp[order]
         self.ends = torch.linspace(0, len(rows), WINDOWS + 1, dtype=torch.float64).long().to(order.device)
         self.liked = (rows.rating[order] >= liked_from(features.spec.rating_scale)).nonzero()[:, 0]
         items = len(features.items)
-        self.share = torch.stack([self._share(int(first), items) for first in self.ends[FIRST:-1]])
+        self.likers: list[Tensor] = []
+        share: list[Tensor] = []
+        for first in self.ends[FIRST:-1].tolist():
+            liked = self._liked_after(first)
+            users, owner, count = torch.unique(self.user[liked], return_inverse=True, return_counts=True)
+            weight = 1 / count.float() / max(1, len(users))
+            share.append(weight.new_zeros(items).index_add(0, self.item[liked], weight[owner]))
+            self.likers.append(users)
+        self.share = torch.stack(share)
 
     def loss(self, features: FeatureSet, members: Sequence[Model], batch: Tensor) -> Tensor:
-        if not self.learning:
+        if self.rests():
             return self.nothing(members)
         start, end = self.ends[batch], self.ends[batch + 1]
         moment = self.second[start]
         each = max(1, self.params.ranking.questions // len(batch))
         drawn = torch.rand(len(batch), each, device=batch.device)
         row = (start[:, None] + drawn * (end - start)[:, None]).long().flatten()
-        users, owner, item, weight = self._liked_after(int(start[0]))
-        some = torch.randperm(len(users), device=batch.device)[: max(1, self.params.ranking.questions // 8)]
+        users = self.likers[int(batch[0]) - FIRST]
+        some = users[torch.randperm(len(users), device=batch.device)[: max(1, self.params.ranking.questions // 8)]]
         # All three kinds at once, because popularity at a moment is the same for each.
         sizes = [len(row), len(some), len(batch)]
         asked = ask_for_lists(
             features,
-            torch.cat([self.user[row], users[some], torch.zeros_like(batch)]),
+            torch.cat([self.user[row], some, torch.zeros_like(batch)]),
             # Before the first second, nobody has a history.
             torch.cat([self.second[row], moment[:1].expand(len(some)), self.second[:1].expand(len(batch))]),
             members[0].half_lives,
@@ -82,8 +89,9 @@ class NextItemTask(ListTask):
             period=torch.arange(sum(sizes), device=batch.device) >= len(row),
             popular_at=torch.cat([moment.repeat_interleave(each), moment[:1].expand(len(some)), moment]),
         )
-        place = torch.full_like(users, -1).index_copy(0, some, torch.arange(len(some), device=batch.device))[owner]
-        kept = place >= 0
+        liked = self._liked_after(int(start[0]))
+        entry, place = (self.user[liked][:, None] == some).nonzero(as_tuple=True)
+        item, weight = self.item[liked[entry]], 1 / torch.bincount(place, minlength=len(some)).float()[place]
         losses = []
         for member in members:
             # Push the items that the users had before to the end of every list.
@@ -92,25 +100,15 @@ class NextItemTask(ListTask):
             following, period, unknown = score.log_softmax(1).split(sizes)
             loss = nn.functional.nll_loss(following, self.item[row])
             if len(some):
-                loss = loss - (period[place[kept], item[kept]] * weight[kept]).sum() / len(some)
+                loss = loss - (period[place, item] * weight).sum() / len(some)
             losses.append(loss - (unknown * self.share[batch - FIRST]).sum() / len(batch))
         self.train_loss.update(torch.stack(losses).detach().mean(), len(row))
         return torch.stack(losses).sum()
 
-    def _liked_after(self, first: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the users who like something in the period from row `first` on: users, and who, what, and its weight.
-
-        The weights of a user sum up to 1.
-        """
+    def _liked_after(self, first: int) -> Tensor:
+        """Return the rows in the period from row `first` on whose user likes the item."""
         last = first + min(int(PERIOD * len(self.user)), MOST)
-        rows = self.liked[torch.searchsorted(self.liked, first) : torch.searchsorted(self.liked, last)]
-        users, owner, count = torch.unique(self.user[rows], return_inverse=True, return_counts=True)
-        return users, owner, self.item[rows], 1 / count[owner].float()
-
-    def _share(self, first: int, items: int) -> Tensor:
-        """Return how the targets of all these users are spread over the catalogue, (I,)."""
-        users, _, item, weight = self._liked_after(first)
-        return weight.new_zeros(items).index_add(0, item, weight / max(1, len(users)))
+        return self.liked[torch.searchsorted(self.liked, first) : torch.searchsorted(self.liked, last)]
 
     def validation(self, features: FeatureSet) -> Mapping[str, Rows | Tensor]:
         rows = self.relevant(features)
@@ -122,20 +120,14 @@ class NextItemTask(ListTask):
     def validate(self, features: FeatureSet, model: Model, name: str, batch: Rows | Tensor) -> None:
         if not self.learning:
             return
-        rows = self.relevant(features)
         if isinstance(batch, Rows):
             user, timestamp = batch.user, batch.timestamp
             each = torch.arange(len(batch), device=user.device)
             relevant = Ragged.of(each, batch.item, batch.rating, timestamp, len(batch))
         else:
-            relevant = Ragged.of(rows.user, rows.item, rows.rating, rows.timestamp, len(features.users)).lists(batch)
-            user, timestamp = batch, relevant.timestamp[relevant.start[:-1]]
-        try:
-            lists = rank({RANKING: model}, features, user, timestamp, PLACES, online=name == NEXT)[RANKING].items
-        except ValueError:  # a score is NaN: the training diverged, and `fit` reports it
-            self.ndcg[name](user.new_full((1,), torch.nan, dtype=torch.float32))
-            return
-        self.ndcg[name](ndcg(lists, relevant))
+            relevant = self.relevant_of(features, batch)
+            user, timestamp = batch, first_second(relevant)
+        measure_lists(self.ndcg[name], features, model, relevant, user, timestamp, online=name == NEXT)
 
     def validated(self, log: Log) -> Tensor | float:
         """Log the metrics. They do not choose the epoch, because lists share no weights with ratings."""

@@ -12,10 +12,8 @@ from widedeep.features.rows import Rows
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
 from widedeep.params import liked_from
-from widedeep.scoring import rank
 from widedeep.training.list_task import UNLIKELY, ListTask
-from widedeep.training.losses import ndcg
-from widedeep.training.tasks import PLACES, RANKING, VALIDATION_NDCG, Log
+from widedeep.training.tasks import VALIDATION_NDCG, Log, first_second, measure_lists
 
 LISTS = "lists"
 HIDDEN = 0.1, 0.9  # smallest and largest share of a user's items that a step hides
@@ -46,13 +44,14 @@ class OtherItemsTask(ListTask):
         ].unique(), self.params.ranking.user_batch_size
 
     def setup(self, features: FeatureSet) -> None:
+        super().setup(features)
         rows = features.splits[TRAIN]
         liked = rows.item[rows.rating >= liked_from(features.spec.rating_scale)]
         self.likes = 1 + torch.bincount(liked, minlength=len(features.items)).float()
         self.had = Ragged.of(rows.user, rows.item, rows.rating, rows.timestamp, len(features.users))
 
     def loss(self, features: FeatureSet, members: Sequence[Model], batch: Tensor) -> Tensor:
-        if not self.learning:
+        if self.rests():
             return self.nothing(members)
         had = self.had.lists(batch)
         low, high = HIDDEN
@@ -83,15 +82,8 @@ class OtherItemsTask(ListTask):
     def validate(self, features: FeatureSet, model: Model, name: str, users: Tensor) -> None:
         if not self.learning:
             return
-        rows = self.relevant(features)
-        relevant = Ragged.of(rows.user, rows.item, rows.rating, rows.timestamp, len(features.users)).lists(users)
-        first = relevant.timestamp[relevant.start[:-1]]
-        try:
-            lists = rank({RANKING: model}, features, users, first, PLACES)[RANKING].items
-        except ValueError:  # a score is NaN: the training diverged, and `fit` reports it
-            self.ndcg[name](users.new_full((1,), torch.nan, dtype=torch.float32))
-            return
-        self.ndcg[name](ndcg(lists, relevant))
+        relevant = self.relevant_of(features, users)
+        measure_lists(self.ndcg[name], features, model, relevant, users, first_second(relevant))
 
     def validated(self, log: Log) -> Tensor | float:
         """Log the metric. It does not choose the epoch, because lists share no weights with ratings."""

@@ -39,6 +39,7 @@ class Task(nn.Module):
     """A task. It is a module, so that Lightning collects its metrics over batches and processes."""
 
     name: str
+    resting = False  # whether the latest loss taught nothing
 
     def batches(self, features: FeatureSet) -> tuple[Rows | Tensor, int]:
         """Return what batches are made of (rows, or codes of users), and the size of a batch."""
@@ -217,13 +218,7 @@ class RankingTask(Task):
 
     def validate(self, features: FeatureSet, model: Model, name: str, users: Tensor) -> None:
         relevant = self.relevant.lists(users)
-        first = relevant.timestamp[relevant.start[:-1]]
-        try:
-            lists = rank({name: model}, features, users, first, PLACES)[name].items
-        except ValueError:  # a score is NaN: the training diverged, and `fit` reports it
-            self.validation_ndcg(users.new_full((1,), torch.nan, dtype=torch.float32))
-            return
-        self.validation_ndcg(ndcg(lists, relevant))
+        measure_lists(self.validation_ndcg, features, model, relevant, users, first_second(relevant))
 
     def validated(self, log: Log) -> Tensor | float:
         if not self.validation_ndcg.update_called:
@@ -231,6 +226,33 @@ class RankingTask(Task):
         log(VALIDATION_NDCG, self.validation_ndcg, prog_bar=True)
         gain: Tensor = self.validation_ndcg.compute()
         return -gain
+
+
+def measure_lists(
+    metric: nn.Module,
+    features: FeatureSet,
+    model: Model,
+    relevant: Ragged,
+    user: Tensor,
+    timestamp: Tensor,
+    online: bool = False,
+) -> None:
+    """Add the NDCG at 10 of a model's lists to a metric.
+
+    relevant : the items that each list should show, at least one
+    user, timestamp, online : who asks and when, and what is known then (see `rank`)
+    """
+    try:
+        lists = rank({RANKING: model}, features, user, timestamp, PLACES, online=online)[RANKING].items
+    except ValueError:  # a score is NaN: the training diverged, and `fit` reports it
+        metric(user.new_full((1,), torch.nan, dtype=torch.float32))
+    else:
+        metric(ndcg(lists, relevant))
+
+
+def first_second(relevant: Ragged) -> Tensor:
+    """Return the second of the first entry of each list, none of which is empty."""
+    return relevant.timestamp[relevant.start[:-1]]
 
 
 def _drawn(rows: Tensor, rate: float) -> Tensor | None:

@@ -1,0 +1,184 @@
+"""Write what the models say as score tables, which evaluation and report read.
+
+The trained model stands beside baselines. Their scores come from the two loops in `widedeep.scoring`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from widedeep.columns import (
+    FROZEN,
+    ITEM_ID,
+    KNOWLEDGE,
+    MODEL,
+    ONLINE,
+    PREDICTED,
+    RANK,
+    RATING,
+    SCORE,
+    TEST,
+    TIMESTAMP,
+    USER_ID,
+)
+from widedeep.errors import UserError
+from widedeep.features.assemble import ask
+from widedeep.features.rows import Rows
+from widedeep.features.tensors import FeatureSet
+from widedeep.models.build import build
+from widedeep.models.ease import MAX_ITEMS
+from widedeep.models.model import Model
+from widedeep.models.registry import ENTRIES, Architecture
+from widedeep.params import EvaluateParams
+from widedeep.scoring import PAD, Lists, knowledges, predict, rank
+from widedeep.tables.files import external
+
+COMPARED = ("bias", "popularity", "global_mean", "recent_popularity", "ease")  # baselines beside every trained model
+UNRATED = ("recent_popularity", "ease")  # baselines of lists. They learn no ratings.
+UNRANKED = ("global_mean",)  # gives all items the same score, so it has no meaningful list
+
+
+def with_baselines(features: FeatureSet, name: str, model: Model) -> dict[str, Model]:
+    """Return the trained model and the baselines in `COMPARED`, fitted to the training rows, by name.
+
+    EASE is left out if the catalogue is too large for it.
+    """
+    names = [other for other in COMPARED if other != name and (other != "ease" or len(features.items) <= MAX_ITEMS)]
+    return {name: model} | {other: _fitted(other, features) for other in names}
+
+
+def score_tables(
+    features: FeatureSet, models: Mapping[str, Model], params: EvaluateParams
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Predict the test ratings and rank the catalogue by several models.
+
+    The first model has all tables. Of the others, those in `UNRATED` predict no ratings, and those in `UNRANKED` have
+    no lists.
+
+    Parameters
+    ----------
+    models : by name
+    params : section evaluate; read are `ks` (the largest is the length of the lists), `ranked_users`,
+        `ranked_questions`, `relevant_rating`, and `seed` for the draw of users and of questions
+
+    Returns
+    -------
+    predictions : [model, knowledge, user_id, item_id, rating, timestamp, predicted]
+        One row per model, knowledge and test rating. Models keep their order, and `online` comes before `frozen`. Test
+        ratings keep their order.
+    recommendations : [model, knowledge, user_id, timestamp, rank, item_id, score, predicted]
+        One row per place of a list, best first. With the knowledge `frozen`, each user asks once, at their first test
+        rating. With `online`, a user asks at each second in which they rated a test item that is relevant. Models that
+        rank with the history of ratings have no online lists. The predicted ratings of online lists are left out.
+
+    Raises
+    ------
+    UserError
+        There is no test row.
+    """
+    test = features.splits[TEST]
+    if not len(test):
+        raise UserError("There is no test row to evaluate on. Raise preprocess.test_fraction in params.yaml.")
+    first = next(iter(models))
+    rated, ranked = (
+        {name: model for name, model in models.items() if name == first or name not in without}
+        for without in (UNRATED, UNRANKED)
+    )
+    rows = {knowledge: test if knowledge == ONLINE else features.frozen(test) for knowledge in knowledges(features)}
+    predicted = {knowledge: predict(rated, features, asked) for knowledge, asked in rows.items()}
+    of_test = _ids(features, test.user, test.item) | {
+        RATING: test.rating.numpy(),
+        TIMESTAMP: pd.array(test.timestamp.numpy() if test.timestamp.any() else [None] * len(test), dtype="Int64"),
+    }
+    predictions = [
+        pd.DataFrame({MODEL: name, KNOWLEDGE: knowledge, **of_test, PREDICTED: by_model[name].numpy()})
+        for name in rated
+        for knowledge, by_model in predicted.items()
+    ]
+    k = max(params.ks)
+    users = _drawn(torch.unique(test.user), params.ranked_users, params.seed)
+    asked_at = _first_second(test, len(features.users))[users]
+    recommendations = [
+        _listed(features, name, FROZEN, users, asked_at, lists, ranked[name])
+        for name, lists in rank(ranked, features, users, asked_at, k).items()
+    ]
+    implicit = {name: other for name, other in ranked.items() if not other.ranks_with_history}
+    asked = _questions(test[test.rating >= params.relevant_from(features.spec.rating_scale)])
+    if ONLINE in rows and implicit and len(asked):
+        user, second = _drawn(asked, params.ranked_questions, params.seed).T.contiguous()
+        recommendations += [
+            _listed(features, name, ONLINE, user, second, lists)
+            for name, lists in rank(implicit, features, user, second, k, online=True).items()
+        ]
+    types = {MODEL: pd.CategoricalDtype(list(models)), KNOWLEDGE: pd.CategoricalDtype([ONLINE, FROZEN])}
+    return tuple(pd.concat(parts, ignore_index=True).astype(types) for parts in (predictions, recommendations))
+
+
+def _fitted(name: str, features: FeatureSet) -> Model:
+    model = build(features.spec, Architecture(model=name, objective="rating", config=ENTRIES[name].config()))
+    model.fit(features)
+    return model.eval()
+
+
+def _questions(rows: Rows) -> Tensor:
+    """Return the distinct pairs of user and second of the rows, (Q, 2) int64, sorted."""
+    pairs: Tensor = torch.unique(torch.stack([rows.user, rows.timestamp], 1), dim=0)
+    return pairs
+
+
+def _listed(
+    context: FeatureSet,
+    name: str,
+    knowledge: str,
+    user: Tensor,
+    asked_at: Tensor,
+    lists: Lists,
+    predicting: Model | None = None,
+) -> pd.DataFrame:
+    place, rank_of = (lists.items != PAD).nonzero(as_tuple=True)
+    owner, item = user[place], lists.items[place, rank_of]
+    ids = _ids(context, owner, item)
+    predicted = np.full(len(item), np.nan, np.float32)
+    if predicting is not None:
+        asked = ask(context, owner, item, asked_at[place])
+        predicted = predict({name: predicting}, context, asked)[name].numpy()
+    return pd.DataFrame(
+        {
+            MODEL: name,
+            KNOWLEDGE: knowledge,
+            USER_ID: ids[USER_ID],
+            TIMESTAMP: asked_at[place].numpy(),
+            RANK: (rank_of + 1).int().numpy(),
+            ITEM_ID: ids[ITEM_ID],
+            SCORE: lists.scores[place, rank_of].numpy(),
+            PREDICTED: predicted,
+        }
+    )
+
+
+def _ids(features: FeatureSet, user: Tensor, item: Tensor) -> dict[str, Any]:
+    return {
+        USER_ID: external(features.names.user_ids, user.numpy()).to_pandas(),
+        ITEM_ID: external(features.names.item_ids, item.numpy()).to_pandas(),
+    }
+
+
+def _first_second(test: Rows, users: int) -> Tensor:
+    """Return the second of each user's first test rating; the largest int64 for users without one."""
+    never = torch.full((users,), torch.iinfo(torch.int64).max)
+    return never.scatter_reduce(0, test.user, test.timestamp, "amin")
+
+
+def _drawn(rows: Tensor, most: int, seed: int) -> Tensor:
+    """Draw at most `most` of the rows without replacement, and keep their order.
+
+    Without a limit, ranking 80,000 items for 200,000 users would take days.
+    """
+    if len(rows) <= most:
+        return rows
+    drawn = np.random.default_rng(seed).choice(len(rows), most, replace=False)
+    return rows[torch.from_numpy(np.sort(drawn))]
