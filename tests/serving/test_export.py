@@ -24,7 +24,9 @@ def test_export_answers_like_the_model(folder: Path, beside: dict[str, Path], tm
     names = export(folder, beside, out)
     assert sorted(names) == sorted(path.name for path in out.iterdir())
     expected = Recommender.load(folder).recommend_many(["1", "2"], 5)
-    pd.testing.assert_frame_equal(Recommender.load(out).recommend_many(["1", "2"], 5), expected)
+    found = Recommender.load(out)
+    pd.testing.assert_frame_equal(found.recommend_many(["1", "2"], 5), expected)
+    assert found.version == Recommender.load(folder).version
 
 
 def test_a_later_export_replaces_an_earlier_one(folder: Path, beside: dict[str, Path], tmp_path: Path) -> None:

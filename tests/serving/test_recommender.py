@@ -22,6 +22,7 @@ from widedeep.models.build import build
 from widedeep.models.bundle import Bundle
 from widedeep.score_tables import score_tables
 from widedeep.scoring import predict
+from widedeep.serving import batch
 from widedeep.serving.recommender import Recommender, recommend_top_n
 
 Load = Callable[..., FeatureSet]
@@ -341,6 +342,10 @@ def test_commands_answer_from_a_folder(load: Load, tmp_path: Path, capsys: pytes
     pairs = tmp_path / "pairs.csv"
     pairs.write_text("item_id,user_id\n1,3\n2,new\n", encoding="utf-8")
     assert told("predict", str(pairs)).splitlines()[0] == "user_id,item_id,predicted"
+    predicted = json.loads(told("predict", str(pairs), "--json"))
+    assert [(row["user_id"], row["item_id"]) for row in predicted] == [("3", "1"), ("new", "2")]
+    told("predict", str(pairs), "--json", "--out", str(tmp_path / "predicted.json"))
+    assert json.loads((tmp_path / "predicted.json").read_text(encoding="utf-8")) == predicted
     pairs.write_text("item_id,user_id\n1,\n", encoding="utf-8")
     assert f"{pairs}, line 2: user_id must not be empty." in told("predict", str(pairs), status=2)
     pairs.write_text("item_id\n1\n", encoding="utf-8")
@@ -349,6 +354,36 @@ def test_commands_answer_from_a_folder(load: Load, tmp_path: Path, capsys: pytes
     out = tmp_path / "lists.parquet"
     assert "lists of 10 users" in told("batch", "--out", str(out), "--n", "3")
     assert pd.read_parquet(out).groupby("user_id").size().to_dict() == {str(user): 3 for user in range(1, 11)}
+    assert not list(tmp_path.glob("*.parts"))
+    lines = [json.loads(line) for line in told("batch", "--json", "--n", "3").splitlines()]
+    assert [line["user_id"] for line in lines] == [str(user) for user in range(1, 11)]
+    assert [row["item_id"] for row in lines[0]["items"]] == recommend_top_n(tmp_path, 1, 3)["item_id"].tolist()
+    assert "either --out FILE or --json" in told("batch", status=2)
+
+
+def test_a_batch_that_was_stopped_goes_on_and_gives_the_same_file(
+    asked: Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "PART", 3)
+    whole, out = tmp_path / "whole.parquet", tmp_path / "lists.parquet"
+    batch.write_lists(asked, asked.users(), 4, whole)
+    made, many, last = list[str](), asked.recommend_many, 2
+
+    def stops(ids: list[str], n: int) -> pd.DataFrame:
+        if len(made) == last:
+            raise KeyboardInterrupt
+        made.append(ids[0])
+        return many(ids, n)
+
+    monkeypatch.setattr(asked, "recommend_many", stops)
+    with pytest.raises(KeyboardInterrupt):
+        batch.write_lists(asked, asked.users(), 4, out)
+    assert not out.exists()
+    last = 10
+    batch.write_lists(asked, asked.users(), 4, out)
+    assert made == ["1", "4", "7", "10"]  # each part once
+    assert out.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lists.parquet", "whole.parquet"]
 
 
 def test_the_package_has_the_recommender_and_nothing_unknown() -> None:

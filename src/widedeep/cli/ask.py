@@ -1,5 +1,6 @@
 """Commands that ask a trained model: `widedeep recommend`, `similar`, `predict`, `explain` and `batch`."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +20,6 @@ Likes = Annotated[
 ]
 User = Annotated[str | None, typer.Option("--user", metavar="ID", help="Id of a user of the data.")]
 MODELS = Path("models")
-SAVED = 5_000  # users in a part of `batch`
 
 
 def recommend(
@@ -76,12 +76,13 @@ def explain(
 
 def predict(
     pairs: Annotated[Path, typer.Argument(metavar="PAIRS", help="CSV file with the columns user_id and item_id.")],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write CSV here. Default: print it.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write to this file. Default: print the ratings.")
+    ] = None,
     models: Models = MODELS,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON in place of CSV.")] = False,
 ) -> None:
     """Predict the ratings of pairs of a user and an item."""
-    import sys
-
     from widedeep.columns import ITEM_ID, PREDICTED, USER_ID
     from widedeep.files import replacing
     from widedeep.serving.recommender import Recommender
@@ -90,43 +91,49 @@ def predict(
     table[PREDICTED] = 0.0
     for user_id, rows in table.groupby(USER_ID, sort=False):
         table.loc[rows.index, PREDICTED] = recommender.predict(str(user_id), list(rows[ITEM_ID]))[PREDICTED].to_numpy()
+    text = _json(table) + "\n" if as_json else table.to_csv(index=False)
     if out is None:
-        table.to_csv(sys.stdout, index=False)
+        print(text, end="")
         return
     with replacing(out) as partial:
-        table.to_csv(partial, index=False)
+        partial.write_text(text, encoding="utf-8")
     print(f"{out}: {len(table):,} predicted ratings")
 
 
 def batch(
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Write this Parquet file.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write this Parquet file. May be left out with --json.")
+    ] = None,
     users: Annotated[
         Path | None, typer.Option(metavar="FILE", help="CSV file with the column user_id. Default: all users.")
     ] = None,
     n: Number = 10,
     models: Models = MODELS,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the lists in place of a file, as JSON, a line for each user.")
+    ] = False,
 ) -> None:
     """Write the lists of many users into a Parquet file.
 
-    Its columns are user_id, rank, item_id, title, genres, predicted and score.
+    Its columns are user_id, rank, item_id, title, genres, predicted and score. If the command is stopped, call it
+    again: it goes on where it was, and the file is the same.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from tqdm import tqdm
-
-    from widedeep.columns import GENRES, ITEM_ID, PREDICTED, RANK, SCORE, TITLE, USER_ID
-    from widedeep.files import replacing
+    from widedeep.columns import USER_ID
+    from widedeep.errors import UserError
+    from widedeep.serving.batch import lists_of, write_lists
     from widedeep.serving.recommender import Recommender
 
+    if (out is None) != as_json:
+        raise UserError("Give either --out FILE or --json.")
     recommender = Recommender.load(models)
     ids = recommender.users() if users is None else list(_columns(users, (USER_ID,))[USER_ID])
-    kinds = {RANK: pa.int32(), PREDICTED: pa.float32(), SCORE: pa.float32()}
-    names = (USER_ID, RANK, ITEM_ID, TITLE, GENRES, PREDICTED, SCORE)
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in names])
-    with replacing(out) as partial, pq.ParquetWriter(partial, schema) as writer:
-        for first in tqdm(range(0, len(ids), SAVED), unit_scale=SAVED, unit=" users", disable=None):
-            frame = recommender.recommend_many(ids[first : first + SAVED], n)
-            writer.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False))
+    if out is None:
+        for frame in lists_of(recommender, ids, n):
+            for user_id, rows in frame.groupby(USER_ID, sort=False):
+                items = _json(rows.drop(columns=USER_ID))
+                print(f'{{"{USER_ID}":{json.dumps(user_id, ensure_ascii=False)},"items":{items}}}')
+        return
+    write_lists(recommender, ids, n, out)
     print(f"{out}: lists of {len(ids):,} users")
 
 
@@ -148,9 +155,14 @@ def _columns(path: Path, names: tuple[str, ...]) -> "pd.DataFrame":
     return table[list(names)].copy()
 
 
+def _json(frame: "pd.DataFrame") -> str:
+    text: str = frame.to_json(orient="records", force_ascii=False, double_precision=6)
+    return text
+
+
 def _show(frame: "pd.DataFrame", as_json: bool) -> None:
     if as_json:
-        print(frame.to_json(orient="records", force_ascii=False, double_precision=6))
+        print(_json(frame))
         return
     shown = frame.astype(object).where(frame.notna(), "")
     if not frame.empty:

@@ -19,6 +19,7 @@ from widedeep.sections import typed
 from widedeep.tabular import Column, read_parquet, write_parquet
 
 _ROWS, _USERS, _ITEMS, _SPEC = "rows.parquet", "users.parquet", "items.parquet", "features.json"
+NAMES = (_ROWS, _USERS, _ITEMS, _SPEC)
 MEND = made_by("featurize")
 
 

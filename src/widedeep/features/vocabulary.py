@@ -11,7 +11,7 @@ from widedeep.files import write_json
 from widedeep.reading import MODEL_AGAIN, read_json, refuse
 from widedeep.sections import typed
 
-_IDS = "vocabulary.json"
+IDS = "vocabulary.json"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Vocabulary:
 
     def save(self, folder: Path) -> None:
         """Write the ids and `trained_until` into an existing folder. The spec is not written."""
-        write_json(folder / _IDS, asdict(_Stored(self.user_ids, self.item_ids, self.trained_until)))
+        write_json(folder / IDS, asdict(_Stored(self.user_ids, self.item_ids, self.trained_until)))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -48,7 +48,7 @@ class Vocabulary:
         UserError
             A file is missing or damaged.
         """
-        path = folder / _IDS
+        path = folder / IDS
         stored: _Stored = typed(_Stored, read_json(path, MODEL_AGAIN), path, MODEL_AGAIN)
         spec = load_spec(folder, MODEL_AGAIN)
         for ids, name in ((stored.user_id, USER_ID), (stored.item_id, ITEM_ID)):

@@ -14,10 +14,10 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from widedeep.features.context import Context
-from widedeep.features.files import FeatureTables
+from widedeep.features.files import NAMES, FeatureTables
 from widedeep.features.tensors import Names, context_of, tables_of
-from widedeep.features.vocabulary import Vocabulary
-from widedeep.files import write_json
+from widedeep.features.vocabulary import IDS, Vocabulary
+from widedeep.files import sha256, write_json
 from widedeep.models.build import build
 from widedeep.models.files import ABOUT, FORMAT, WEIGHTS, read_about
 from widedeep.models.model import Model
@@ -69,6 +69,11 @@ class Bundle:
         write_json(folder / ABOUT, about)
         tables_of(self.context, self.names).save(folder)
         self.vocabulary.save(folder)
+
+    @staticmethod
+    def version(folder: str | Path) -> str:
+        """Return the first 12 characters of the hash of the files that `save` wrote. Other files do not count."""
+        return sha256(Path(folder), (ABOUT, WEIGHTS, IDS, *NAMES))[:12]
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:

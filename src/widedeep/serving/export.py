@@ -38,7 +38,7 @@ def export(models: Path, beside: Mapping[str, Path], out: Path) -> list[str]:
         for name, file in sources.items():
             shutil.copyfile(file, partial / name)
         hashes = {name: sha256(file) for name, file in sources.items()}
-        write_json(partial / CONTENTS, {"model": sha256(models)[:12], "files": hashes})
+        write_json(partial / CONTENTS, {"model": Bundle.version(models), "files": hashes})
     return [*sources, CONTENTS]
 
 

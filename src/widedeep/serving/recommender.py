@@ -17,7 +17,6 @@ from widedeep.columns import GENRES, ITEM_ID, PREDICTED, RANK, RATING, SCORE, TI
 from widedeep.errors import UserError
 from widedeep.features.context import Context
 from widedeep.features.ragged import Ragged
-from widedeep.files import sha256
 from widedeep.models.bundle import Bundle
 from widedeep.scoring import PAD, Lists, rank, top_items
 from widedeep.serving.arguments import brief, own_id, several, whole_number
@@ -47,7 +46,7 @@ class Recommender:
     no effect on a model that does not learn lists from questions.
 
     bundle : the model, and what it knew after training
-    version : the first 12 characters of the hash of the folder
+    version : the first 12 characters of the hash of its files
     events : number of events that were added
     """
 
@@ -70,7 +69,7 @@ class Recommender:
             There is no model, or a file of it is damaged.
         """
         bundle = Bundle.load(folder)
-        return cls(bundle, sha256(Path(folder))[:12], clock)
+        return cls(bundle, Bundle.version(folder), clock)
 
     @property
     def last_second(self) -> int:
