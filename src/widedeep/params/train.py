@@ -82,7 +82,7 @@ class TrainParams(Section):
     optimizer: Literal["adamw", "adagrad"]
     learning_rate: Positive
     weight_decay: NonNegative
-    row_learning_rate: Positive | None = None
+    row_learning_rate: Positive | None
     patience: Annotated[Count, Le(10_000)]
     gradient_clip: NonNegative
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
