@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 INSTALLED := .venv/.installed
 
-.PHONY: help install repro serve register compare drift noise policies tune models test test-quick lint docs mlflow clean
+.PHONY: help install repro serve register compare drift noise policies tune models bench test test-quick lint docs mlflow clean
 
 ## List the targets
 help:
@@ -71,6 +71,10 @@ tune: install
 ## Train all models on the same features and compare them (studies/comparison/results.*)
 models: install
 	.venv/bin/dvc repro studies/comparison/dvc.yaml
+
+## Measure speed and memory of preparing, training and ranking (benchmarks/results.md)
+bench: install
+	.venv/bin/python -m benchmarks $(ARGS)
 
 ## Run all tests, two at a time
 test: install

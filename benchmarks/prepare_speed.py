@@ -26,7 +26,7 @@ import yaml
 from benchmarks.quality import ROOT
 from benchmarks.synthetic import sizes, write_ratings
 from studies.tuning.presets import read_assignments
-from widedeep.errors import UserError, exit_on_user_error
+from widedeep.errors import exit_on_user_error
 from widedeep.params import load_params, merged, nested
 from widedeep.yaml import read_yaml
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_data(parser)
     parser.add_argument("--until", choices=STAGES, default="featurize", help="the last stage to run")
     parser.add_argument("--keep", type=Path, help="a new folder for all files (default: a temporary one)")
-    args = parser.parse_args(arguments)
+    args = parsed(parser, arguments)
     with exit_on_user_error():
         if args.keep is not None:
             args.keep.mkdir(parents=True)
@@ -61,16 +61,16 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-S", "--set", action="append", default=[], help="a parameter: featurize.buckets=20")
 
 
-def measure(args: argparse.Namespace, work: Path) -> dict[str, Any]:
-    """Run the stages in the folder `work`, and return the content of the line of JSON.
-
-    Raises
-    ------
-    UserError
-        Only one of --dataset and --source is given.
-    """
+def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the arguments of a parser that `add_data` has seen."""
+    args = parser.parse_args(arguments)
     if (args.dataset is None) != (args.source is None):
-        raise UserError("--dataset and --source belong together: give both, or none of them for synthetic ratings.")
+        parser.error("--dataset and --source belong together: give both, or none of them for synthetic ratings")
+    return args
+
+
+def measure(args: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """Run the stages in the folder `work`, and return the content of the line of JSON."""
     dataset, source, rows = args.dataset, args.source, None
     if dataset is None:
         rows, (users, items) = args.rows, sizes(args.rows)

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.prepare_speed import GIB, add_data, measure, peak_bytes
+from benchmarks.prepare_speed import GIB, add_data, measure, parsed, peak_bytes
 from widedeep.columns import TRAIN
 from widedeep.errors import exit_on_user_error
 from widedeep.features.tensors import load_features
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--asked", type=int, default=1000, help="users who ask (default: 1000, or all if fewer)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=3)
-    args = parser.parse_args(arguments)
+    args = parsed(parser, arguments)
     torch.set_num_threads(args.threads)
     with exit_on_user_error(), tempfile.TemporaryDirectory(prefix="widedeep-") as folder:
         print(json.dumps(measured(args, Path(folder))))

@@ -28,7 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.prepare_speed import GIB, add_data, measure, peak_bytes
+from benchmarks.prepare_speed import GIB, add_data, measure, parsed, peak_bytes
 from widedeep.columns import TRAIN, VALIDATION
 from widedeep.errors import exit_on_user_error
 from widedeep.features.tensors import FeatureSet, load_features
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=5, help="epochs to measure")
     parser.add_argument("--beside", choices=("bare",), help="another implementation to run in turns")
-    args = parser.parse_args(arguments)
+    args = parsed(parser, arguments)
     torch.set_num_threads(args.threads)
     with exit_on_user_error(), tempfile.TemporaryDirectory(prefix="widedeep-") as folder:
         print(json.dumps(compare(args, Path(folder))))

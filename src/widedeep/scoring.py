@@ -21,7 +21,7 @@ from widedeep.features.rows import Queries
 from widedeep.models.model import Model
 
 ROWS = 2**15  # rows scored at once, each with the interactions of its user
-PAIRS = 2**18  # pairs of a grid scored at once
+PAIRS = 2**16  # pairs of a grid scored at once
 PAD = -1  # an empty place at the end of a list
 
 

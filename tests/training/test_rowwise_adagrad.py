@@ -25,7 +25,7 @@ def features(featurize: Callable[[], FeatureTables], tmp_path_factory: pytest.Te
 def test_two_steps_worked_out_by_hand() -> None:
     table = nn.Embedding(3, 2, sparse=True)
     nn.init.zeros_(table.weight)
-    optimizer = RowwiseAdagrad([table.weight], lr=0.5)
+    optimizer = RowwiseAdagrad([*table.parameters()], lr=0.5)
     # Row 1 has the gradient (3, 1): s = (9 + 1) / 2 = 5. Row 2 has none.
     for row, gradient in ((1, [3.0, 1.0]), (1, [1.0, 7.0])):
         optimizer.zero_grad()
@@ -41,7 +41,7 @@ def test_with_one_weight_per_row_it_is_adagrad(sparse: bool) -> None:
     torch.manual_seed(0)
     ours = nn.Embedding(20, 1, sparse=sparse)
     theirs = nn.Embedding.from_pretrained(ours.weight.data.clone(), freeze=False)
-    optimizers = [RowwiseAdagrad([ours.weight], lr=0.1), torch.optim.Adagrad([theirs.weight], lr=0.1)]
+    optimizers = [RowwiseAdagrad([*ours.parameters()], lr=0.1), torch.optim.Adagrad([*theirs.parameters()], lr=0.1)]
     for _ in range(5):
         index = torch.randint(0, 20, (8,))  # some rows twice
         for table, optimizer in zip((ours, theirs), optimizers, strict=True):
@@ -63,7 +63,7 @@ def test_sparse_gradients_are_clipped_as_dense_ones() -> None:
         assert linear.weight.grad is not None
         if sparse:
             table.weight.grad = table.weight.grad.coalesce()
-        clip([table.weight, *linear.parameters()], 0.1)
+        clip([*table.parameters(), *linear.parameters()], 0.1)
         gradients.append((table.weight.grad.to_dense(), linear.weight.grad))
     torch.testing.assert_close(*gradients)
     norm = torch.cat([part.flatten() for part in gradients[0]]).norm()
