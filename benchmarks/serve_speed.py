@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from itertools import count, cycle, islice
 from pathlib import Path
@@ -34,7 +34,7 @@ class Load:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self.idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = deque()
         self.seconds: list[float] = []
         self.statuses: Counter[str] = Counter()
 
@@ -65,7 +65,9 @@ class Load:
     async def _send(self, request: Request, due: float, limit: asyncio.Semaphore, counted: bool = True) -> None:
         async with limit:
             try:
-                reader, writer = self.idle.pop() if self.idle else await asyncio.open_connection("127.0.0.1", self.port)
+                reader, writer = (
+                    self.idle.popleft() if self.idle else await asyncio.open_connection("127.0.0.1", self.port)
+                )
                 writer.write(request)
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = re.search(rb"content-length: (\d+)", head.lower())
@@ -129,7 +131,8 @@ def cases(users: list[str], items: list[str], seconds: int) -> dict[str, Callabl
 
     def cached(port: int) -> dict[str, Any]:
         some = of_users(500, 9)
-        load(port, some, 100)  # fills the cache
+        for rate in (100, 100, 300, 300):  # fills the cache of each process: each time other connections ask
+            load(port, some, rate)
         return load(port, some * (2 * seconds), 1000)
 
     def overload(port: int) -> dict[str, Any]:
@@ -156,6 +159,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("models"), help="folder of a model; default: %(default)s")
     parser.add_argument("--seconds", type=int, default=10, help="length of a run; default: %(default)s")
     parser.add_argument("--runs", type=int, default=3, help="runs of a case, whose medians are printed")
+    parser.add_argument("--workers", type=int, help="processes of the server; default: that of `widedeep serve`")
     options = parser.parse_args()
 
     from widedeep.serving.recommender import Recommender
@@ -164,6 +168,7 @@ def main() -> None:
     users, items = known.users(), known.catalogue.ids
     with tempfile.TemporaryDirectory() as scratch:
         command = [sys.executable, "-m", "widedeep.cli", "serve", str(options.model), "--port", "0"]
+        command += [] if options.workers is None else ["--workers", str(options.workers)]
         start = time.perf_counter()
         server = subprocess.Popen([*command, "--events", f"{scratch}/events.sqlite"], stdout=subprocess.PIPE, text=True)
         try:
