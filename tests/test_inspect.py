@@ -91,7 +91,7 @@ def test_bad_rows_are_shown_with_the_name_of_the_users_file(work: Path, capsys: 
 @pytest.mark.parametrize(
     ("text", "warning"),
     [
-        ("user,item,rating\n1,2,3\n2,2,3\n", "All ratings are 3, so there is nothing to predict"),
+        ("user,item,rating\n1,2,1600000000\n2,2,1600000005\n", "The ratings look like seconds since 1970."),
         ("user,item,rating\n1,2,0\n2,2,0\n1,3,5\n2,3,10\n", "50% of the ratings are 0. If 0 means that there is no"),
         ("user,item,rating,time\n1,2,3,99\n2,2,4,99\n", "All ratings have the same time"),
         ("user,item,rating\n1.58E+18,2,3\n2,2,4\n", "user_id: 1 ids look like 1.58E+18. A spreadsheet has rounded"),

@@ -27,6 +27,10 @@ SPLITS: Final = (TRAIN, VALIDATION, TEST)
 ONLINE: Final = "online"
 FROZEN: Final = "frozen"
 
+# The rating scale of implicit feedback, where a row only says that a user had an item. Features and metrics take every
+# rating as 1; the tables keep the numbers of the files.
+IMPLICIT: Final = (1.0, 1.0)
+
 # Columns of the score tables, beside some of the above (see evaluation/files.py).
 MODEL: Final = "model"
 KNOWLEDGE: Final = "knowledge"

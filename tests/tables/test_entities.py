@@ -121,4 +121,4 @@ def test_later_items_do_not_move_the_scale(build: Build, csv: Csv) -> None:
 
 def test_data_set_that_does_not_say_its_scale_needs_the_key(build: Build, csv: Csv) -> None:
     with pytest.raises(UserError, match=r"'own' has no rating scale of its own. Set preprocess.rating_scale to"):
-        build(csv(*ROWS), rating_scale=None)
+        build(csv(*ROWS), rating_scale=None, feedback="explicit")

@@ -84,12 +84,12 @@ def test_goodbooks(raw: Path) -> None:
     assert tables.report["items"]["rated_but_not_listed"] == 0
 
 
-def test_plays_without_ratings_are_refused_with_a_sentence(raw: Path) -> None:
+def test_plays_are_refused_as_ratings_with_a_sentence(raw: Path) -> None:
     (raw / "user_artists.dat").write_text("userID\tartistID\tweight\n2\t51\t13883\n2\t52\t11690\n")
     with pytest.raises(
         UserError, match=r"line 1: no column has a known name for the rating .*userID, artistID, weight"
     ):
-        Built.of(raw)
+        Built.of(raw, feedback="explicit")
 
 
 def test_movielens_100k_with_its_ratings_alone(raw: Path) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from widedeep.columns import GENRES, ITEM, ITEM_ID, RATING, SPLIT, TIMESTAMP, TITLE, TRAIN, USER, USER_ID
+from widedeep.columns import GENRES, IMPLICIT, ITEM, ITEM_ID, RATING, SPLIT, TIMESTAMP, TITLE, TRAIN, USER, USER_ID
 from widedeep.errors import UserError, nearest
 from widedeep.features import history
 from widedeep.features.encode import encode_entities, index_codes
@@ -59,6 +59,9 @@ def build_features(tables: Tables, params: FeaturizeParams, earlier: Vocabulary 
         the features of `earlier` were made with other settings.
     """
     ratings, about = tables.ratings, tables.about
+    if about.rating_scale == IMPLICIT:
+        ones = pa.array(np.ones(ratings.num_rows, np.float32))
+        ratings = ratings.set_column(ratings.schema.get_field_index(RATING), ratings.schema.field(RATING), ones)
     training = pc.equal(ratings[SPLIT], TRAIN).to_numpy()
     columns = _columns(ratings, params)
     trained = columns.part(training)

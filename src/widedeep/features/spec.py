@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from widedeep.columns import IMPLICIT
+
 # The sums in a state: by user and by item, and lists of sums by user.
 SUMS = ("count", "total", "last")
 BY_USER = ("genre_count", "genre_total", "moment_count", "moment_total")
@@ -118,7 +120,7 @@ class Spec:
     """The content of `features.json`.
 
     dataset : the value of download.dataset
-    rating_scale : lowest and highest rating
+    rating_scale : lowest and highest rating; `IMPLICIT` for implicit feedback
     mean : mean of the training ratings
     history : the kind of the histories of training rows
     online : whether rows outside training have a history of their own (only in a temporal split)
@@ -143,6 +145,11 @@ class Spec:
     crosses: tuple[Cross, ...]
     crosses_left_out: tuple[tuple[str, ...], ...]
     scaling: Mapping[str, Any]
+
+    @property
+    def implicit(self) -> bool:
+        """Whether a row only says that a user had an item. Then every rating is 1."""
+        return self.rating_scale == IMPLICIT
 
     def of_kind(self, kind: str) -> tuple[Field, ...]:
         """Return the fields of a kind, in the order of the model's input."""

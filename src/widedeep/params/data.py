@@ -90,6 +90,7 @@ class Reading(Section):
     separator: Annotated[Annotated[str, Len(1)] | None, AfterValidator(_separator)]
     encoding: Text | None
     timestamp_unit: Literal["auto", "s", "ms", "us", "ns", "date", "iso"]
+    feedback: Literal["auto", "explicit", "implicit"]
     kinds: dict[Text, Literal["number", "category", "none"]]
 
 
@@ -98,6 +99,7 @@ NOTHING_SAID = Reading(
     separator=None,
     encoding=None,
     timestamp_unit="auto",
+    feedback="auto",
     kinds={},
 )
 

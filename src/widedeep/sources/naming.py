@@ -37,6 +37,10 @@ ITEM_ID_NAMES = (
     ("parentasin", "title", "name"),
 )
 _RATING = (("rating", "ratings", "score", "stars", "overall", "bookrating", "userrating", "reviewscore", "grade"),)
+COUNTS = (  # names of columns that say how often a user had an item
+    *("plays", "playcount", "listencount", "weight", "count", "clicks", "views", "quantity", "purchases"),
+    *("totalplays", "nplays", "numplays", "hours", "strength"),
+)
 _TIMESTAMP = (
     (
         *("timestamp", "time", "unixreviewtime", "datetime", "date", "ts", "ratedat", "createdat", "reviewdate"),
@@ -176,8 +180,11 @@ def named_columns(columns: Sequence[str], names: Mapping[str, Sequence[Sequence[
     return found
 
 
-def rating_columns(form: Form, chosen: Mapping[str, str | None], path: Path) -> dict[str, int]:
-    """Find the columns of user, item, rating and timestamp."""
+def rating_columns(form: Form, chosen: Mapping[str, str | None], path: Path, explicit: bool) -> dict[str, int]:
+    """Find the columns of user, item, rating and timestamp.
+
+    explicit : whether there must be ratings. If not, a count may stand in for them, or there may be neither.
+    """
     columns = form.columns
     for role, name in chosen.items():
         if name is not None and name not in columns:
@@ -187,14 +194,14 @@ def rating_columns(form: Form, chosen: Mapping[str, str | None], path: Path) -> 
             )
     found: dict[str, int] = {role: columns.index(name) for role, name in chosen.items() if name is not None}
     if not form.header and not found:
-        if len(columns) in (3, 4):
+        if len(columns) in (3, 4) or (len(columns) == 2 and not explicit):
             return {role: i for i, role in enumerate(list(NAMES)[: len(columns)])}
         raise UserError(
             f"{path}, line 1: no line names the columns, and there are {len(columns)} of them. Write the names into "
             "the first line (user_id, item_id, rating, timestamp), or set preprocess.columns to their numbers "
             "({user: '1', item: '2', rating: '3', timestamp: '4'})."
         )
-    for role, groups in NAMES.items():
+    for role, groups in (NAMES if explicit else NAMES | {RATING: (*_RATING, COUNTS)}).items():
         if role in found:
             continue
         exact = [i for i, column in enumerate(columns) if column == role]
@@ -207,7 +214,7 @@ def rating_columns(form: Form, chosen: Mapping[str, str | None], path: Path) -> 
             )
         if hits:
             found[role] = hits[0]
-    for role in (USER_ID, ITEM_ID, RATING):
+    for role in (USER_ID, ITEM_ID, *([RATING] if explicit else [])):
         if role not in found:
             known = ", ".join(name for group in NAMES[role][:1] for name in group[:6])
             raise UserError(

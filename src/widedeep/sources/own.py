@@ -75,11 +75,13 @@ class Own(Source):
         Raises
         ------
         UserError
-            No column, or more than one, has a known name for the user, the item or the rating.
+            No column, or more than one, has a known name for the user, the item or, with explicit feedback, the
+            rating.
         """
         form = self._form(raw / name)
         chosen = {role: getattr(self.reading.columns, key) for role, key in KEYS.items()}
-        return TableFile(name, form, rating_columns(form, chosen, self.shown(raw / name)))
+        explicit = self.reading.feedback == "explicit"
+        return TableFile(name, form, rating_columns(form, chosen, self.shown(raw / name), explicit))
 
     def understood(self, layout: TableFile) -> list[str]:
         """Say how a file of ratings was understood."""

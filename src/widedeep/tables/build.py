@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from widedeep.columns import (
+    IMPLICIT,
     ITEM,
     ITEM_ID,
     RATING,
@@ -34,10 +35,11 @@ from widedeep.sources.own import OWN, Own, given_fold
 from widedeep.sources.source import GIVEN, GIVEN_FILES, Layout, Source, TableFile
 from widedeep.tables import splits
 from widedeep.tables.entities import Fitted, complete, impute_and_scale
+from widedeep.tables.feedback import implicit
 from widedeep.tables.files import About, Tables, external
 from widedeep.tables.ids import encode_ids, number_ids
 from widedeep.tables.own import FILE
-from widedeep.tables.ratings import check_rows, latest_of_duplicates, with_enough_ratings
+from widedeep.tables.ratings import ANY, check_rows, latest_of_duplicates, with_enough_ratings
 
 BLOCK = 2**20  # ids per step of the hash
 
@@ -72,12 +74,6 @@ def build_tables(
         A file or row is bad (see `check_rows`), the split does not suit the data set, or no rating is left for
         training or for the test.
     """
-    scale = params.rating_scale or source.rating_scale
-    if scale is None:
-        raise UserError(
-            f"The data set '{source.name}' has no rating scale of its own. Set preprocess.rating_scale to "
-            "[lowest, highest] in params.yaml. `widedeep inspect` finds it in your ratings."
-        )
     if isinstance(source, Own):
         source = replace(source, reading=params, original=original)
     items = source.items(raw) if _have(raw, source.items_files) else item_entities([], [], [], [])
@@ -95,7 +91,18 @@ def build_tables(
     known_items = listed[ITEM] if source.items_complete and listed[ITEM] else None
 
     con = ibis.duckdb.connect()
-    checked = check_rows(con, raw, layouts, scale, source.integer_ids, known_items, params.timestamp_unit)
+    scale = params.rating_scale or source.rating_scale
+    allowed = scale if scale is not None and RATING in layouts[0].fields else ANY
+    checked = check_rows(con, raw, layouts, allowed, source.integer_ids, known_items, params.timestamp_unit)
+    spread = checked.good.aggregate(low=checked.good[RATING].min(), high=checked.good[RATING].max())
+    feedback = implicit(params.feedback, layouts[0], *spread.execute().iloc[0])
+    if feedback:
+        scale = IMPLICIT
+    elif scale is None:
+        raise UserError(
+            f"The data set '{source.name}' has no rating scale of its own. Set preprocess.rating_scale to "
+            "[lowest, highest] in params.yaml. `widedeep inspect` finds it in your ratings."
+        )
     counts = checked.counts
     rows, numbers = number_ids(con, checked.kept(params.on_bad_rows, original))
     unique = con.create_table("latest", latest_of_duplicates(rows))
@@ -138,6 +145,8 @@ def build_tables(
         by_file = [line for layout in layouts if isinstance(layout, TableFile) for line in source.understood(layout)]
         entities_read = [*items.understood, *(users.understood if users else ())]
         report["understood"] = [*by_file, *checked.understood, *entities_read]
+    if feedback:
+        report["understood"] = [*report.get("understood", ()), feedback]
     about = About(source.name, scale, params.split, fitted)
     return Tables(ratings, tables["items"], tables["users"], ids[ITEM], ids[USER], about), report
 

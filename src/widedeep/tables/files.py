@@ -43,7 +43,7 @@ class About:
     """How the tables were made.
 
     dataset : the value of download.dataset
-    rating_scale : lowest and highest rating
+    rating_scale : lowest and highest rating; `IMPLICIT` for implicit feedback
     split : how the ratings were split; one of the values of preprocess.split, but never "auto"
     fitted : imputation and scaling of the numeric columns, by table and column
     """

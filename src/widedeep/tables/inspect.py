@@ -13,9 +13,11 @@ from widedeep.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
 from widedeep.sources.naming import ITEMS, KEYS, USERS, roles
 from widedeep.sources.own import Own
 from widedeep.sources.source import TableFile
-from widedeep.tables.ratings import Checked, check_rows
+from widedeep.tables.feedback import implicit
+from widedeep.tables.ratings import ANY, Checked, check_rows
 
 SHOWN = 12  # at most this many different ratings are listed with their counts
+_LIKE_TIMES = 10**8  # a lowest rating from here on is taken for a time, in a warning
 _ROUNDED = r"^[0-9.]+[eE]\+?[0-9]+$"  # a large id that a spreadsheet has rounded: 1.58E+18
 
 
@@ -53,8 +55,7 @@ def inspect(source: Own, folder: Path, memory: str = "600MB") -> Inspection:
     assert all(isinstance(layout, TableFile) for layout in layouts)
     con = ibis.duckdb.connect()
     con.con.execute(f"SET memory_limit = '{memory}'; SET temp_directory = '{folder}/spill'")
-    everything = (-float("inf"), float("inf"))
-    checked = check_rows(con, folder, layouts, everything, False, None, source.reading.timestamp_unit, stored=False)
+    checked = check_rows(con, folder, layouts, ANY, False, None, source.reading.timestamp_unit, stored=False)
     lines = [line for layout in layouts if isinstance(layout, TableFile) for line in source.understood(layout)]
     lines += checked.understood
     warnings: list[str] = []
@@ -64,9 +65,15 @@ def inspect(source: Own, folder: Path, memory: str = "600MB") -> Inspection:
     good = checked.good
     found = _count(good)
     lines += _sizes(good, found)
-    scale, about_scale, warning = _scale(good)
-    lines.append(about_scale)
-    warnings += warning
+    feedback = ""
+    if found["rows"]:
+        feedback = implicit(source.reading.feedback, layouts[0], found["lowest"], found["highest"])
+    scale = None
+    if RATING in layouts[0].fields:
+        scale, about_scale, warning = _scale(good)
+        lines.append(about_scale)
+        warnings += warning
+    lines += [feedback] if feedback else []
     timed = TIMESTAMP in layouts[0].fields and found["moments"] > 1
     lines += _times(found)
     if TIMESTAMP in layouts[0].fields and found["moments"] == 1:
@@ -79,7 +86,7 @@ def inspect(source: Own, folder: Path, memory: str = "600MB") -> Inspection:
             )
     lines.append(f"split: {'temporal, as there are times' if timed else 'random, as there are no times to split by'}")
     lines += _entities(source, folder, good)
-    return Inspection(lines, warnings, bad, _answers(layouts[0], checked, scale, timed))
+    return Inspection(lines, warnings, bad, _answers(layouts[0], checked, scale, timed, bool(feedback)))
 
 
 def _count(good: ir.Table) -> dict[str, Any]:
@@ -93,6 +100,8 @@ def _count(good: ir.Table) -> dict[str, Any]:
             moments=good[TIMESTAMP].nunique(),
             first=good[TIMESTAMP].min(),
             last=good[TIMESTAMP].max(),
+            lowest=good[RATING].min(),
+            highest=good[RATING].max(),
             user_id_rounded=good[USER_ID].re_search(_ROUNDED).sum(),
             item_id_rounded=good[ITEM_ID].re_search(_ROUNDED).sum(),
             user_id_whole=good[USER_ID].re_search("^-?[0-9]+$").all(),
@@ -129,12 +138,13 @@ def _scale(good: ir.Table) -> tuple[list[float] | None, str, list[str]]:
     low, high = values[0], values[-1]
     line = f"rating: {low:g} to {high:g}; {shown}"
     if low == high:
-        return (
-            None,
-            line,
-            [f"All ratings are {low:g}, so there is nothing to predict. Give ratings that differ."],
-        )
+        return None, line, []
     warnings = []
+    if low >= _LIKE_TIMES:
+        warnings.append(
+            "The ratings look like seconds since 1970. If they are times, set preprocess.columns, such as "
+            "{user: '1', item: '2', timestamp: '3'} for a file that does not name its columns."
+        )
     if low == 0 and len(values) > 2 and counts["n"][0] > rows / 5:
         warnings.append(
             f"{counts['n'][0] / rows:.0%} of the ratings are 0. If 0 means that there is no rating, set "
@@ -169,7 +179,7 @@ def _entities(source: Own, folder: Path, good: ir.Table) -> list[str]:
     return lines
 
 
-def _answers(layout: Any, checked: Checked, scale: list[float] | None, timed: bool) -> dict[str, Any]:
+def _answers(layout: Any, checked: Checked, scale: list[float] | None, timed: bool, implicit: bool) -> dict[str, Any]:
     names = {role: layout.form.columns[position] for role, position in layout.fields.items()}
     text = layout.form.kind == "text"
     separator = "tab" if layout.form.separator == "\t" else layout.form.separator
@@ -178,6 +188,9 @@ def _answers(layout: Any, checked: Checked, scale: list[float] | None, timed: bo
         "preprocess.separator": separator if text else None,
         "preprocess.encoding": layout.form.encoding if layout.form.kind != "parquet" else None,
         "preprocess.timestamp_unit": checked.unit,
+        "preprocess.feedback": "implicit" if implicit else "explicit",
         "preprocess.split": "temporal" if timed else "random",
     }
+    if implicit:
+        return answers | {"preprocess.rating_scale": None}
     return answers if scale is None else answers | {"preprocess.rating_scale": scale}

@@ -61,8 +61,8 @@ class OwnRatings:
     """The rows of own files.
 
     rows : file (position in the list of files), line (number of the row in its file, from 1; for a rejected row its
-        line), user_id, item_id (text), rating (float64), timestamp (int64, seconds since 1970) and, for rejected rows,
-        text and reason. A value that cannot be read is null.
+        line), user_id, item_id (text), rating (float64; 1 where files have none), timestamp (int64, seconds since
+        1970) and, for rejected rows, text and reason. A value that cannot be read is null.
     understood : sentences on how the values were read
     times : what a timestamp must be, for errors
     unit : the form of the times, as preprocess.timestamp_unit names it; auto without times
@@ -108,7 +108,7 @@ def read_own(con: ibis.BaseBackend, folder: Path, layouts: Sequence[TableFile], 
     table = con.table("own")
     facts = _facts(table)
     table, ids = _plain_ids(table, facts)
-    table, rating = _ratings(table, facts)
+    table, rating = _ratings(table, facts) if RATING in layouts[0].fields else _no_ratings(table)
     table, times, rule, unit = _times(table, unit, facts) if TIMESTAMP in layouts[0].fields else _no_times(table)
     return OwnRatings(table, [*ids, *rating, *times], rule, unit)
 
@@ -237,6 +237,10 @@ def _ratings(table: ir.Table, facts: Mapping[str, int]) -> tuple[ir.Table, list[
     # A bare cast would read "4_0" as 40, and "nan".
     number = ibis.ifelse(text.re_search(NUMBER), text, None).try_cast("float64")
     return table.mutate(**{RATING: number}), lines
+
+
+def _no_ratings(table: ir.Table) -> tuple[ir.Table, list[str]]:
+    return table.mutate(**{RATING: ibis.literal(1.0, "float64")}), []
 
 
 def _no_times(table: ir.Table) -> tuple[ir.Table, list[str], str, str]:

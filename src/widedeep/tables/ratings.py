@@ -38,6 +38,7 @@ LATE = "timestamp_in_the_future"
 EARLY = "timestamp_before_1970"
 
 DAY = 24 * 60 * 60
+ANY = (-float("inf"), float("inf"))  # a rating scale that every number is in
 
 
 def latest_timestamp() -> int:
