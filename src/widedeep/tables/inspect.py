@@ -180,10 +180,9 @@ def _entities(source: Own, folder: Path, good: ir.Table) -> list[str]:
 
 
 def _answers(layout: Any, checked: Checked, scale: list[float] | None, timed: bool, implicit: bool) -> dict[str, Any]:
-    names = {role: layout.form.columns[position] for role, position in layout.fields.items()}
     text = layout.form.kind == "text"
     separator = "tab" if layout.form.separator == "\t" else layout.form.separator
-    answers: dict[str, Any] = {f"preprocess.columns.{key}": names.get(role) for role, key in KEYS.items()}
+    answers: dict[str, Any] = {f"preprocess.columns.{key}": layout.column(role) or None for role, key in KEYS.items()}
     answers |= {
         "preprocess.separator": separator if text else None,
         "preprocess.encoding": layout.form.encoding if layout.form.kind != "parquet" else None,
