@@ -17,4 +17,6 @@
 .. include:: drift.md
 
 .. include:: reproducibility.md
+
+.. include:: performance.md
 """

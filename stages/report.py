@@ -40,8 +40,8 @@ def main() -> None:
     relevant = params.evaluate.relevant_from(tables.rating_scale)
     choices = Choices(list_length(params.evaluate.ks), relevant, params.report.examples, params.report.seed)
     others = metrics["baselines"]
-    scores = _scores(args.results, tables, about.model, BESIDE in others, *next(iter(metrics["rating"].items())))
-    rated = [about.model, *(name for name, tasks in others.items() if RATING_TASK in tasks)]
+    scores = _scores(args.results, tables, about.model, BESIDE in others, metrics["rating"])
+    rated = [name for name, tasks in {about.model: metrics, **others}.items() if tasks.get(RATING_TASK)]
     plots = read_plots(args.results / "plots", [about.model, *others], rated)
     page = render_report(about, metrics, plots, read_curves(args.curves, about.kept), scores, tables, choices)
     summary = render_summary(about.model, metrics, tables.dataset, choices.k)
@@ -58,17 +58,18 @@ def _tables(folder: Path, counts: Path) -> Tables:
     return Tables(ratings, items, about.dataset, about.rating_scale, about.split, read_counts(counts))
 
 
-def _scores(
-    folder: Path, tables: Tables, model: str, compared: bool, knowledge: str, metrics: Mapping[str, Any]
-) -> Scores:
+def _scores(folder: Path, tables: Tables, model: str, compared: bool, metrics: Mapping[str, Any]) -> Scores:
     """Read the model's frozen lists, those of `BESIDE`, and the test rows, which are the same under each knowledge.
 
     compared : whether there are lists of `BESIDE`
-    metrics : estimates of the rating metrics under this knowledge, to check that the tables are of the same run
+    metrics : estimates of the rating metrics by knowledge, to check that the tables are of the same run. With implicit
+        feedback there are none, and predicted ratings are left out.
     """
+    knowledge = next(iter(metrics), FROZEN)
     columns = [USER_ID, ITEM_ID, RATING, PREDICTED]
     test = load_columns(folder / PREDICTIONS, columns, tables.ratings, model, knowledge)
-    rmse, known = float(((test[PREDICTED] - test[RATING]) ** 2).mean() ** 0.5), metrics["rmse"]["value"]
+    rmse = float(((test[PREDICTED] - test[RATING]) ** 2).mean() ** 0.5)
+    known = metrics[knowledge]["rmse"]["value"] if metrics else rmse
     if not math.isclose(rmse, known, rel_tol=1e-5, abs_tol=1e-5):
         raise UserError(
             f"{folder / PREDICTIONS} and {folder / 'metrics.json'} are not of one run: the {knowledge} RMSE of {model} "
@@ -76,7 +77,7 @@ def _scores(
         )
 
     def lists(name: str) -> pd.DataFrame:
-        columns = [USER_ID, RANK, ITEM_ID, PREDICTED]
+        columns = [USER_ID, RANK, ITEM_ID, *([PREDICTED] if metrics else [])]
         return load_columns(folder / RECOMMENDATIONS, columns, tables.ratings, name, FROZEN)
 
     return Scores(test, lists(model), lists(BESIDE) if compared else None)

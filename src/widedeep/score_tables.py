@@ -45,9 +45,12 @@ UNRANKED = ("global_mean",)  # gives all items the same score, so it has no mean
 def with_baselines(features: FeatureSet, name: str, model: Model) -> dict[str, Model]:
     """Return the trained model and the baselines in `COMPARED`, fitted to the training rows, by name.
 
-    EASE is left out if the catalogue is too large for it.
+    EASE is left out if the catalogue is too large for it, and with implicit feedback the models that need ratings.
     """
-    names = [other for other in COMPARED if other != name and (other != "ease" or len(features.items) <= MAX_ITEMS)]
+    left_out = {name} | ({"ease"} if len(features.items) > MAX_ITEMS else set())
+    if features.spec.implicit:
+        left_out |= {other for other in COMPARED if "ratings" in ENTRIES[other].needs}
+    names = [other for other in COMPARED if other not in left_out]
     return {name: model} | {other: _fitted(other, features) for other in names}
 
 
@@ -57,7 +60,7 @@ def score_tables(
     """Predict the test ratings and rank the catalogue by several models.
 
     The first model has all tables. Of the others, those in `UNRATED` predict no ratings, and those in `UNRANKED` have
-    no lists.
+    no lists. With implicit feedback only the first model has predictions: every rating is 1, and so is each of them.
 
     Parameters
     ----------
@@ -86,7 +89,7 @@ def score_tables(
     first = next(iter(models))
     rated, ranked = (
         {name: model for name, model in models.items() if name == first or name not in without}
-        for without in (UNRATED, UNRANKED)
+        for without in (models if features.spec.implicit else UNRATED, UNRANKED)
     )
     rows = {knowledge: test if knowledge == ONLINE else features.frozen(test) for knowledge in knowledges(features)}
     predicted = {knowledge: predict(rated, features, asked) for knowledge, asked in rows.items()}

@@ -401,6 +401,13 @@ def test_gate_of_a_metric_that_is_nowhere_breaks() -> None:
     assert (outcome.broken, outcome.why) == (True, "missing in both versions. Did you mean 'rating.frozen.rmse'?")
 
 
+def test_gate_of_a_metric_that_the_data_cannot_have_is_not_broken() -> None:
+    missing = {"rating": "the data have no ratings"}
+    rated, ranked = judge({"rating.online.rmse": gate(0.1), "ranking.online.ndcg_at_10": gate(0.1)}, {}, missing)
+    assert (rated.broken, rated.why) == (False, "not judged: the data have no ratings")
+    assert ranked.broken
+
+
 def test_gate_of_a_metric_without_better_and_worse_is_a_mistake() -> None:
     with pytest.raises(UserError, match=f"'{COVERAGE}' cannot have a gate"):
         judge({COVERAGE: gate(0.1)}, {COVERAGE: Row(COVERAGE, 1.0, 1.0)})

@@ -23,6 +23,7 @@ COUNTED = "user,item,rating,timestamp\n" + "".join(f"{i % 3},{i},{3 * i + 1},{i 
         (PLAIN, "implicit", "no column has a known name for the rating"),
         (EQUAL, "auto", "as all ratings are 7"),
         (COUNTED, "implicit", "as preprocess.feedback says"),
+        (COUNTED.replace("rating", "plays"), "auto", "as 'plays' is a count and not a rating"),
     ],
 )
 def test_implicit_feedback_needs_no_scale_and_is_reported(build: Build, text: str, said: str, why: str) -> None:

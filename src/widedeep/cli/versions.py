@@ -75,7 +75,7 @@ def compare(
     gates = params.compare.gates
     bootstrap = Bootstrap(params.evaluate.bootstrap_replicates, params.evaluate.seed)
     comparison = compare(load(old, PATHS), load(new, PATHS), read_noise(NOISE), bootstrap)
-    outcomes = judge(gates, {row.metric: row for row in comparison.rows})
+    outcomes = judge(gates, {row.metric: row for row in comparison.rows}, comparison.new.metrics.get("missing"))
     rows = comparison.rows if every else headline(comparison, gates)
     if as_json:
         print(json.dumps(as_values(comparison, outcomes), indent=2, allow_nan=False))

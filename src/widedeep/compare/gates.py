@@ -22,7 +22,7 @@ class Outcome:
     allowed : the largest loss that does not break the gate, in the same unit
 
     If the metric is missing or not comparable, loss and allowed are None and the gate is broken, because nothing shows
-    that the metric is good enough.
+    that the metric is good enough. A gate on a metric that the data cannot have is not broken.
     """
 
     metric: str
@@ -32,8 +32,12 @@ class Outcome:
     allowed: float | None = None
 
 
-def judge(gates: Mapping[str, Gate], rows: Mapping[str, Row]) -> tuple[Outcome, ...]:
+def judge(
+    gates: Mapping[str, Gate], rows: Mapping[str, Row], missing: Mapping[str, str] | None = None
+) -> tuple[Outcome, ...]:
     """Judge each gate on the rows of a comparison. Gates and rows are keyed by flat name.
+
+    missing : why the data have no metrics of a task, by its name, as in reports/metrics.json
 
     Raises
     ------
@@ -43,6 +47,10 @@ def judge(gates: Mapping[str, Gate], rows: Mapping[str, Row]) -> tuple[Outcome, 
     outcomes = []
     for metric, gate in gates.items():
         known, row = metric_of(metric), rows.get(metric)
+        reason = (missing or {}).get(metric.split(".")[0])
+        if row is None and reason:
+            outcomes.append(Outcome(metric, False, f"not judged: {reason}"))
+            continue
         if row is None:
             hint = nearest(metric, rows)
             outcomes.append(Outcome(metric, True, ". ".join(filter(None, ("missing in both versions", hint)))))

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from widedeep.columns import GENRES, ITEM_ID, RATING, SPLIT, TEST, TIMESTAMP, TRAIN, USER_ID
+from widedeep.columns import GENRES, IMPLICIT, ITEM_ID, RATING, SPLIT, TEST, TIMESTAMP, TRAIN, USER_ID
 from widedeep.tables.files import load_about, load_named
 
 
@@ -22,7 +22,7 @@ class Background:
     """Facts about a data set and its split. Ids are the external ones.
 
     dataset : name of the data set
-    rating_scale : lowest and highest rating
+    rating_scale : lowest and highest rating; `IMPLICIT` for implicit feedback, where every rating is 1
     users : ids of all users who have a rating
     training_counts : number of training ratings of each user who has any, by user_id
     catalogue : ids of all I items
@@ -63,6 +63,8 @@ class Background:
         of_items = items[GENRES] if GENRES in items else [()] * len(items)
         genres = tuple(sorted({genre for own, n in zip(of_items, item_counts, strict=True) if n for genre in own}))
         test = test[[USER_ID, ITEM_ID, RATING, TIMESTAMP]].reset_index(drop=True)
+        if rating_scale == IMPLICIT:
+            test = test.assign(**{RATING: 1.0})
         return cls(
             dataset=dataset,
             rating_scale=rating_scale,
@@ -75,6 +77,11 @@ class Background:
             test=test.astype({RATING: np.float32, TIMESTAMP: "Int64"}),
             rated_at=ratings[[USER_ID, TIMESTAMP]],
         )
+
+    @property
+    def implicit(self) -> bool:
+        """Whether the data have no ratings."""
+        return self.rating_scale == IMPLICIT
 
     @property
     def n_training_users(self) -> int:

@@ -54,6 +54,13 @@ def rating_curves(
     return {"calibration": calibration(predictions[model], rating).round(DECIMALS), **by_slice}
 
 
+def empty_rating_curves() -> dict[str, pd.DataFrame]:
+    """Make the tables of `rating_curves` without rows, for data without ratings."""
+    of_slice = pd.DataFrame(columns=["group", MODEL, "n", "users", "rmse", "low", "high"])
+    calibrated = pd.DataFrame(columns=["mean_predicted", "mean_rating", "n"])
+    return {"calibration": calibrated, **{f"rmse_by_{name}": of_slice for name in SLICES}}
+
+
 def rmse_by_known_ratings(
     rows: pd.DataFrame, predictions: Mapping[str, NDArray[np.float64]], background: Background, bootstrap: Bootstrap
 ) -> pd.DataFrame:

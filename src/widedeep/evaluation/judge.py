@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from widedeep.evaluation.background import Background
 from widedeep.evaluation.bootstrap import Bootstrap, Estimate
 from widedeep.evaluation.curves import (
     KNOWN,
+    empty_rating_curves,
     ndcg_by_known_ratings,
     ranking_curves,
     rating_curves,
@@ -32,6 +33,7 @@ from widedeep.tabular import write_parquet
 
 Rows = list[dict[str, Any]]
 TOTAL = "total"
+NO_RATINGS = "the data have no ratings (implicit feedback)"
 
 
 @dataclass(frozen=True)
@@ -42,17 +44,19 @@ class Evaluation:
     results : long table of the metrics of this and all other models (see `widedeep.evaluation.results`)
     per_user : errors and ranking metrics of the model, a row per test user (reports/per_user.parquet)
     curves : the tables of the plots, by name
+    missing : why there are no metrics of a task, by its name
     """
 
     model: str
     results: pd.DataFrame
     per_user: pd.DataFrame
     curves: dict[str, pd.DataFrame]
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def metrics(self) -> dict[str, Any]:
         """Nest the results as in reports/metrics.json."""
-        return nested(self.results, self.model)
+        return nested(self.results, self.model, self.missing)
 
 
 def judge(
@@ -67,7 +71,7 @@ def judge(
     another model lacks such a list, it has no hit there. With frozen knowledge a user has one list, which should show
     the user's relevant test items. With online knowledge a user has a list for each question, which should show what
     the user rated in that second. A test item is relevant if its rating is at least `params.relevant_rating`. Slices
-    and calibration use the first knowledge of the table.
+    and calibration use the first knowledge of the table. With implicit feedback there are no rating metrics.
 
     Parameters
     ----------
@@ -88,6 +92,9 @@ def judge(
     by_known = [pd.DataFrame(columns=KNOWN)]
     for knowledge, of_knowledge in predictions.groupby(KNOWLEDGE, sort=False, observed=True):
         test, predicted = _aligned(of_knowledge)
+        if background.implicit:
+            per_user[N] = test.groupby(USER_ID).size()
+            continue
         errors = {name: per_user_errors(test[USER_ID], test[RATING], values) for name, values in predicted.items()}
         rows += _rating_rows(model, str(knowledge), errors, bootstrap)
         own = errors[model].set_index(USER_ID)
@@ -115,9 +122,11 @@ def judge(
                         per_user[f"{knowledge}_{metric.name}_at_{k}"] = of_users[TOTAL]
                         per_user[f"{knowledge}_{N_LISTS}"] = of_users[N]
     results = table(rows)
+    curves = curves or empty_rating_curves()
     curves["ranking_by_k"] = ranking_curves(results, FROZEN)
     curves["by_known_ratings"] = pd.concat([part for part in by_known if len(part)] or by_known, ignore_index=True)
-    return Evaluation(model, results, pd.DataFrame(per_user).rename_axis(USER_ID).reset_index(), curves)
+    missing = {RATING_TASK: NO_RATINGS} if background.implicit else {}
+    return Evaluation(model, results, pd.DataFrame(per_user).rename_axis(USER_ID).reset_index(), curves, missing)
 
 
 def save_evaluation(evaluation: Evaluation, folder: Path, outputs: ExitStack) -> None:

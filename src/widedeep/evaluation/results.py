@@ -40,6 +40,7 @@ class _Metrics:
     rating: dict[str, dict[str, _Estimate]]
     ranking: dict[str, dict[str, _Estimate]]
     baselines: dict[str, _OfModel]
+    missing: dict[str, str] = field(default_factory=dict)
 
 
 def row(model: str, knowledge: str, task: str, metric: str, k: int | None, estimate: Estimate) -> dict[str, Any]:
@@ -55,12 +56,15 @@ def table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype({K: "Int64"})
 
 
-def nested(results: pd.DataFrame, model: str) -> dict[str, Any]:
+def nested(results: pd.DataFrame, model: str, missing: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Nest the long table as in reports/metrics.json, with numbers rounded to 6 decimals.
 
     The keys are task, knowledge and metric of `model`. The other models have the same keys under `baselines.<model>`.
+    If a task has no metrics, `missing` says why, and so does the key `missing`.
     """
     metrics: dict[str, Any] = {RATING_TASK: {}, RANKING_TASK: {}, "baselines": {}}
+    if missing:
+        metrics["missing"] = dict(missing)
     for (name, task, knowledge), part in results.groupby([MODEL, TASK, KNOWLEDGE], sort=False, observed=True):
         where = metrics if name == model else metrics["baselines"].setdefault(name, {})
         names = [metric if pd.isna(k) else f"{metric}_at_{k}" for metric, k in zip(part[METRIC], part[K], strict=True)]
@@ -87,7 +91,7 @@ def read_metrics(path: Path, model: str, k: int) -> dict[str, Any]:
     metrics: dict[str, Any] = read_mapping(path, mend)
     typed(_Metrics, metrics, path, mend)
     baselines = metrics["baselines"]
-    if not metrics[RATING_TASK]:
+    if not metrics[RATING_TASK] and RATING_TASK not in metrics.get("missing", {}):
         refuse(path, "has no rating metric", mend)
     of_ratings = [metric.name for metric in of_task(RATING_TASK)]
     rated = [name for name, tasks in baselines.items() if RATING_TASK in tasks]

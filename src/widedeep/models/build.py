@@ -21,6 +21,11 @@ def build(spec: Spec, about: Architecture) -> Model:
     entry, config = about.entry, about.config
     if "genres" in entry.needs and sum(int(field.cardinality or 0) for field in spec.of_kind("bag")) < 2:
         raise UserError(f"train.model: {about.model} needs genres, and this data set has none. Choose another model.")
+    if "ratings" in entry.needs and spec.implicit:
+        raise UserError(
+            f"train.model: {about.model} learns from the differences between ratings, and this data set has implicit "
+            "feedback. Choose another model."
+        )
     kind = model_class(entry)
     if not entry.trained:
         return _made(kind, (spec, config))

@@ -152,7 +152,8 @@ def start_of(spec: Spec, bounded: bool) -> Tensor:
     if not bounded:
         return torch.tensor(spec.mean, dtype=torch.float32)
     low, high = spec.rating_scale
-    return torch.tensor((spec.mean - low) / (high - low)).clamp(0.01, 0.99).logit()
+    share = 1.0 if spec.implicit else (spec.mean - low) / (high - low)
+    return torch.tensor(share).clamp(0.01, 0.99).logit()
 
 
 def into_scale(score: Tensor, spec: Spec) -> Tensor:

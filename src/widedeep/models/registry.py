@@ -41,7 +41,7 @@ class Entry:
     tasks : the values of train.objective that it allows. A model without a training loop allows all; for it the
         objective only says what the validation measures.
     trained : True: trained by gradient, in the loop of section train. False: by counting or in closed form.
-    needs : the fields that the data must have
+    needs : what the data must have
     search : the values that `widedeep tune` tries, by the name of the parameter (see `studies.tuning.space`)
     """
 
@@ -51,7 +51,7 @@ class Entry:
     config: type[ModelConfig] = ModelConfig
     tasks: tuple[Task, ...] = ("rating", "ranking")
     trained: bool = True
-    needs: tuple[Literal["genres"], ...] = ()
+    needs: tuple[Literal["genres", "ratings"], ...] = ()
     search: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -82,6 +82,7 @@ ENTRIES: dict[str, Entry] = {
         about="the mean of all training ratings",
         target="widedeep.models.global_mean:GlobalMean",
         tasks=ALL_TASKS,
+        needs=("ratings",),
         trained=False,
     ),
     "popularity": Entry(
@@ -105,6 +106,7 @@ ENTRIES: dict[str, Entry] = {
         about="damped means of user and item",
         target="widedeep.models.bias:Bias",
         tasks=ALL_TASKS,
+        needs=("ratings",),
         trained=False,
     ),
     "item_knn": Entry(
@@ -113,6 +115,7 @@ ENTRIES: dict[str, Entry] = {
         target="widedeep.models.item_knn:ItemKnn",
         config=ItemKnnConfig,
         tasks=ALL_TASKS,
+        needs=("ratings",),
         trained=False,
         search={
             "models.item_knn.neighbours": {"low": 10, "high": 400, "log": True},

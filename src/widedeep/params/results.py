@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le, Len
 from pydantic import AfterValidator, PlainValidator, TypeAdapter, ValidationError, model_validator
 
+from widedeep.columns import IMPLICIT
+from widedeep.errors import UserError
 from widedeep.sections import Count, Float, Int, NonNegative, Section, Seed, Size, Switch, increasing
 
 
@@ -23,7 +25,10 @@ _PARTS: TypeAdapter[int] = TypeAdapter(Annotated[Int, Ge(2), Le(1000)])
 
 
 def liked_from(rating_scale: tuple[float, float]) -> float:
-    """Return the rating from which a user liked an item: three quarters up the rating scale (lowest, highest)."""
+    """Return the rating from which a user liked an item: three quarters up the rating scale (lowest, highest).
+
+    With implicit feedback, users liked all that they had.
+    """
     low, high = rating_scale
     return low + 0.75 * (high - low)
 
@@ -40,7 +45,17 @@ class EvaluateParams(Section):
         """Return the rating from which a test item is relevant.
 
         This is `relevant_rating`. If that is None, it is the rating from which a user liked an item (see `liked_from`).
+
+        Raises
+        ------
+        UserError
+            There is a `relevant_rating`, but the data have no ratings.
         """
+        if rating_scale == IMPLICIT and self.relevant_rating is not None:
+            raise UserError(
+                "evaluate.relevant_rating must be null for implicit feedback, where every test item is relevant. "
+                f"Got {self.relevant_rating:g} instead."
+            )
         return liked_from(rating_scale) if self.relevant_rating is None else self.relevant_rating
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
-from widedeep.columns import FROZEN, ITEM_ID, RATING, SPLIT, SPLITS, TEST, TRAIN, USER_ID
+from widedeep.columns import FROZEN, IMPLICIT, ITEM_ID, RATING, SPLIT, SPLITS, TEST, TRAIN, USER_ID
 from widedeep.evaluation.metrics import label_of
 from widedeep.report.about import About
 from widedeep.report.labels import model_label, model_title
 from widedeep.report.ranking import ranking_finding
-from widedeep.report.rating import rating_finding
+from widedeep.report.rating import rating_findings
 from widedeep.report.report import KNOWLEDGE, Tables, periods
 from widedeep.report.results import Results, estimates_by_model
 from widedeep.report.slices import SLICES
@@ -42,12 +42,12 @@ def render_card(
     results = Results(about.model, metrics)
     title = f"{model_title(about.model)} on {escape(tables.dataset)}"
     sections = {
-        "Model": _model(about),
+        "Model": _model(about, results.no_ratings),
         "Data and terms": _data(tables, terms),
-        "Intended use": _use(),
+        "Intended use": _use(results.no_ratings),
         "Metrics": _metrics(results, tables.dataset, k),
         "Slices": _slices(results, plots),
-        "Drift": _drift(tables.ratings),
+        "Drift": _drift(tables),
         "Limits": _limits(results, tables.ratings, k),
     }
     body = "\n".join(f"## {heading}\n\n{text.strip()}\n" for heading, text in sections.items())
@@ -82,8 +82,8 @@ def _front_matter(results: Results, dataset: str, k: int) -> str:
     return text.getvalue()
 
 
-def _model(about: About) -> str:
-    learnt = OBJECTIVES.get(about.objective, about.objective)
+def _model(about: About, no_ratings: str) -> str:
+    learnt = "lists only" if no_ratings else OBJECTIVES.get(about.objective, about.objective)
     return (
         f"{model_title(about.model)}, trained by `dvc repro` of widedeep with the objective `{about.objective}` "
         f"({learnt}). Parameters are in params.yaml, and the architecture is in models/model.json."
@@ -99,8 +99,11 @@ def _data(tables: Tables, terms: str) -> str:
         if len(part):
             users, items = part[USER_ID].nunique(), part[ITEM_ID].nunique()
             rows.append([split, count(len(part)), count(users), count(items), days.get(split, "")])
+    what = f"{count(len(ratings))} ratings on the scale {low_high}"
+    if tables.rating_scale == IMPLICIT:
+        what = f"{count(len(ratings))} rows of implicit feedback: each says that a user had an item"
     return (
-        f"{count(len(ratings))} ratings on the scale {low_high}. The split is `{tables.split}`.\n\n"
+        f"{what}. The split is `{tables.split}`.\n\n"
         f"{markdown_table(['split', 'ratings', 'users', 'items', 'days (UTC)'], rows, range(1, 4))}\n"
         f"{terms}\n\n"
         "The folder of the model holds ids, titles and what each training user rated. So these terms hold for the "
@@ -108,18 +111,19 @@ def _data(tables: Tables, terms: str) -> str:
     )
 
 
-def _use() -> str:
+def _use(no_ratings: str) -> str:
+    predict = "" if no_ratings else " to predict ratings,"
     return (
-        "Use it to recommend items of this catalogue, to predict ratings, and to compare recommenders: from Python, "
-        "the shell or over HTTP. Someone new is served by a few ratings or likes. The model is not for decisions about "
+        f"Use it to recommend items of this catalogue,{predict} and to compare recommenders: from Python, the shell or "
+        "over HTTP. Someone new is served by a few ratings or likes. The model is not for decisions about "
         "people. It was judged on logged ratings only, not with users who saw its lists."
     )
 
 
 def _metrics(results: Results, dataset: str, k: int) -> str:
-    findings = [rating_finding(results, knowledge) for knowledge in results.knowledges]
+    findings = rating_findings(results)
     findings += [ranking_finding(results, knowledge, k) for knowledge in results.listed]
-    notes = [f"- `{knowledge}`: {KNOWLEDGE[knowledge]}" for knowledge in results.knowledges]
+    notes = [f"- `{knowledge}`: {KNOWLEDGE[knowledge]}" for knowledge in results.knowledges or results.listed]
     tables = render_summary(results.model, results.metrics, dataset, k)
     brackets = f"Brackets hold 95{PERCENT} bootstrap intervals over users."
     return f"{' '.join(findings)}\n\n{tables}\n- {brackets}\n" + "\n".join(notes)
@@ -127,6 +131,8 @@ def _metrics(results: Results, dataset: str, k: int) -> str:
 
 def _slices(results: Results, plots: Mapping[str, pd.DataFrame]) -> str:
     """Make a table of RMSE per kind of group: the model beside the first baseline."""
+    if results.no_ratings:
+        return f"There is no RMSE of groups: {results.no_ratings}."
     parts = []
     for name, (heading, _) in SLICES.items():
         rows = []
@@ -147,15 +153,18 @@ def _bounds(estimate: Mapping[str, Any]) -> tuple[float, float]:
     return estimate["low"], estimate["high"]
 
 
-def _drift(ratings: pd.DataFrame) -> str:
+def _drift(tables: Tables) -> str:
+    ratings = tables.ratings
     train, test = (ratings[ratings[SPLIT] == split] for split in (TRAIN, TEST))
     new_users, new_items = (1 - test[column].isin(train[column]).mean() for column in (USER_ID, ITEM_ID))
     before, after = float(train[RATING].mean()), float(test[RATING].mean())
+    means = (
+        f"The mean rating is {number(before)} in training and {number(after)} in the test ({signed(after - before)}). "
+    )
     return (
         f"{percent(new_users)} of the test ratings are by users without a training rating, and {percent(new_items)} "
-        f"are of items without one. The mean rating is {number(before)} in training and {number(after)} in the test "
-        f"({signed(after - before)}). `reports/drift.json` and `reports/plots/drift.csv` say how far each feature "
-        "moved."
+        f"are of items without one. {'' if tables.rating_scale == IMPLICIT else means}`reports/drift.json` and "
+        "`reports/plots/drift.csv` say how far each feature moved."
     )
 
 

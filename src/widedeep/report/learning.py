@@ -75,12 +75,13 @@ def learning_figures(curves: pd.DataFrame, kept: int) -> list[Figure]:
         if "validation_online_rmse" not in shown:  # then the frozen RMSE is the same curve as `validation_rmse`
             shown.pop("validation_frozen_rmse", None)
         if shown:
-            figures.append(_figure(measure, curves[list(shown)], list(shown.values()), kept))
+            rated = "train_rmse" in curves
+            figures.append(_figure(measure, curves[list(shown)], list(shown.values()), kept, rated))
     return figures
 
 
-def _figure(measure: str, curves: pd.DataFrame, looks: Sequence[Series], kept: int) -> Figure:
-    title = learning_finding(measure, curves, kept)
+def _figure(measure: str, curves: pd.DataFrame, looks: Sequence[Series], kept: int, rated: bool) -> Figure:
+    title = learning_finding(measure, curves, kept, rated)
     lines = []
     for look, column in zip(looks, curves, strict=True):
         values = curves[column].dropna()
@@ -91,10 +92,10 @@ def _figure(measure: str, curves: pd.DataFrame, looks: Sequence[Series], kept: i
     return Figure(title, svg, f"Learning curves, {measure}", looks=looks)
 
 
-def learning_finding(measure: str, curves: pd.DataFrame, kept: int) -> str:
+def learning_finding(measure: str, curves: pd.DataFrame, kept: int, rated: bool = True) -> str:
     """State where the validation curve of a measure is best. Without validation, state where the training curve ends.
 
-    `curves` has the columns of this measure, by epoch.
+    `curves` has the columns of this measure, by epoch. `rated` says whether the model also learns ratings.
     """
     last = int(curves.index[-1])
     validation = [name for name in curves if str(name).startswith("validation")]
@@ -104,7 +105,8 @@ def learning_finding(measure: str, curves: pd.DataFrame, kept: int) -> str:
     lowest = measure == "RMSE"
     best = int(values.index[values.argmin() if lowest else values.argmax()])
     start = f"Validation {measure} is {'lowest' if lowest else 'highest'} in"
-    if "validation_next_ndcg_at_10" in validation:  # lists share no weights with the ratings, by which training stops
+    # Lists share no weights with the ratings, by which training stops.
+    if rated and "validation_next_ndcg_at_10" in validation:
         return f"Validation {measure} is {number(values[kept])} in epoch {kept}, which the ratings choose"
     if best != kept:  # a joint model stops by RMSE minus NDCG, so this measure may be best at another epoch
         return (

@@ -39,6 +39,13 @@ def rating_finding(results: Results, knowledge: str) -> str:
     return f"{start}, {share} {other} ({bounds})."
 
 
+def rating_findings(results: Results) -> list[str]:
+    """Compare the model's RMSE under each knowledge, or say why there is none."""
+    if results.no_ratings:
+        return [f"{model_title(results.model)} is judged by its lists only: {results.no_ratings}."]
+    return [rating_finding(results, knowledge) for knowledge in results.knowledges]
+
+
 def headline_finding(results: Results, knowledge: str) -> str:
     """State the same in few words, as the title of a chart."""
     if not results.rated:
@@ -100,6 +107,8 @@ def rating_rows(results: Results) -> list[dict[str, Any]]:
 
 def headline_figures(results: Results) -> list[Figure]:
     """Draw the RMSE of every model, with a chart per knowledge. All charts have the same scale."""
+    if results.no_ratings:
+        return []
     by_knowledge = {knowledge: results.by_model("rating", knowledge) for knowledge in results.knowledges}
     every = [estimates["rmse"] for by_model in by_knowledge.values() for estimates in by_model.values()]
     span = [min(estimate["low"] for estimate in every), max(estimate["high"] for estimate in every)]

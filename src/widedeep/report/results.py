@@ -42,6 +42,11 @@ class Results:
         return list(self.metrics["rating"])
 
     @property
+    def no_ratings(self) -> str:
+        """Why there are no metrics of ratings; empty if there are some."""
+        return str(self.metrics.get("missing", {}).get("rating", ""))
+
+    @property
     def baselines(self) -> Mapping[str, Any]:
         """The metrics of all other models."""
         baselines: Mapping[str, Any] = self.metrics["baselines"]

@@ -36,10 +36,10 @@ FALLBACK = "recent_popularity"
 class Recommender:
     """A trained model with the state of its users and items.
 
-    Frames have one row per item, best first: rank, item_id, title, genres, predicted (rating in rating points) and
-    score (higher is better). Ids are text. `frame.attrs` says whether the user is `known`, the moment `at`, the
-    `fallback` ("recent_popularity" if nothing is known of the user, else None), and the `reason` why a list is empty,
-    else None.
+    Frames have one row per item, best first: rank, item_id, title, genres, predicted (rating in rating points, NaN if
+    the data have no ratings) and score (higher is better). Ids are text. `frame.attrs` says whether the user is
+    `known`, the moment `at`, the `fallback` ("recent_popularity" if nothing is known of the user, else None), and the
+    `reason` why a list is empty, else None.
 
     A horizon says what a list is for: `period`, what the user will like in the coming time, as the lists with knowledge
     `frozen` in reports/recommendations.parquet; or `next`, what the user will rate next, as those with `online`. It has
@@ -193,9 +193,11 @@ class Recommender:
         Raises
         ------
         UserError
-            An item is unknown or ambiguous, or `at` is too early.
+            An item is unknown or ambiguous, `at` is too early, or the model was trained on data without ratings.
         """
         known = self._known
+        if known.context.spec.implicit:
+            raise UserError("This model predicts no ratings: its data have none (implicit feedback). Ask for lists.")
         second = known.second(at)
         asker = asker_of(known, self.catalogue, second, user_id)
         codes = self.catalogue.codes(several(item_ids, "item_ids"))
@@ -322,9 +324,12 @@ class Recommender:
         return allowed & self.catalogue.with_genres(several(genres, "genres")) if genres else allowed
 
     def _listed(self, context: Context, user: Tensor, lists: Lists, second: int) -> dict[str, Any]:
-        """Return the columns of lists, with predicted ratings."""
+        """Return the columns of lists. The predicted ratings are missing (NaN) if the data have no ratings."""
         place, rank_of = (lists.items != PAD).nonzero(as_tuple=True)
-        predicted = self.scorer.predicted(context, user[place], lists.items[place, rank_of], second)
+        if context.spec.implicit:
+            predicted = torch.full((len(place),), torch.nan)
+        else:
+            predicted = self.scorer.predicted(context, user[place], lists.items[place, rank_of], second)
         return self._items(lists, {PREDICTED: predicted.numpy(), SCORE: lists.scores[place, rank_of].numpy()})
 
     def _items(self, lists: Lists, more: Mapping[str, Any] | None = None) -> dict[str, Any]:

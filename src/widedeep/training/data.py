@@ -10,6 +10,7 @@ from pytorch_lightning.utilities import CombinedLoader
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from widedeep.errors import UserError
 from widedeep.features.rows import Rows
 from widedeep.features.tensors import FeatureSet
 from widedeep.models.registry import ENTRIES
@@ -95,6 +96,11 @@ class TrainingData(pl.LightningDataModule):
         self.tasks = tasks_of(params, features, apart)
         self.validated = [(task, name) for task in self.tasks for name in task.validation(features)]
 
+    @property
+    def epochs(self) -> int:
+        """The largest number of epochs in which there is something to learn."""
+        return int(min(self.params.epochs, max(task.epochs for task in self.tasks)))
+
     def setup(self, stage: str) -> None:
         assert self.trainer is not None
         self.device = self.trainer.strategy.root_device
@@ -121,15 +127,33 @@ class TrainingData(pl.LightningDataModule):
 def tasks_of(params: TrainParams, features: FeatureSet, apart: bool) -> list[Task]:
     """Return the tasks of `train.objective`, the rating first.
 
+    With implicit feedback there are no ratings to predict, so joint has only the task of lists.
+
     apart : whether the model has a part of its own for lists. Data in order of time need one.
+
+    Raises
+    ------
+    UserError
+        A value of section train does not suit the task or the data.
     """
     tasks: list[Task] = []
-    if params.objective != "ranking":
+    implicit = features.spec.implicit
+    if implicit and params.objective == "rating":
+        raise UserError(
+            "train.objective must be ranking or joint for implicit feedback, which has no ratings to predict. "
+            "Got rating instead."
+        )
+    if implicit and params.objective == "joint" and params.ranking.rating_weight:
+        raise UserError(
+            "train.ranking.rating_weight must be 0 for implicit feedback, which has no ratings to predict. "
+            f"Got {params.ranking.rating_weight:g} instead."
+        )
+    if params.objective != "ranking" and not implicit:
         tasks.append(RatingTask(params, features))
     if params.objective == "joint" and features.spec.online and ENTRIES[params.model].trained:
-        tasks.append(NextItemTask(params))
+        tasks.append(NextItemTask(params, alone=implicit))
     elif params.objective == "joint" and apart:
-        tasks.append(OtherItemsTask(params))
+        tasks.append(OtherItemsTask(params, alone=implicit))
     elif params.objective != "rating":
         tasks.append(RankingTask(params))
     return tasks

@@ -124,7 +124,7 @@ def fit(
             devices=params.devices,
             num_nodes=params.nodes,
             precision=params.precision,
-            max_epochs=params.epochs,
+            max_epochs=data.epochs,
             deterministic=True,
             callbacks=callbacks,
             plugins=[Checkpoints()],

@@ -25,6 +25,7 @@ class ListTask(Task):
     A step for lists costs more than one for ratings, and lists need fewer of them. So in an epoch of more than
     `MOST_STEPS` steps, the task learns only in every n-th step.
 
+    alone : whether there is no task of ratings, as with implicit feedback. Then validation chooses the epoch.
     kinds : names of the lists that validation makes
     data : what it is for, as the end of a sentence in errors
     """
@@ -33,7 +34,7 @@ class ListTask(Task):
     kinds: tuple[str, ...]
     data: str
 
-    def __init__(self, params: TrainParams) -> None:
+    def __init__(self, params: TrainParams, alone: bool = False) -> None:
         super().__init__()
         for name, neutral in (("negatives", 0), ("positive_rating", None), ("rating_weight", 0)):
             if getattr(params.ranking, name) != neutral:
@@ -41,11 +42,15 @@ class ListTask(Task):
                     f"train.ranking.{name} must be {'null' if neutral is None else neutral} for train.objective: joint"
                     f"{self.data}. Got {getattr(params.ranking, name)} instead."
                 )
-        self.params = params
+        self.params, self.alone = params, alone
         self.train_loss = MeanMetric(nan_strategy="disable")
         self.ndcg = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in self.kinds})
         self.learning, self.resting = True, False
         self.step = 0
+
+    @property
+    def epochs(self) -> int:
+        return self.params.ranking.epochs
 
     def learnt(self, features: FeatureSet) -> Rows:
         return features.splits[TRAIN]
@@ -75,6 +80,10 @@ class ListTask(Task):
     def trained(self, log: Log) -> None:
         if self.learning:
             log(TRAIN_RANKING_LOSS, self.train_loss, on_step=False, on_epoch=True)
+
+    def chosen_by(self, gain: Tensor) -> Tensor | float:
+        """Return the loss that chooses the epoch. Beside ratings it is 0, because lists share no weights with them."""
+        return -gain if self.alone else 0.0
 
     def relevant(self, features: FeatureSet) -> Rows:
         """Return the validation rows whose items lists should show."""

@@ -130,10 +130,10 @@ class NextItemTask(ListTask):
         measure_lists(self.ndcg[name], features, model, relevant, user, timestamp, online=name == NEXT)
 
     def validated(self, log: Log) -> Tensor | float:
-        """Log the metrics. They do not choose the epoch, because lists share no weights with ratings."""
-        if all(metric.update_called for metric in self.ndcg.values()):
-            for name, metric in self.ndcg.items():
-                log(f"validation_{name}_ndcg_at_10", metric)
-            both = [metric.compute() for metric in self.ndcg.values() if isinstance(metric, MeanMetric)]
-            log(VALIDATION_NDCG, torch.stack(both).mean(), prog_bar=True)
-        return 0.0
+        if not all(metric.update_called for metric in self.ndcg.values()):
+            return 0.0
+        for name, metric in self.ndcg.items():
+            log(f"validation_{name}_ndcg_at_10", metric)
+        gain = torch.stack([metric.compute() for metric in self.ndcg.values() if isinstance(metric, MeanMetric)]).mean()
+        log(VALIDATION_NDCG, gain, prog_bar=True)
+        return self.chosen_by(gain)

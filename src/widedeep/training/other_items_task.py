@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torchmetrics import MeanMetric
 
 from widedeep.columns import TRAIN
 from widedeep.features.questions import ask_with_histories, popularity_now
@@ -86,7 +87,8 @@ class OtherItemsTask(ListTask):
         measure_lists(self.ndcg[name], features, model, relevant, users, first_second(relevant))
 
     def validated(self, log: Log) -> Tensor | float:
-        """Log the metric. It does not choose the epoch, because lists share no weights with ratings."""
-        if self.ndcg[LISTS].update_called:
-            log(VALIDATION_NDCG, self.ndcg[LISTS], prog_bar=True)
-        return 0.0
+        metric = self.ndcg[LISTS]
+        if not (metric.update_called and isinstance(metric, MeanMetric)):
+            return 0.0
+        log(VALIDATION_NDCG, metric, prog_bar=True)
+        return self.chosen_by(metric.compute())

@@ -41,6 +41,11 @@ class Task(nn.Module):
     name: str
     resting = False  # whether the latest loss taught nothing
 
+    @property
+    def epochs(self) -> int | float:
+        """The number of epochs in which this task learns. By default there is no limit."""
+        return float("inf")
+
     def batches(self, features: FeatureSet) -> tuple[Rows | Tensor, int]:
         """Return what batches are made of (rows, or codes of users), and the size of a batch."""
         raise NotImplementedError

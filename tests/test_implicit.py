@@ -1,0 +1,145 @@
+"""Implicit feedback: the pipeline learns and judges lists only, and says so."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import Project
+from tests.small_data import DEFAULTS, SPLITS, coded, small_recipe
+from widedeep.cli import main
+from widedeep.columns import IMPLICIT
+from widedeep.errors import UserError
+from widedeep.features.build import build_features
+from widedeep.features.tensors import FeatureSet, feature_set
+from widedeep.models.build import build
+from widedeep.params import EvaluateParams, FeaturizeParams
+from widedeep.score_tables import with_baselines
+from widedeep.training.fit import fit
+
+STAGES = ("download", "preprocess", "featurize", "train", "evaluate", "report", "drift")
+REASON = "the data have no ratings (implicit feedback)"
+
+
+def clicks() -> str:
+    """1,200 clicks of 40 users on 30 items, in order of time."""
+    random = np.random.default_rng(0)
+    user, item = random.integers(40, size=1200), np.minimum(random.exponential(8, size=1200).astype(int), 29)
+    rows = [f"u{u},i{i},{1_600_000_000 + 3600 * n}" for n, (u, i) in enumerate(zip(user, item, strict=True))]
+    return "\n".join(["user,item,timestamp", *rows, ""])
+
+
+def test_a_file_without_ratings_goes_from_inspect_to_the_report(
+    unrun_project: Project,
+    run_stage: Callable[[Project, str], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    project = unrun_project.clone(tmp_path / "repo")
+    (tmp_path / "clicks.csv").write_text(clicks())
+    monkeypatch.chdir(project.path)
+    assert main(["inspect", str(tmp_path / "clicks.csv"), "--write"]) == 0
+    assert "feedback: implicit, as no column has a known name for the rating" in capsys.readouterr().out
+    project.set({"train.objective": "rating"})
+    for stage in STAGES[:3]:
+        (project.path / "data").mkdir(exist_ok=True)
+        run_stage(project, stage)
+    assert "error: train.objective must be ranking or joint for implicit feedback" in run_stage(project, "train")
+    project.set({"train.objective": "joint"})
+    for stage in STAGES[3:]:
+        assert "error" not in run_stage(project, stage)
+
+    reports = project.path / "reports"
+    metrics = json.loads((reports / "metrics.json").read_text())
+    assert metrics["rating"] == {}
+    assert metrics["missing"] == {"rating": REASON}
+    assert set(metrics["baselines"]) == {"popularity", "recent_popularity", "ease"}
+    assert set(metrics["ranking"]) == {"frozen", "online"}
+    assert not [name for name in json.loads((reports / "headline.json").read_text()) if "rmse" in name]
+    understood = json.loads((reports / "data.json").read_text())["understood"]
+    assert any(line.startswith("feedback: implicit") for line in understood)
+    page = (reports / "report.html").read_text()
+    assert f"There are no metrics of ratings: {REASON}." in page
+    assert "Every test item is relevant." in page
+    assert "feedback: implicit, as no column" in page
+    assert f"No metrics of ratings on own: {REASON}." in (reports / "summary.md").read_text()
+    assert "rows of implicit feedback" in (reports / "model_card.md").read_text()
+
+    capsys.readouterr()
+    assert main(["recommend", "--user", "u1", "--n", "3", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 3
+    (tmp_path / "pairs.csv").write_text("user_id,item_id\nu1,i2\n")
+    assert main(["predict", str(tmp_path / "pairs.csv")]) == 2
+    assert "error: This model predicts no ratings: its data have none" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def implicit(ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame) -> Callable[[str], FeatureSet]:
+    """Features of the small data set as implicit feedback, by kind of split."""
+
+    def of(split: str) -> FeatureSet:
+        tables = coded(ratings, items, users, split)
+        tables = replace(tables, about=replace(tables.about, rating_scale=IMPLICIT))
+        return feature_set(build_features(tables, FeaturizeParams(**DEFAULTS)), *SPLITS)
+
+    return of
+
+
+@pytest.mark.parametrize("split", ["temporal", "random"])
+def test_joint_learns_lists_only_and_their_validation_chooses_the_epoch(
+    implicit: Callable[[str], FeatureSet], split: str, tmp_path: Path
+) -> None:
+    features = implicit(split)
+    assert (features.splits["train"].rating == 1).all()
+    found = fit(features, small_recipe(objective="joint"), tmp_path)
+    assert len(found.curves) <= small_recipe().train.ranking.epochs
+    assert not [name for row in found.curves for name in row if "rmse" in name]
+    gains = [row["validation_ndcg_at_10"] for row in found.curves]
+    assert found.epoch == gains.index(max(gains))
+
+
+@pytest.mark.parametrize("name", ["bias_dot", "dot", "ease", "popularity"])
+def test_models_that_rank_learn_from_implicit_feedback(
+    implicit: Callable[[str], FeatureSet], name: str, tmp_path: Path
+) -> None:
+    found = fit(implicit("random"), small_recipe(model=name, objective="ranking", epochs=2), tmp_path)
+    assert np.isfinite(found.validation["validation_ndcg_at_10"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"objective": "rating"}, "train.objective must be ranking or joint for implicit feedback"),
+        ({"objective": "joint", "rating_weight": 1.0}, "train.ranking.rating_weight must be 0 for implicit feedback"),
+        ({"model": "bias", "objective": "ranking"}, "bias learns from the differences between ratings"),
+        ({"model": "item_knn", "objective": "ranking"}, "item_knn learns from the differences between ratings"),
+    ],
+)
+def test_what_needs_ratings_is_refused(
+    implicit: Callable[[str], FeatureSet], changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        fit(implicit("random"), small_recipe(**changes), tmp_path)
+
+
+def test_baselines_that_need_ratings_are_left_out(implicit: Callable[[str], FeatureSet]) -> None:
+    features = implicit("random")
+    model = build(features.spec, small_recipe(objective="ranking").architecture)
+    assert list(with_baselines(features, "wide_deep", model)) == [
+        "wide_deep", "popularity", "recent_popularity", "ease",
+    ]  # fmt: skip
+
+
+def test_every_test_item_is_relevant() -> None:
+    params = EvaluateParams(
+        ks=(10,), relevant_rating=None, ranked_users=1, ranked_questions=1, bootstrap_replicates=100, seed=0
+    )
+    assert params.relevant_from(IMPLICIT) == 1
+    with pytest.raises(UserError, match=r"evaluate\.relevant_rating must be null for implicit feedback"):
+        params.model_copy(update={"relevant_rating": 4.0}).relevant_from(IMPLICIT)
