@@ -152,6 +152,20 @@ def test_side_files_are_described(work: Path, capsys: pytest.CaptureFixture[str]
     assert "items: 1 rows; 1 rated items have no row and no features" in printed
 
 
+def test_files_that_differ_in_separator_and_encoding_are_each_read_in_their_own(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = work / "mine"
+    folder.mkdir()
+    (folder / "ratings.dat").write_text("user\titem\trating\n1\t10\t4\n1\t11\t5\n")
+    (folder / "items.csv").write_bytes("item;title\n10;Stra\xdfe\n11;F\xfcr\n".encode("cp1252"))
+    for _ in range(2):
+        assert main(["inspect", str(folder), "--write"]) == 0
+        assert "items.csv: text, Windows-1252 (Latin-1); fields between semicolons" in capsys.readouterr().out
+    preprocess = load_params(work / "params.yaml").preprocess
+    assert (preprocess.separator, preprocess.encoding) == (None, None)
+
+
 def test_mistakes_in_the_call(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "nowhere.csv"]) == 2
     assert main(["inspect", "params.yaml"]) == 2

@@ -78,7 +78,7 @@ class Own(Source):
             No column, or more than one, has a known name for the user, the item or, with explicit feedback, the
             rating.
         """
-        form, shown = self._form(raw / name), self.shown(raw / name)
+        form, shown = self.form(raw / name), self.shown(raw / name)
         chosen = {role: getattr(self.reading.columns, key) for role, key in KEYS.items()}
         if matrix := find_matrix(name, form, chosen, (fields for _, fields in rows(raw / name, form, shown))):
             return matrix
@@ -145,14 +145,15 @@ class Own(Source):
         """Return what an error calls a file."""
         return Path(self.original(path.name)) if self.original else path
 
-    def _form(self, path: Path) -> Form:
+    def form(self, path: Path) -> Form:
+        """Find out how a file is laid out, but for what the user says."""
         if not path.exists():
             raise UserError(f"{path} is missing. Run the download stage again: dvc repro -f download.")
         separator = "\t" if self.reading.separator == "tab" else self.reading.separator
         return find_form(path, separator, self.reading.encoding, known_name, self.shown(path))
 
     def _table(self, path: Path) -> tuple[TextTable, Form]:
-        form = self._form(path)
+        form = self.form(path)
         shown = self.shown(path)
         return collect(
             shown, rows(path, form, shown), [name or str(i + 1) for i, name in enumerate(form.columns)]
