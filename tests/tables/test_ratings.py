@@ -175,8 +175,8 @@ def test_missing_file_says_which_stage_to_run(raw: Path) -> None:
 
 
 def test_spaces_for_tabs_are_named(raw: Path) -> None:
-    (raw / "u.genre").write_text("Drama|0\n")
-    (raw / "u.item").write_text("1|A (1990)|||u|1\n")
+    (raw / "u.genre").write_text("unknown|0\nDrama|1\n")
+    (raw / "u.item").write_text("1|A (1990)|||u|0|1\n")
     (raw / "u.user").write_text("1|20|M|other|z\n")
     (raw / "u.data").write_text("1\t1\t3\t5\n1 1 3 5\n")
     with pytest.raises(UserError, match=r"line 2: a line must have 4 fields between tabs\. Got '1 1 3 5' instead"):
