@@ -10,7 +10,7 @@ from widedeep.evaluation.background import Background
 from widedeep.evaluation.files import PREDICTIONS, RECOMMENDATIONS, save
 from widedeep.evaluation.judge import judge, save_evaluation
 from widedeep.evaluation.metrics import list_length
-from widedeep.evaluation.results import flatten, select_headline
+from widedeep.evaluation.results import flatten, missing_sentences, select_headline
 from widedeep.features.tensors import load_features
 from widedeep.files import replacing, write_json
 from widedeep.models.bundle import Bundle
@@ -40,6 +40,8 @@ def main() -> None:
         save(recommendations, outputs.enter_context(replacing(args.out / RECOMMENDATIONS)))
         save_evaluation(evaluation, args.out, outputs)
         write_json(outputs.enter_context(replacing(args.out / "headline.json")), select_headline(*results))
+    for sentence in missing_sentences(evaluation.missing):
+        print(sentence)
     log_metrics(features.spec.dataset, args.model / WEIGHTS, flatten(*results))
 
 

@@ -23,6 +23,7 @@ from widedeep.score_tables import with_baselines
 from widedeep.training.fit import fit
 
 STAGES = ("download", "preprocess", "featurize", "train", "evaluate", "report", "drift")
+KNOWLEDGES = {"frozen", "online"}
 REASON = "the data have no ratings (implicit feedback)"
 
 
@@ -58,9 +59,10 @@ def test_a_file_without_ratings_goes_from_inspect_to_the_report(
     reports = project.path / "reports"
     metrics = json.loads((reports / "metrics.json").read_text())
     assert metrics["rating"] == {}
-    assert metrics["missing"] == {"rating": REASON}
+    without_genres = {f"ranking.{name}.diversity_at_10": "no list has two items with genres" for name in KNOWLEDGES}
+    assert metrics["missing"] == {"rating": REASON} | without_genres
     assert set(metrics["baselines"]) == {"popularity", "recent_popularity", "ease"}
-    assert set(metrics["ranking"]) == {"frozen", "online"}
+    assert set(metrics["ranking"]) == KNOWLEDGES
     assert not [name for name in json.loads((reports / "headline.json").read_text()) if "rmse" in name]
     understood = json.loads((reports / "data.json").read_text())["understood"]
     assert any(line.startswith("feedback: implicit") for line in understood)

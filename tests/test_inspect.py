@@ -105,6 +105,40 @@ def test_what_may_be_wrong_is_a_warning(
     assert f"warning: {warning}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("user,item\n1,2\n2,2\n", "as no column has a known name for the rating ("),
+        ("1,2\n2,2\n2,3\n", "as no column has a known name for the rating"),
+        ("user,item,stars\n1,2,4\n2,2,4\n", "as all ratings are 4"),
+        ("user,item,plays\n1,2,4\n2,2,9\n", "as 'plays' is a count and not a rating"),
+    ],
+)
+def test_feedback_without_ratings_is_said_and_written(
+    work: Path, capsys: pytest.CaptureFixture[str], text: str, why: str
+) -> None:
+    (work / "mine.csv").write_text(text)
+    assert main(["inspect", "mine.csv", "--write"]) == 0
+    printed = capsys.readouterr()
+    assert f"feedback: implicit, {why}" in printed.out
+    assert printed.err == ""
+    preprocess = load_params(work / "params.yaml").preprocess
+    assert (preprocess.feedback, preprocess.rating_scale) == ("implicit", None)
+
+
+def test_matrix_is_described_and_runs_without_names_of_columns(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "".join(f"{u},{u % 5 + 1},,{u % 3 + 1},2,,{u % 2 + 1}\n" for u in range(20))
+    (work / "mine.csv").write_text(f"userId,Heat,Alien,Solaris,Stalker,Brazil,Ran\n{rows}")
+    assert main(["inspect", "mine.csv", "--write"]) == 0
+    printed = capsys.readouterr().out
+    assert "mine.csv: a matrix: each row is a user (named in 'userId'), each of 6 columns is an item" in printed
+    assert "size: 80 ratings of 4 items by 20 users" in printed
+    columns = load_params(work / "params.yaml").preprocess.columns
+    assert columns.model_dump() == {"user": "userId", "item": None, "rating": None, "timestamp": None}
+    assert main(["inspect", "mine.csv", "--write"]) == 0
+    assert "params.yaml: has these values already" in capsys.readouterr().out
+
+
 def test_side_files_are_described(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = work / "mine"
     folder.mkdir()
@@ -116,6 +150,20 @@ def test_side_files_are_described(work: Path, capsys: pytest.CaptureFixture[str]
     assert "not used: link.csv" in printed
     assert "movie.csv: the year is taken from the end of the title, in 1 of 1 rows" in printed
     assert "items: 1 rows; 1 rated items have no row and no features" in printed
+
+
+def test_files_that_differ_in_separator_and_encoding_are_each_read_in_their_own(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = work / "mine"
+    folder.mkdir()
+    (folder / "ratings.dat").write_text("user\titem\trating\n1\t10\t4\n1\t11\t5\n")
+    (folder / "items.csv").write_bytes("item;title\n10;Stra\xdfe\n11;F\xfcr\n".encode("cp1252"))
+    for _ in range(2):
+        assert main(["inspect", str(folder), "--write"]) == 0
+        assert "items.csv: text, Windows-1252 (Latin-1); fields between semicolons" in capsys.readouterr().out
+    preprocess = load_params(work / "params.yaml").preprocess
+    assert (preprocess.separator, preprocess.encoding) == (None, None)
 
 
 def test_mistakes_in_the_call(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -237,6 +237,17 @@ def test_no_relevant_test_item_leaves_ratings_and_beyond_accuracy(judge: Judge) 
     assert set(evaluation.curves["by_known_ratings"]["metric"]) == {"rmse"}
     assert "online" not in evaluation.metrics["baselines"]["ease"]["ranking"]  # no question is asked
     assert evaluation.metrics["rating"]["online"]["rmse"]["n"] > 0
+    missing = evaluation.metrics["missing"]
+    assert missing["ranking.frozen.ndcg_at_5"] == "no test rating reaches relevant_rating 6"
+    assert missing["ranking.online.coverage_at_5"] == "no test rating reaches relevant_rating 6"
+    assert "ranking.frozen.coverage_at_5" not in missing
+
+
+def test_metrics_that_items_without_genres_lack_are_named(judge: Judge, items: pd.DataFrame) -> None:
+    plain = items.assign(genres=[[] for _ in range(len(items))])
+    missing = judge("random", items=plain, crosses=()).evaluation.metrics["missing"]
+    assert missing == {"ranking.frozen.diversity_at_5": "no list has two items with genres"}
+    assert "missing" not in judge("random").evaluation.metrics
 
 
 def test_no_test_row_is_an_error(judge: Judge) -> None:

@@ -29,6 +29,8 @@ def render() -> Render:
     ) -> str:
         online = split == "temporal"
         found = made_up.metrics(model, online, judged=judged, next_item=changes.get("next_item", True))
+        if changes.get("missing"):
+            found["missing"] = changes["missing"]
         if changes.get("alone"):
             found["baselines"] = {}
         ratings = changes.get("ratings", made_up.ratings())

@@ -201,9 +201,17 @@ def test_random_split_without_timestamps_validation_and_genres(render: Render) -
         assert absent not in text(page)
 
 
+def test_missing_metrics_are_named_with_their_reason(render: Render) -> None:
+    missing = {f"ranking.frozen.{name}_at_5": "no test rating reaches relevant_rating 4" for name in ("ndcg", "map")}
+    page = text(render(judged=False, missing=missing | {"ranking.frozen.diversity_at_5": "no list has genres"}))
+    assert "The accuracy of its top-5 lists is not defined: no test rating reaches relevant_rating 4." in page
+    assert "Not measured of frozen lists: NDCG at 5, MAP at 5 (no test rating reaches relevant_rating 4)." in page
+    assert "Not measured of frozen lists: Diversity at 5 (no list has genres)." in page
+
+
 def test_no_relevant_test_item(render: Render) -> None:
     page = text(render(judged=False))
-    assert "No test user has a relevant test item, so the accuracy of the lists is not defined." in page
+    assert "The accuracy of its top-5 lists is not defined: no test user has a relevant test item." in page
     assert "All metrics by k" not in page
 
 

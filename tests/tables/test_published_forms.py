@@ -84,8 +84,16 @@ def test_goodbooks(raw: Path) -> None:
     assert tables.report["items"]["rated_but_not_listed"] == 0
 
 
-def test_plays_are_refused_as_ratings_with_a_sentence(raw: Path) -> None:
-    (raw / "user_artists.dat").write_text("userID\tartistID\tweight\n2\t51\t13883\n2\t52\t11690\n")
+def test_plays_of_lastfm_are_implicit_feedback(raw: Path) -> None:
+    rows = [f"{u}\t{i}\t{13_883 // (u * i)}" for u, i in PAIRS]
+    (raw / "user_artists.dat").write_text("\n".join(["userID\tartistID\tweight", *rows]))
+    artists = [f"{i}\tBand {i}\thttp://www.last.fm/music/{i}" for i in range(1, 16)]
+    (raw / "artists.dat").write_text("\n".join(["id\tname\turl", *artists]))
+    tables = Built.of(raw, split="random", rating_scale=None)
+    assert tables.about.rating_scale == (1, 1)
+    assert sorted(tables.ratings["rating"].to_pylist())[-1] == 13_883  # the plays are kept
+    assert tables.items["title"].iloc[0] == "Band 1"
+    assert any(line.startswith("feedback: implicit, as 'weight' is a count") for line in tables.report["understood"])
     with pytest.raises(
         UserError, match=r"line 1: no column has a known name for the rating .*userID, artistID, weight"
     ):

@@ -144,7 +144,7 @@ def test_leave_last_out_names_a_user_with_one_rating(build: Build, csv: Csv) -> 
 
 
 def test_too_few_ratings_to_test_on_are_refused(build: Build, csv: Csv) -> None:
-    with pytest.raises(UserError, match=r"must leave ratings to train and to test on\. Got {'train': 2, .*'test': 0}"):
+    with pytest.raises(UserError, match=r"test_fraction: 0\.2 of 2 ratings rounds to none.* set it to 0\.5 or more\."):
         build(csv((1, 1, 3, 1), (1, 2, 3, 2)), split="random", validation_fraction=0)
 
 
@@ -223,9 +223,19 @@ def test_given_split_with_two_kinds_of_header_is_an_error(given: Callable[..., B
 def test_a_fraction_that_is_no_whole_rating_says_so(build: Build, csv: Csv) -> None:
     rows = [(1, 1, 5, 100), (1, 2, 3, 200), (2, 1, 4, 300), (2, 2, 4, 400), (3, 1, 4, 500)]
     with pytest.raises(
-        UserError, match=r"validation_fraction: 0\.1 of 5 ratings is no whole rating.*set it to 0\.2 or"
+        UserError, match=r"validation_fraction: 0\.1 of 5 ratings is no whole rating.*set it to 0\.3 or"
     ):
         build(csv(*rows), validation_fraction=0.1, test_fraction=0.1)
+    with pytest.raises(
+        UserError, match=r"validation_fraction: 0\.1 of 5 ratings .*Use more ratings, or set it to 0 for"
+    ):
+        build(csv(*rows), validation_fraction=0.1, test_fraction=0.8)
+    parts = Counter(build(csv(*rows), validation_fraction=0.3, test_fraction=0.1).ratings["split"].to_pylist())
+    assert parts == {"train": 3, "validation": 1, "test": 1}
+    with pytest.raises(
+        UserError, match=r"validation_fraction: 0\.05 of 5 ratings rounds to none.* or to 0 for no valid"
+    ):
+        build(csv(*rows), split="random", validation_fraction=0.05)
     assert Counter(build(csv(*rows), validation_fraction=0).ratings["split"].to_pylist()) == {"train": 4, "test": 1}
 
 

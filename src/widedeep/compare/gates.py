@@ -37,7 +37,7 @@ def judge(
 ) -> tuple[Outcome, ...]:
     """Judge each gate on the rows of a comparison. Gates and rows are keyed by flat name.
 
-    missing : why the data have no metrics of a task, by its name, as in reports/metrics.json
+    missing : why metrics are missing, by flat name or by the name of a task, as in reports/metrics.json
 
     Raises
     ------
@@ -47,7 +47,7 @@ def judge(
     outcomes = []
     for metric, gate in gates.items():
         known, row = metric_of(metric), rows.get(metric)
-        reason = (missing or {}).get(metric.split(".")[0])
+        reason = (missing or {}).get(metric.split(".")[0]) or (missing or {}).get(metric)
         if row is None and reason:
             outcomes.append(Outcome(metric, False, f"not judged: {reason}"))
             continue

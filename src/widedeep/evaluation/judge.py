@@ -26,7 +26,7 @@ from widedeep.evaluation.files import LIST
 from widedeep.evaluation.metrics import N_LISTS, RANKING_TASK, RATING_TASK, Metric, N, list_length, of_task
 from widedeep.evaluation.ranking import PAD, Lists
 from widedeep.evaluation.rating import per_user_errors, rating_metrics, rmse_difference
-from widedeep.evaluation.results import nested, row, table
+from widedeep.evaluation.results import METRIC, TASK, nested, row, table
 from widedeep.files import replacing, write_json
 from widedeep.params import EvaluateParams
 from widedeep.tabular import write_parquet
@@ -44,7 +44,7 @@ class Evaluation:
     results : long table of the metrics of this and all other models (see `widedeep.evaluation.results`)
     per_user : errors and ranking metrics of the model, a row per test user (reports/per_user.parquet)
     curves : the tables of the plots, by name
-    missing : why there are no metrics of a task, by its name
+    missing : why a metric of the model is missing, by its flat name; or why all of a task are, by the name of the task
     """
 
     model: str
@@ -126,7 +126,28 @@ def judge(
     curves["ranking_by_k"] = ranking_curves(results, FROZEN)
     curves["by_known_ratings"] = pd.concat([part for part in by_known if len(part)] or by_known, ignore_index=True)
     missing = {RATING_TASK: NO_RATINGS} if background.implicit else {}
+    nothing = "no list was asked for that has a relevant test item to show"
+    listed = set(recommendations.loc[recommendations[MODEL] == model, KNOWLEDGE])
+    if relevant.empty:
+        nothing = f"no test rating reaches relevant_rating {params.relevant_from(background.rating_scale):g}"
+        listed = set(predictions[KNOWLEDGE])  # without a relevant item, nobody asks for online lists
+    for knowledge in sorted(listed):
+        missing |= _missing_of_lists(results[results[MODEL] == model], knowledge, list_length(params.ks), nothing)
     return Evaluation(model, results, pd.DataFrame(per_user).rename_axis(USER_ID).reset_index(), curves, missing)
+
+
+def _missing_of_lists(results: pd.DataFrame, knowledge: str, k: int, nothing: str) -> dict[str, str]:
+    """Say which ranking metrics of a model are missing at k under a knowledge, and why: reasons by flat name.
+
+    nothing : the reason if there is nothing that lists should show
+    """
+    own = set(results.loc[(results[TASK] == RANKING_TASK) & (results[KNOWLEDGE] == knowledge), METRIC])
+    reasons = {"novelty": "all lists are empty", "diversity": "no list has two items with genres"}
+    return {
+        f"{RANKING_TASK}.{knowledge}.{metric.name}_at_{k}": reasons.get(metric.name, nothing) if own else nothing
+        for metric in of_task(RANKING_TASK)
+        if metric.name not in own
+    }
 
 
 def save_evaluation(evaluation: Evaluation, folder: Path, outputs: ExitStack) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from widedeep.columns import FROZEN, KNOWLEDGE, MODEL
 from widedeep.evaluation.bootstrap import Estimate
-from widedeep.evaluation.metrics import METRICS, RANKING_TASK, RATING_TASK, of_task
+from widedeep.evaluation.metrics import METRICS, RANKING_TASK, RATING_TASK, label_of, of_task
 from widedeep.reading import made_by, read_mapping, refuse
 from widedeep.sections import typed
 
@@ -60,7 +60,7 @@ def nested(results: pd.DataFrame, model: str, missing: Mapping[str, str] | None 
     """Nest the long table as in reports/metrics.json, with numbers rounded to 6 decimals.
 
     The keys are task, knowledge and metric of `model`. The other models have the same keys under `baselines.<model>`.
-    If a task has no metrics, `missing` says why, and so does the key `missing`.
+    If metrics are missing, `missing` says why (see `Evaluation`), and so does the key `missing`.
     """
     metrics: dict[str, Any] = {RATING_TASK: {}, RANKING_TASK: {}, "baselines": {}}
     if missing:
@@ -75,6 +75,16 @@ def nested(results: pd.DataFrame, model: str, missing: Mapping[str, str] | None 
         }
         where.setdefault(task, {})[knowledge] = estimates
     return metrics
+
+
+def missing_sentences(missing: Mapping[str, str]) -> list[str]:
+    """Say which metrics are missing, and why: a sentence for each task, or for each knowledge and reason."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, reason in missing.items():
+        _, _, of_knowledge = name.partition(".")
+        where = f"{of_knowledge.partition('.')[0]} lists" if of_knowledge else f"{name}s"
+        groups.setdefault((where, reason), []).append(label_of(name) if of_knowledge else "all")
+    return [f"Not measured of {where}: {', '.join(labels)} ({reason})." for (where, reason), labels in groups.items()]
 
 
 def read_metrics(path: Path, model: str, k: int) -> dict[str, Any]:

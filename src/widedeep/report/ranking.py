@@ -24,7 +24,8 @@ def ranking_finding(results: Results, knowledge: str, k: int) -> str:
     by_model = {model: found[name] for model, found in results.by_model("ranking", knowledge).items() if name in found}
     own = by_model.pop(results.model, None)
     if own is None:
-        return "No test user has a relevant test item, so the accuracy of the lists is not defined."
+        why = results.missing.get(f"ranking.{knowledge}.{name}", "no test user has a relevant test item")
+        return f"The accuracy of its {LISTS[knowledge].format(k)} is not defined: {why}."
     start = f"Its {LISTS[knowledge].format(k)} reach an NDCG of {number(own['value'])}"
     if not by_model:
         return f"{start}."

@@ -113,6 +113,7 @@ def render_report(
         n_users=scores.test[USER_ID].nunique(),
         k=k,
         ranking=ranking.ranking_tables(results, k),
+        missing_of_lists=results.missing_of_lists,
         by_k=ranking.by_k_figures(results, plots["ranking_by_k"]),
         by_k_rows=ranking.by_k_rows(plots["ranking_by_k"]),
         examples=examples(

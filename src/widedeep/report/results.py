@@ -10,6 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from widedeep.columns import FROZEN, ONLINE
+from widedeep.evaluation.results import missing_sentences
 from widedeep.report.charts import Point, Series
 from widedeep.report.charts.canvas import BLUE, CIRCLE, DIAMOND, GREEN, GREY, ORANGE, PINK, SQUARE, TRIANGLE, VERMILION
 from widedeep.report.labels import model_label
@@ -44,7 +45,18 @@ class Results:
     @property
     def no_ratings(self) -> str:
         """Why there are no metrics of ratings; empty if there are some."""
-        return str(self.metrics.get("missing", {}).get("rating", ""))
+        return str(self.missing.get("rating", ""))
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        """Why a metric of the model is missing, by its flat name; or why all of a task are, by the name of the task."""
+        missing: Mapping[str, str] = self.metrics.get("missing", {})
+        return missing
+
+    @property
+    def missing_of_lists(self) -> list[str]:
+        """Sentences on the ranking metrics that the model lacks."""
+        return missing_sentences({name: why for name, why in self.missing.items() if name.startswith("ranking.")})
 
     @property
     def baselines(self) -> Mapping[str, Any]:

@@ -40,12 +40,14 @@ def _of_lists(results: Results, k: int) -> Iterator[str]:
     for knowledge in results.listed:
         by_model = results.by_model("ranking", knowledge)
         rows = [
-            [model_label(name), *(_text(found[name_at]) if name_at in found else "" for name_at in names)]
+            [model_label(name), *(_text(found[name_at]) if name_at in found else "–" for name_at in names)]
             for name, found in by_model.items()
         ]
         lists = count(by_model[results.model][f"coverage_at_{k}"]["n"])
         head = "full ranking, frozen" if knowledge == FROZEN else f"next item, online, {lists} questions"
         yield markdown_table([head, *names], rows)
+    if results.missing_of_lists:
+        yield "".join(f"{sentence}\n" for sentence in results.missing_of_lists)
 
 
 def _text(estimate: Estimate) -> str:

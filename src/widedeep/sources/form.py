@@ -32,6 +32,7 @@ SEPARATORS = {
     " ": "spaces",
 }
 ENCODINGS = {"utf-8": "UTF-8", "utf-16": "UTF-16", "cp1252": "Windows-1252 (Latin-1)"}
+MISSING = ("", "NA", "N/A", "NULL", "null", "None", "none", "\\N", "nan", "NaN", "<NA>", "#N/A")
 _ALIKE = 0.9  # share of the rows that must have the same number of fields
 _DAMAGED = 0.01  # share of the characters of a text that may be 0; such rows are bad
 _BLOCK = 2**24  # characters converted at once
@@ -315,7 +316,10 @@ class _Split:
         if any(known(name) for name in first):
             return True
         return any(
-            not _NUMBER.fullmatch(name.strip()) and all(_NUMBER.fullmatch(row[i].strip()) for row in others)
+            # Without a name, a column of row numbers comes first. Elsewhere it is a missing value.
+            (name.strip() or not i)
+            and not _NUMBER.fullmatch(name.strip())
+            and all(_NUMBER.fullmatch(row[i].strip()) for row in others)
             for i, name in enumerate(first[: self.width] if others else ())
         )
 

@@ -25,7 +25,8 @@ from widedeep.sources.entities import (
     split_title,
     user_entities,
 )
-from widedeep.sources.form import Form, find_form, rows
+from widedeep.sources.form import MISSING, Form, find_form, rows
+from widedeep.sources.matrix import MatrixFile, find_matrix
 from widedeep.sources.naming import (
     ITEM_ID_NAMES,
     ITEM_NAMES,
@@ -43,7 +44,6 @@ from widedeep.sources.naming import (
 from widedeep.sources.source import GIVEN, GIVEN_FILES, MAX_GIB, Entities, Layout, Source, TableFile
 
 _RESERVED = (USER_ID, ITEM_ID, RATING, TIMESTAMP, USER, ITEM, SPLIT, TITLE, YEAR, GENRES)
-MISSING = ("", "NA", "N/A", "NULL", "null", "None", "none", "\\N", "nan", "NaN", "<NA>", "#N/A")
 _MANY = 20  # a category with more different texts than this, and one for more than half of the rows, is left out
 
 
@@ -78,13 +78,17 @@ class Own(Source):
             No column, or more than one, has a known name for the user, the item or, with explicit feedback, the
             rating.
         """
-        form = self._form(raw / name)
+        form, shown = self.form(raw / name), self.shown(raw / name)
         chosen = {role: getattr(self.reading.columns, key) for role, key in KEYS.items()}
+        if matrix := find_matrix(name, form, chosen, (fields for _, fields in rows(raw / name, form, shown))):
+            return matrix
         explicit = self.reading.feedback == "explicit"
-        return TableFile(name, form, rating_columns(form, chosen, self.shown(raw / name), explicit))
+        return TableFile(name, form, rating_columns(form, chosen, shown, explicit))
 
     def understood(self, layout: TableFile) -> list[str]:
         """Say how a file of ratings was understood."""
+        if isinstance(layout, MatrixFile):
+            return [f"{layout.name}: {line}" for line in (layout.form.sentence(), *layout.sentences())]
         names = {position: role for role, position in layout.fields.items()}
         columns = [f"{KEYS[role]} = {_quoted(layout.form, i)}" for i, role in sorted(names.items())]
         unused = [_quoted(layout.form, i) for i in range(len(layout.form.columns)) if i not in names]
@@ -141,14 +145,15 @@ class Own(Source):
         """Return what an error calls a file."""
         return Path(self.original(path.name)) if self.original else path
 
-    def _form(self, path: Path) -> Form:
+    def form(self, path: Path) -> Form:
+        """Find out how a file is laid out, but for what the user says."""
         if not path.exists():
             raise UserError(f"{path} is missing. Run the download stage again: dvc repro -f download.")
         separator = "\t" if self.reading.separator == "tab" else self.reading.separator
         return find_form(path, separator, self.reading.encoding, known_name, self.shown(path))
 
     def _table(self, path: Path) -> tuple[TextTable, Form]:
-        form = self._form(path)
+        form = self.form(path)
         shown = self.shown(path)
         return collect(
             shown, rows(path, form, shown), [name or str(i + 1) for i, name in enumerate(form.columns)]
@@ -157,7 +162,7 @@ class Own(Source):
     def _same_as(self, raw: Path, role: str, names: Sequence[Sequence[str]]) -> list[Sequence[str]]:
         """Return the names of the column of ids in a file of items or users. First of all, that of the ratings."""
         first = self.layout(raw, roles(raw)[RATINGS][0])
-        its_own = [plain(first.form.columns[first.fields[role]])] if first.form.header else []
+        its_own = [plain(first.column(role))] if first.form.header else []
         return [its_own, names[0], ("parentasin", "id")]
 
     def _ids(self, table: TextTable, found: Mapping[str, int], role: str, form: Form) -> list[str]:

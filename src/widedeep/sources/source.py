@@ -52,6 +52,10 @@ class TableFile:
     form: Form
     fields: Mapping[str, int]
 
+    def column(self, role: str) -> str:
+        """Return the name of the column of user_id, item_id, rating or timestamp; "" without such a column."""
+        return self.form.columns[self.fields[role]] if role in self.fields else ""
+
 
 Layout = RatingsFile | TableFile
 

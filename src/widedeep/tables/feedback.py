@@ -30,7 +30,7 @@ def _reason(said: str, layout: Layout, lowest: float, highest: float) -> str:
         return "as preprocess.feedback says"
     if said == "explicit" or not isinstance(layout, TableFile):
         return ""
-    name = layout.form.columns[layout.fields[RATING]]
+    name = layout.column(RATING)
     if plain(name) in COUNTS:
         return f"as {name!r} is a count and not a rating (if it is one, set preprocess.feedback to explicit)"
     return f"as all ratings are {lowest:g}" if lowest == highest else ""

@@ -1,6 +1,6 @@
 """Look at own files before the pipeline reads them: what they hold, how they are understood, and what is wrong."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ import ibis
 import ibis.expr.types as ir
 
 from widedeep.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
+from widedeep.sources.form import Form
 from widedeep.sources.naming import ITEMS, KEYS, USERS, roles
 from widedeep.sources.own import Own
 from widedeep.sources.source import TableFile
@@ -86,7 +87,8 @@ def inspect(source: Own, folder: Path, memory: str = "600MB") -> Inspection:
             )
     lines.append(f"split: {'temporal, as there are times' if timed else 'random, as there are no times to split by'}")
     lines += _entities(source, folder, good)
-    return Inspection(lines, warnings, bad, _answers(layouts[0], checked, scale, timed, bool(feedback)))
+    forms = [source.form(folder / name) for names in roles(folder).values() for name in names]
+    return Inspection(lines, warnings, bad, _answers(layouts[0], forms, checked, scale, timed, bool(feedback)))
 
 
 def _count(good: ir.Table) -> dict[str, Any]:
@@ -179,14 +181,17 @@ def _entities(source: Own, folder: Path, good: ir.Table) -> list[str]:
     return lines
 
 
-def _answers(layout: Any, checked: Checked, scale: list[float] | None, timed: bool, implicit: bool) -> dict[str, Any]:
-    names = {role: layout.form.columns[position] for role, position in layout.fields.items()}
-    text = layout.form.kind == "text"
-    separator = "tab" if layout.form.separator == "\t" else layout.form.separator
-    answers: dict[str, Any] = {f"preprocess.columns.{key}": names.get(role) for role, key in KEYS.items()}
+def _answers(
+    layout: Any, forms: Sequence[Form], checked: Checked, scale: list[float] | None, timed: bool, implicit: bool
+) -> dict[str, Any]:
+    """Return the values for params.yaml. A separator or encoding is for all files, so null if they differ in it."""
+    separators = {form.separator if form.kind == "text" else None for form in forms}
+    encodings = {form.encoding if form.kind != "parquet" else None for form in forms}
+    separator, encoding = (next(iter(found)) if len(found) == 1 else None for found in (separators, encodings))
+    answers: dict[str, Any] = {f"preprocess.columns.{key}": layout.column(role) or None for role, key in KEYS.items()}
     answers |= {
-        "preprocess.separator": separator if text else None,
-        "preprocess.encoding": layout.form.encoding if layout.form.kind != "parquet" else None,
+        "preprocess.separator": "tab" if separator == "\t" else separator,
+        "preprocess.encoding": encoding,
         "preprocess.timestamp_unit": checked.unit,
         "preprocess.feedback": "implicit" if implicit else "explicit",
         "preprocess.split": "temporal" if timed else "random",

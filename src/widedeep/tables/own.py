@@ -16,7 +16,8 @@ import ibis.expr.types as ir
 from widedeep.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
 from widedeep.errors import UserError
 from widedeep.reading import brief
-from widedeep.sources.form import ENCODINGS, SEPARATORS, Form, as_plain_text, is_simple
+from widedeep.sources.form import ENCODINGS, MISSING, SEPARATORS, Form, as_plain_text, is_simple
+from widedeep.sources.matrix import MatrixFile
 from widedeep.sources.source import TableFile
 
 FILE, LINE, TEXT, REASON = "file", "line", "text", "reason"
@@ -103,7 +104,11 @@ def read_own(con: ibis.BaseBackend, folder: Path, layouts: Sequence[TableFile], 
     )
     for position, layout in enumerate(layouts):
         _read_file(con.con, folder / layout.name, layout, position, scratch)
-    parts = [f"SELECT {i} AS {FILE}, rowid + 1 AS {LINE}, * FROM own_{i}" for i in range(len(layouts))]
+    parts = [
+        f"SELECT {i} AS {FILE}, {LINE if isinstance(layout, MatrixFile) else 'rowid + 1'} AS {LINE}, "
+        f"{', '.join((*FIELDS, TEXT, REASON))} FROM own_{i}"
+        for i, layout in enumerate(layouts)
+    ]
     con.con.execute(f"CREATE VIEW own AS {' UNION ALL '.join(parts)} UNION ALL SELECT * FROM own_rejected")
     table = con.table("own")
     facts = _facts(table)
@@ -128,7 +133,10 @@ def _read_file(con: duckdb.DuckDBPyConnection, path: Path, layout: TableFile, po
         plain = scratch / "plain"
         as_plain_text(path, form, plain)
     try:
-        _load(con, plain, layout, f"own_{position}")
+        if isinstance(layout, MatrixFile):
+            _load_matrix(con, plain, layout, f"own_{position}")
+        else:
+            _load(con, plain, layout, f"own_{position}")
     except duckdb.Error as error:
         raise UserError(f"{path} cannot be read ({brief(error)}). Check the file, or get it again.") from None
     if form.kind == "text":
@@ -169,6 +177,32 @@ def _load(con: duckdb.DuckDBPyConnection, path: Path, layout: TableFile, name: s
         f"CREATE TABLE {name} AS SELECT {chosen}, CASE WHEN {reason} IS NOT NULL THEN {text} END::VARCHAR AS {TEXT}, "
         f"{reason}::VARCHAR AS {REASON} FROM {source}"
     )
+
+
+def _load_matrix(con: duckdb.DuckDBPyConnection, path: Path, matrix: MatrixFile, name: str) -> None:
+    """Make a table of the ratings of a matrix: the number of the row, the four fields, text and reason (both null)."""
+    form, columns = matrix.form, matrix.form.columns
+    parquet = form.kind == "parquet"
+    source = f"read_parquet({_literal(path)})" if parquet else _csv(path, form)
+    named = [f'"{_doubled(column)}"' if parquet else f"c{i}" for i, column in enumerate(columns)]
+    cells = ", ".join(f"trim(CAST({named[i]} AS VARCHAR)) AS cell{n}" for n, i in enumerate(matrix.cells.values(), 1))
+    key = "NULL" if matrix.key is None else named[matrix.key]
+    con.execute(f"CREATE TABLE wide AS SELECT CAST({key} AS VARCHAR) AS matrix_key, {cells} FROM {source}")
+    missing = ", ".join(map(_literal, MISSING))
+    none = "" if matrix.none is None else f"AND TRY_CAST(rating AS DOUBLE) IS DISTINCT FROM {matrix.none}"
+    con.execute(
+        f"""
+        CREATE TABLE {name} AS
+        SELECT {LINE}, trim({"CAST(line AS VARCHAR)" if matrix.key is None else "coalesce(matrix_key, '')"})
+            AS {matrix.rows_are}, $ids[CAST(cell[5:] AS INTEGER)] AS {matrix.columns_are}, {RATING}, '' AS {TIMESTAMP},
+            NULL::VARCHAR AS {TEXT}, NULL::VARCHAR AS {REASON}
+        FROM (SELECT rowid + 1 AS {LINE}, * FROM wide)
+        UNPIVOT ({RATING} FOR cell IN ({", ".join(f"cell{n}" for n in range(1, len(matrix.cells) + 1))}))
+        WHERE {RATING} NOT IN ({missing}) {none}
+        """,
+        {"ids": list(matrix.cells)},
+    )
+    con.execute("DROP TABLE wide")
 
 
 def _csv(path: Path, form: Form) -> str:

@@ -32,21 +32,26 @@ def temporal(ratings: ir.Table, validation_fraction: float, test_fraction: float
         )
     rows = int(ratings.count().execute())
 
-    def cut_off(fraction: float) -> int:
-        position = min(rows - math.floor(rows * fraction + 1e-9), rows - 1)
-        return int(ratings.select(TIMESTAMP).order_by(TIMESTAMP).limit(1, offset=position).execute().iloc[0, 0])
+    def position(fraction: float) -> int:
+        return min(rows - math.floor(rows * fraction + 1e-9), rows - 1)
 
-    test_from = cut_off(test_fraction)
-    validation_from = cut_off(test_fraction + validation_fraction) if validation_fraction else test_from
+    def second(at: int) -> int:
+        return int(ratings.select(TIMESTAMP).order_by(TIMESTAMP).limit(1, offset=at).execute().iloc[0, 0])
+
+    test_at, validation_at = position(test_fraction), position(test_fraction + validation_fraction)
+    test_from, validation_from = second(test_at), second(validation_at)
     if ratings[TIMESTAMP].min().execute() >= validation_from:
         raise UserError(
             "preprocess.split: temporal leaves no rating to train on: too many ratings share the earliest second. "
             "Set preprocess.split to random."
         )
-    if validation_fraction and validation_from == test_from and rows * validation_fraction < 1:
+    if validation_fraction and validation_at == test_at:
+        needed = math.ceil(100 * ((rows - test_at + 1) / rows - test_fraction) - 1e-9) / 100
+        advice = f", set it to {needed:g} or more" if needed + test_fraction < 1 else ""
         raise UserError(
-            f"preprocess.validation_fraction: {validation_fraction:g} of {rows} ratings is no whole rating, so there "
-            f"is none to validate on. Use more ratings, set it to {1 / rows:.2g} or more, or to 0 for no validation."
+            f"preprocess.validation_fraction: {validation_fraction:g} of {rows} ratings is no whole rating beside the "
+            f"{rows - test_at} for the test, so there is none to validate on. Use more ratings{advice}, or set it to 0 "
+            "for no validation."
         )
     if validation_fraction and validation_from == test_from:
         raise UserError(
@@ -99,7 +104,20 @@ def random(rows: int, params: PreprocessParams) -> npt.NDArray[np.object_]:
     """Draw the split of each of `rows` ratings with `params.seed`: (rows,) strings.
 
     The rows are drawn by their number. So the same seed gives the same split only if the table has the same order.
+
+    Raises
+    ------
+    UserError
+        A fraction above 0 rounds to no rating.
     """
+    for name, use in (("test_fraction", "test"), ("validation_fraction", "validate")):
+        fraction = getattr(params, name)
+        if fraction and not round(rows * fraction):
+            raise UserError(
+                f"preprocess.{name}: {fraction:g} of {rows} ratings rounds to none, so there is none to {use} on. Use "
+                f"more ratings, or set it to {math.ceil(100 / rows) / 100:g} or more"
+                f"{', or to 0 for no validation' if use == 'validate' else ''}."
+            )
     order = np.random.default_rng(params.seed).permutation(rows)
     n_test = round(rows * params.test_fraction)
     n_validation = round(rows * params.validation_fraction)
