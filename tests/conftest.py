@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from widedeep.cli import main
 from widedeep.errors import exit_on_user_error
 
 pytest_plugins = ["tests.browser", "tests.small_data"]
@@ -192,6 +193,22 @@ def run_stage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         return capsys.readouterr().err
 
     return run
+
+
+@pytest.fixture
+def inspected(
+    unrun_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[Path], tuple[Project, str]]:
+    """Make a project with the answers of `widedeep inspect PATH --write`, and return it and what was printed."""
+
+    def inspect(source: Path) -> tuple[Project, str]:
+        project = unrun_project.clone(tmp_path / "repo")
+        (project.path / "data").mkdir(exist_ok=True)
+        monkeypatch.chdir(project.path)
+        assert main(["inspect", str(source), "--write"]) == 0
+        return project, capsys.readouterr().out
+
+    return inspect
 
 
 @pytest.fixture(scope="session")

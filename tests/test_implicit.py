@@ -36,20 +36,16 @@ def clicks() -> str:
 
 
 def test_a_file_without_ratings_goes_from_inspect_to_the_report(
-    unrun_project: Project,
+    inspected: Callable[[Path], tuple[Project, str]],
     run_stage: Callable[[Project, str], str],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    project = unrun_project.clone(tmp_path / "repo")
     (tmp_path / "clicks.csv").write_text(clicks())
-    monkeypatch.chdir(project.path)
-    assert main(["inspect", str(tmp_path / "clicks.csv"), "--write"]) == 0
-    assert "feedback: implicit, as no column has a known name for the rating" in capsys.readouterr().out
+    project, printed = inspected(tmp_path / "clicks.csv")
+    assert "feedback: implicit, as no column has a known name for the rating" in printed
     project.set({"train.objective": "rating"})
     for stage in STAGES[:3]:
-        (project.path / "data").mkdir(exist_ok=True)
         run_stage(project, stage)
     assert "error: train.objective must be ranking or joint for implicit feedback" in run_stage(project, "train")
     project.set({"train.objective": "joint"})

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from tests.conftest import Project
-from widedeep.cli import main
 
 STAGES = ("download", "preprocess", "featurize", "train", "evaluate", "report", "drift")
 USERS, ITEMS = 30, 25
@@ -108,28 +107,22 @@ def test_from_inspect_to_the_report(
     changes: dict[str, Any],
     rated: bool,
     said: str,
-    unrun_project: Project,
+    inspected: Callable[[Path], tuple[Project, str]],
     run_stage: Callable[[Project, str], str],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    project = unrun_project.clone(tmp_path / "repo")
     (tmp_path / "theirs").mkdir()
     write(tmp_path / "theirs")
-    monkeypatch.chdir(project.path)
-    assert main(["inspect", str(tmp_path / "theirs"), "--write"]) == 0
-    assert said in capsys.readouterr().out
+    project, printed = inspected(tmp_path / "theirs")
+    assert said in printed
     project.set({"train.epochs": 1, "train.ranking.epochs": 1, **changes})
-    (project.path / "data").mkdir(exist_ok=True)
     for stage in STAGES:
         assert "error" not in run_stage(project, stage)
     reports = project.path / "reports"
     metrics = json.loads((reports / "metrics.json").read_text())
     assert bool(metrics["rating"]) is rated
     assert metrics["ranking"]["frozen"]["ndcg_at_10"]["n"] > 0
-    said = said.partition(", as")[
-        0
-    ]  # inspect has written the finding into params.yaml, so the stage has another reason
+    # inspect has written the finding into params.yaml, so the stage has another reason
+    said = said.partition(", as")[0]
     assert said in (reports / "report.html").read_text().replace("&#39;", "'")
     assert any(said in line for line in json.loads((reports / "data.json").read_text())["understood"])

@@ -20,11 +20,10 @@ class Pairs(NamedTuple):
         Positions among the users and items of the batch. None: the grid of all users with all items.
     """
 
-    # The gradient of `index_select` takes half as long as that of indexing.
-
     user: Tensor | None = None
     item: Tensor | None = None
 
+    # The gradient of `index_select` takes half as long as that of indexing.
     def of_users(self, values: Tensor) -> Tensor:
         """Bring values of users to their pairs: (U, ...) to (P, ...), or to (U, 1, ...) for the grid."""
         return values[:, None] if self.user is None else values.index_select(0, self.user)

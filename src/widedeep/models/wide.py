@@ -70,13 +70,11 @@ class Wide(nn.Module):
         total = pairs.of_users(user.sum(1) + of_users) + pairs.of_items(item.sum(1) + of_items + self.bias)
         if of_pairs is not None:
             total = total + of_pairs
-        with_genres = [weight.ndim > total.ndim for weight in others]
-        others = [
-            weight * pairs.of_items(share) if has_genres else weight
-            for weight, has_genres in zip(others, with_genres, strict=True)
-        ]
-        for weight, has_genres in zip(others, with_genres, strict=True):
-            total = total + (weight.sum(-2) if has_genres else weight)
+        if crosses:
+            share = pairs.of_items(share)  # (P, G, 1)
+        others = [weight * share if weight.ndim > total.ndim else weight for weight in others]
+        for weight in others:
+            total = total + (weight.sum(-2) if weight.ndim > total.ndim else weight)
         if not self.l2:
             return total, total.new_zeros(())
         squares = [pairs.of_users(user.square().sum((1, 2))), pairs.of_items(item.square().sum((1, 2)))]

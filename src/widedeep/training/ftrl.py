@@ -10,14 +10,16 @@ a weight w with gradient g:
 This is the form of keras.optimizers.Ftrl, where l2 is half of that in the paper.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from widedeep.training.per_weight import PerWeight
 
-class Ftrl(torch.optim.Optimizer):
+
+class Ftrl(PerWeight):
     """FTRL-Proximal for dense gradients. The state takes twice the memory of the parameters.
 
     Weights must start at 0. z starts at 0 as well, so the first step would overwrite other initial values.
@@ -55,25 +57,13 @@ class Ftrl(torch.optim.Optimizer):
             if not group[name] >= 0:
                 raise ValueError(f"{name} must be a float in the range [0, inf). Got {group[name]} instead.")
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Update the parameters that have a gradient. If `closure` is given, call it and return its loss."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            lr, l1, l2 = group["lr"], group["l1"], group["l2"]
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["accumulator"] = torch.full_like(weight, group["initial_accumulator_value"])
-                    state["linear"] = torch.zeros_like(weight)
-                n, z = state["accumulator"], state["linear"]
-                root = n.sqrt()
-                n.addcmul_(weight.grad, weight.grad)
-                z.add_(weight.grad).addcmul_(n.sqrt() - root, weight, value=-1 / lr)
-                weight.copy_((z.clamp(-l1, l1) - z) / (n.sqrt() / lr + 2 * l2))
-        return loss
+    def update(self, weight: Tensor, gradient: Tensor, state: dict[str, Tensor], options: dict[str, Any]) -> None:
+        lr, l1, l2 = options["lr"], options["l1"], options["l2"]
+        if not state:
+            state["accumulator"] = torch.full_like(weight, options["initial_accumulator_value"])
+            state["linear"] = torch.zeros_like(weight)
+        n, z = state["accumulator"], state["linear"]
+        root = n.sqrt()
+        n.addcmul_(gradient, gradient)
+        z.add_(gradient).addcmul_(n.sqrt() - root, weight, value=-1 / lr)
+        weight.copy_((z.clamp(-l1, l1) - z) / (n.sqrt() / lr + 2 * l2))

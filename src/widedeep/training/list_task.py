@@ -63,7 +63,7 @@ class ListTask(Task):
         self.every = -(-self.steps(features) // MOST_STEPS)
 
     def start(self, epoch: int) -> None:
-        self.learning, self.step = epoch < self.params.ranking.epochs, 0
+        self.learning, self.step = epoch < self.epochs, 0
 
     def rests(self) -> bool:
         """Begin a step, and return whether nothing is learnt in it."""

@@ -9,15 +9,17 @@ As in Adagrad (Duchi et al. 2011), steps become smaller as squared gradients add
 for a row w with gradient g. So the state takes one number per row, and rows without a gradient stay as they are.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Any
 
-import torch
 from torch import Tensor
+
+from widedeep.training.per_weight import PerWeight
 
 EPS = 1e-10
 
 
-class RowwiseAdagrad(torch.optim.Optimizer):
+class RowwiseAdagrad(PerWeight):
     """Row-wise Adagrad for matrices with dense or sparse gradients.
 
     Parameters
@@ -29,25 +31,13 @@ class RowwiseAdagrad(torch.optim.Optimizer):
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
         super().__init__(params, {"lr": lr})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Update the rows that have a gradient. If `closure` is given, call it and return its loss."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["sum"] = weight.new_zeros(len(weight))
-                row, gradient = rows_of(weight.grad)
-                total = state["sum"][row] + gradient.square().mean(1)
-                state["sum"][row] = total
-                weight[row] -= group["lr"] * gradient / (total.sqrt() + EPS)[:, None]
-        return loss
+    def update(self, weight: Tensor, gradient: Tensor, state: dict[str, Tensor], options: dict[str, Any]) -> None:
+        if not state:
+            state["sum"] = weight.new_zeros(len(weight))
+        row, values = rows_of(gradient)
+        total = state["sum"][row] + values.square().mean(1)
+        state["sum"][row] = total
+        weight[row] -= options["lr"] * values / (total.sqrt() + EPS)[:, None]
 
 
 def rows_of(gradient: Tensor) -> tuple[Tensor | slice, Tensor]:
