@@ -171,7 +171,7 @@ def test_failing_stage_is_told_and_gives_status_1(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "widedeep.cli", "benchmark", "--dataset", "own", *files]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "Set preprocess.rating_scale" in done.stderr
+    assert "The split must leave ratings to train and to test on" in done.stderr
     assert "stages.preprocess" in done.stderr.splitlines()[-1]
 
 

@@ -178,8 +178,12 @@ def test_what_one_worker_was_told_all_know(folder: Path, tmp_path: Path) -> None
         with stopped(second):
             for _ in range(4):
                 running.get("/popular")
+
+        def all_are_counted() -> bool:
             with urllib.request.urlopen(running.url + "/metrics", timeout=10) as answer:
-                assert 'request_seconds_count{route="/popular",status="200"} 7.0' in answer.read().decode()
+                return 'request_seconds_count{route="/popular",status="200"} 7.0' in answer.read().decode()
+
+        wait_until(all_are_counted)  # a request is counted after its answer was sent
     finally:
         running.end()
 
