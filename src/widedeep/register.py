@@ -31,6 +31,7 @@ def register(models: Path, name: str, package: str) -> int:
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
+    from sqlalchemy.exc import SQLAlchemyError
 
     # A user's id may be text or a number.
     any_type = AnyType()  # type: ignore[no-untyped-call]
@@ -56,7 +57,8 @@ def register(models: Path, name: str, package: str) -> int:
                 signature=ModelSignature(schema),
                 pip_requirements=[package],
             )
-    except (mlflow.exceptions.MlflowException, OSError, ImportError) as error:  # a store may need a driver
+    # A store may need a driver, and one in a database may not answer.
+    except (mlflow.exceptions.MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"MLflow did not register {models}: {without_password(reason)}") from None
     return int(logged.registered_model_version)

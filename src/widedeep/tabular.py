@@ -14,6 +14,9 @@ import pyarrow.parquet as pq
 from widedeep.files import PARTIAL
 from widedeep.reading import AGAIN, read_file, refuse
 
+# The default pool of Arrow keeps what it frees, up to twice the size of the tables, and takes longer for large tables.
+pa.set_memory_pool(pa.system_memory_pool())
+
 _KINDS = {
     "integers": pa.types.is_integer,
     "numbers": lambda kind: pa.types.is_integer(kind) or pa.types.is_floating(kind),
@@ -49,6 +52,11 @@ def write_parquet(table: pa.Table, path: Path) -> None:
     except OSError as error:  # Arrow removes the file that it could not write, and does not name it
         error.filename = error.filename or str(path).removesuffix(PARTIAL)
         raise
+
+
+def release_memory() -> None:
+    """Give memory that tables have freed back to the system."""
+    pa.default_memory_pool().release_unused()
 
 
 def read_parquet(

@@ -25,6 +25,9 @@ DEFAULTS: dict[str, Any] = {
     "validation_fraction": 0.2,
     "test_fraction": 0.2,
     "seed": 0,
+    "memory_gib": 1,
+    "threads": None,
+    "spill_folder": None,
 }
 
 

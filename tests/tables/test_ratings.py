@@ -242,4 +242,7 @@ def params() -> PreprocessParams:
         validation_fraction=0.1,
         test_fraction=0.1,
         seed=0,
+        memory_gib=1,
+        threads=None,
+        spill_folder=None,
     )

@@ -159,6 +159,7 @@ def test_predefined_takes_validation_from_the_base_rows_only() -> None:
         **dict(NOTHING_SAID),
         on_bad_rows="error", rating_scale=None, min_ratings_per_user=1, min_ratings_per_item=1, split="predefined",
         fold="u1", validation_fraction=0.2, test_fraction=0.1, seed=0,
+        memory_gib=1, threads=None, spill_folder=None,
     )  # fmt: skip
     split = splits.predefined(is_test, params)
     assert set(split[is_test]) == {"test"}

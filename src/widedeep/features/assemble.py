@@ -117,9 +117,12 @@ def grid(
             visible = state.by_item.counts_before(timestamp)[:, item]
     known = None
     if with_history:
-        pairs = ask(context, user[:, None], item, timestamp[:, None])
-        assert pairs.history is not None
-        known = pairs.history.view(len(user), len(item), -1)
+        known = history(context, user[:, None], item[None], timestamp[:, None])
+    user_own = None
+    if reads.user_items:
+        latest = state.by_user.latest(user, user_seen, reads.user_items)
+        rated = torch.zeros(len(user), len(context.items), device=user.device)
+        user_own = rated.index_put((latest.owner, latest.other), rated.new_ones(()))[:, item]
     users, items = torch.broadcast_tensors(user[:, None], item)
     return Inputs(
         _side(context.users, context.items, state.by_user, user, user_seen, None, reads.user_items),
@@ -128,7 +131,7 @@ def grid(
         known,
         lately(context, item.expand(len(user), -1), visible, timestamp[:, None], reads.half_lives),
         time(context, user, user_seen, timestamp)[:, None].expand(-1, len(item), -1) if reads.time else None,
-        _own(state.by_user, users, items, user_seen[:, None], reads.user_items),
+        user_own,
         _own(state.by_item, items, users, item_seen, reads.item_users),
     )
 
@@ -136,22 +139,26 @@ def grid(
 def history(
     context: Context, user: Tensor, item: Tensor, timestamp: Tensor, known: Mapping[str, Tensor] | None = None
 ) -> Tensor:
-    """Compute the history columns of P pairs at `timestamp` (P,) from the state: (P, H) float32.
+    """Compute the history columns of pairs from the state: (P, H) float32, or (U, I, H) for a grid.
 
-    known : columns, (P,) each, to use in place of computed ones
+    Parameters
+    ----------
+    user, item, timestamp : int64
+        Codes, and seconds since 1970: (P,) each, or (U, 1), (1, I) and (U, 1) for a grid.
+    known : columns to use in place of computed ones
     """
     spec, state, damping = context.spec, context.state, context.spec.damping
     bag = context.items.bag[item]
-    slots = (bag > 0).sum(1).clamp(min=1)
-    genre_count = state.genre_count[user].gather(1, bag).float() * (bag > 0)
-    genre_total = state.genre_total[user].gather(1, bag).float() * (bag > 0)
+    listed, slots = bag > 0, (bag > 0).sum(-1).clamp(min=1)
+    of_genres = state.genre_count[user].float(), state.genre_total[user].float()
+    genre_mean = damped(of_genres[1], of_genres[0], damping.genre)
     user_count, item_count = state.users.count[user].float(), state.items.count[item].float()
     columns = {
         "user_count": user_count,
         "user_mean": damped(state.users.total[user].float(), user_count, damping.user),
         "user_recency": _since(state.users.last[user], timestamp),
-        "user_genre_count": genre_count.sum(1) / slots,
-        "user_genre_mean": damped(genre_total, genre_count, damping.genre).sum(1) / slots,
+        "user_genre_count": (torch.take_along_dim(of_genres[0], bag, -1) * listed).sum(-1) / slots,
+        "user_genre_mean": (torch.take_along_dim(genre_mean, bag, -1) * listed).sum(-1) / slots,
         "item_count": item_count,
         "item_mean": damped(state.items.total[item].float(), item_count, damping.item),
         "item_recency": _since(state.items.last[item], timestamp),
@@ -159,29 +166,31 @@ def history(
     if spec.recent:
         last = torch.tensor(spec.recent, device=user.device) - 1
         count, total = (_windows(part, user, last) for part in (state.moment_count, state.moment_total))
-        means = damped(total, count, damping.user).unbind(1)
+        means = damped(total, count, damping.user).unbind(-1)
         columns |= zip(window_columns(spec.history, spec.recent), means, strict=True)
     return history_numbers(spec, {**columns, **(known or {})})
 
 
 def _windows(moments: Tensor, user: Tensor, last: Tensor) -> Tensor:
-    """Sum the moments (U, M) of the user of each pair up to each of the positions `last` (W,): (P, W) float32."""
-    if len(user) > len(moments):  # a grid of pairs repeats each user
+    """Sum the moments (U, M) of each user (P,) up to each of the positions `last` (W,): (P, W) float32."""
+    if len(user) > len(moments):  # users repeat
         return moments.cumsum(1)[:, last][user].float()
-    return moments[user].cumsum(1)[:, last].float()
+    return moments[user].cumsum(-1)[..., last].float()
 
 
 def history_numbers(spec: Spec, columns: Mapping[str, Tensor]) -> Tensor:
-    """Convert history columns, (P,) each, to the form that a model sees: (P, H) float32.
+    """Convert history columns to the form that a model sees: (P, H) float32. Their shapes are broadcast to (P,).
 
     Means stay in rating points. Counts and seconds become log(1 + x), and 0 without ratings. Seconds are capped,
     because a deployed model meets longer absences than training has shown it.
     """
-    names = [field.name for field in spec.of_kind("history")]
-    whole = torch.stack([columns[name].float() for name in names], 1)
-    caps = [spec.recency_cap if name.endswith("recency") else torch.inf for name in names]
-    counts = torch.minimum(whole, whole.new_tensor(caps)).clamp(min=0)
-    return torch.where(whole.new_tensor([name.endswith("mean") for name in names]) > 0, whole, torch.log1p(counts))
+    seen = []
+    for name in (field.name for field in spec.of_kind("history")):
+        column = columns[name].float()
+        if not name.endswith("mean"):
+            column = column.clamp(0, spec.recency_cap if name.endswith("recency") else None).log1p()
+        seen.append(column)
+    return torch.stack(torch.broadcast_tensors(*seen), -1)
 
 
 def lately(

@@ -64,7 +64,7 @@ def build_features(tables: Tables, params: FeaturizeParams, earlier: Vocabulary 
         ratings = ratings.set_column(ratings.schema.get_field_index(RATING), ratings.schema.field(RATING), ones)
     training = pc.equal(ratings[SPLIT], TRAIN).to_numpy()
     columns = _columns(ratings, params)
-    trained = columns.part(training)
+    trained = columns.part(training)  # a copy, so it is made anew below and not kept
     crossed = {name for names in params.crosses for name in names}
     known = None if earlier is None else {field.name: field for field in earlier.spec.fields}
     (encoded_users, user_fields), (encoded_items, item_fields) = (
@@ -74,6 +74,10 @@ def build_features(tables: Tables, params: FeaturizeParams, earlier: Vocabulary 
             (tables.items, ITEM, tables.item_ids, trained.item, () if earlier is None else earlier.item_ids),
         )
     )
+    mean = (
+        round(float(pc.sum(pc.round(pc.multiply(pa.array(trained.rating), UNIT))).as_py())) / UNIT / len(trained.user)
+    )
+    del trained
     fields = [*user_fields, *item_fields]
     _check_names(fields)
     crosses, left_out = _crosses(fields, params)
@@ -83,9 +87,6 @@ def build_features(tables: Tables, params: FeaturizeParams, earlier: Vocabulary 
     online = about.split == "temporal"
     recent = params.recent if timed else ()
     damping = Damping(params.user_damping, params.item_damping, params.genre_damping)
-    mean = (
-        round(float(pc.sum(pc.round(pc.multiply(pa.array(trained.rating), UNIT))).as_py())) / UNIT / len(trained.user)
-    )
     spec = Spec(
         about.dataset,
         about.rating_scale,
@@ -111,6 +112,7 @@ def build_features(tables: Tables, params: FeaturizeParams, earlier: Vocabulary 
     else:
         near = {}
     of_training = history.Residuals(*(residual[training[seen]] for residual in residuals))
+    trained = columns.part(training)
     users = _user_table(encoded_users, trained, of_training, genres, fields, recent)
     items = _entity_table(
         encoded_items, history.sums(trained.item, trained.timestamp, of_training.item, len(encoded_items))

@@ -51,6 +51,8 @@ class Ratings(NamedTuple):
     fold: NDArray[Any]
 
     def part(self, kept: NDArray[np.bool_]) -> Self:
+        if kept.all():
+            return self
         return type(self)(self.user[kept], self.item[kept], self.rating[kept], self.timestamp[kept], self.fold[kept])
 
 

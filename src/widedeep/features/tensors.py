@@ -21,6 +21,7 @@ from widedeep.features.spec import BY_USER, SUMS, Spec
 from widedeep.features.state import State, Sums
 from widedeep.features.vocabulary import Vocabulary
 from widedeep.reading import refuse
+from widedeep.tabular import release_memory
 
 
 class Names(NamedTuple):
@@ -100,11 +101,18 @@ def _by_index(index: Tensor, ids: pa.Array, earlier: list[str]) -> list[str]:
 def feature_set(tables: FeatureTables, *splits: str) -> FeatureSet:
     """Convert tables to users, items, state and the rows of the named splits. These must include the training rows."""
     spec = tables.spec
-    rows = {split: tables.rows.filter(pc.field(SPLIT) == split) for split in splits}
+    rows = {split: _of_split(tables.rows, split) for split in splits}
     visible = pa.concat_tables([table for split, table in rows.items() if split == TRAIN or spec.online])
     context, names = _context(tables, visible)
     parts = {split: _rows(context, table, split) for split, table in rows.items()}
     return FeatureSet(context.spec, context.users, context.items, context.state, context.tie_order, names, parts)
+
+
+def _of_split(rows: pa.Table, split: str) -> pa.Table:
+    """Return the rows of a split. If they stand side by side, as after a temporal split, nothing is copied."""
+    chosen = np.flatnonzero(pc.equal(rows[SPLIT], split))
+    first, last = (int(chosen[0]), int(chosen[-1])) if len(chosen) else (0, -1)
+    return rows.slice(first, len(chosen)) if last - first + 1 == len(chosen) else rows.take(chosen)
 
 
 def load_features(folder: str | Path, *splits: str) -> FeatureSet:
@@ -118,7 +126,10 @@ def load_features(folder: str | Path, *splits: str) -> FeatureSet:
     tables = FeatureTables.load(folder)
     if not pc.any(pc.equal(tables.rows[SPLIT], TRAIN)).as_py():
         refuse(Path(folder), "has no training row", MEND)
-    return feature_set(tables, *splits)
+    features = feature_set(tables, *splits)
+    del tables
+    release_memory()
+    return features
 
 
 def context_of(tables: FeatureTables) -> tuple[Context, Names]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from widedeep.columns import TRAIN, VALIDATION
-from widedeep.features.assemble import lately
+from widedeep.features.assemble import DAY, lately
 from widedeep.features.inputs import Inputs, Output, Reads
 from widedeep.features.rows import Rows
 from widedeep.features.spec import Spec
@@ -86,11 +86,11 @@ class RecentPopularity(Model):
 
 def _likelihood(features: FeatureSet, rows: Rows, days: float) -> float:
     """Return the mean log probability of the items of `rows`, with the counts at the first of these rows."""
-    count = lately(
-        features, torch.arange(len(features.items)), features.state.items.count, rows.timestamp.min(), (days,)
-    )
-    assert count is not None
-    share = (count[:, 0] + 1) / (count[:, 0] + 1).sum()
+    known = features.state.items.count
+    rated = features.state.by_item.pick(torch.arange(len(known)), torch.zeros_like(known), known)
+    age = (rows.timestamp.min() - rated.timestamp).clamp(min=0).double() / DAY
+    count = torch.zeros(len(known), dtype=torch.float64).index_add(0, rated.owner, torch.exp2(-age / days))
+    share = (count + 1) / (count + 1).sum()
     return float(share[rows.item].log().mean())
 
 

@@ -114,6 +114,9 @@ class PreprocessParams(Reading):
     validation_fraction: Fraction
     test_fraction: Annotated[Float, Gt(0), Lt(1)]
     seed: Seed
+    memory_gib: Annotated[Float, Ge(0.1), Le(10**6)]
+    threads: Annotated[Count, Le(1024)] | None
+    spill_folder: Text | None
 
     @model_validator(mode="after")
     def _check(self) -> "PreprocessParams":

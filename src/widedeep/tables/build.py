@@ -6,7 +6,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
@@ -34,6 +33,7 @@ from widedeep.sources.naming import RATINGS, roles
 from widedeep.sources.own import OWN, Own, given_fold
 from widedeep.sources.source import GIVEN, GIVEN_FILES, Layout, Source, TableFile
 from widedeep.tables import splits
+from widedeep.tables.engine import engine
 from widedeep.tables.entities import Fitted, complete, impute_and_scale
 from widedeep.tables.feedback import implicit
 from widedeep.tables.files import About, Tables, external
@@ -90,31 +90,31 @@ def build_tables(
     listed = {ITEM: items.table[ITEM_ID].tolist(), USER: [] if users is None else users.table[USER_ID].tolist()}
     known_items = listed[ITEM] if source.items_complete and listed[ITEM] else None
 
-    con = ibis.duckdb.connect()
     scale = params.rating_scale or source.rating_scale
     allowed = scale if scale is not None and RATING in layouts[0].fields else ANY
-    checked = check_rows(con, raw, layouts, allowed, source.integer_ids, known_items, params.timestamp_unit)
-    spread = checked.good.aggregate(low=checked.good[RATING].min(), high=checked.good[RATING].max())
-    feedback = implicit(params.feedback, layouts[0], *spread.execute().iloc[0])
-    if feedback:
-        scale = IMPLICIT
-    elif scale is None:
-        raise UserError(
-            f"The data set '{source.name}' has no rating scale of its own. Set preprocess.rating_scale to "
-            "[lowest, highest] in params.yaml. `widedeep inspect` finds it in your ratings."
-        )
-    counts = checked.counts
-    rows, numbers = number_ids(con, checked.kept(params.on_bad_rows, original))
-    unique = con.create_table("latest", latest_of_duplicates(rows))
-    con.drop_table("checked")
-    kept = with_enough_ratings(con, unique, params.min_ratings_per_user, params.min_ratings_per_item)
-    unique_rows = int(unique.count().execute())
-    counts.duplicates = counts.read - sum(counts.bad_rows.values()) - unique_rows
-    ids = {}
-    for key in (USER, ITEM):
-        kept, ids[key] = encode_ids(kept, numbers[key], key, listed[key])
-    ratings = _split(con.create_table("coded", kept), ids[USER], params)
-    counts.filtered = unique_rows - ratings.num_rows
+    with engine(params.memory_gib, params.threads, params.spill_folder) as con:
+        checked = check_rows(con, raw, layouts, allowed, source.integer_ids, known_items, params.timestamp_unit)
+        spread = checked.good.aggregate(low=checked.good[RATING].min(), high=checked.good[RATING].max())
+        feedback = implicit(params.feedback, layouts[0], *spread.execute().iloc[0])
+        if feedback:
+            scale = IMPLICIT
+        elif scale is None:
+            raise UserError(
+                f"The data set '{source.name}' has no rating scale of its own. Set preprocess.rating_scale to "
+                "[lowest, highest] in params.yaml. `widedeep inspect` finds it in your ratings."
+            )
+        counts = checked.counts
+        rows, numbers = number_ids(con, checked.kept(params.on_bad_rows, original))
+        unique = con.create_table("latest", latest_of_duplicates(rows))
+        con.drop_table("checked")
+        kept = with_enough_ratings(con, unique, params.min_ratings_per_user, params.min_ratings_per_item)
+        unique_rows = int(unique.count().execute())
+        counts.duplicates = counts.read - sum(counts.bad_rows.values()) - unique_rows
+        ids = {}
+        for key in (USER, ITEM):
+            kept, ids[key] = encode_ids(kept, numbers[key], key, listed[key])
+        ratings = _split(con.create_table("coded", kept), ids[USER], params)
+        counts.filtered = unique_rows - ratings.num_rows
 
     training = ratings.filter(pc.equal(ratings[SPLIT], TRAIN))
     parts = _by_split(ratings)

@@ -8,15 +8,18 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+from ibis.backends.duckdb import Backend
 
 from widedeep.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
 from widedeep.sources.form import Form
 from widedeep.sources.naming import ITEMS, KEYS, USERS, roles
 from widedeep.sources.own import Own
-from widedeep.sources.source import TableFile
+from widedeep.sources.source import Layout, TableFile
+from widedeep.tables.engine import engine
 from widedeep.tables.feedback import implicit
 from widedeep.tables.ratings import ANY, Checked, check_rows
 
+MEMORY_GIB = 0.5  # limit of DuckDB's memory
 SHOWN = 12  # at most this many different ratings are listed with their counts
 _LIKE_TIMES = 10**8  # a lowest rating from here on is taken for a time, in a warning
 _ROUNDED = r"^[0-9.]+[eE]\+?[0-9]+$"  # a large id that a spreadsheet has rounded: 1.58E+18
@@ -38,14 +41,13 @@ class Inspection:
     answers: dict[str, Any]
 
 
-def inspect(source: Own, folder: Path, memory: str = "600MB") -> Inspection:
+def inspect(source: Own, folder: Path) -> Inspection:
     """Read own files once and describe them.
 
     Parameters
     ----------
     source : with what the user says about the files
     folder : a folder that the stage download could have written
-    memory : limit of DuckDB's memory; beyond it, DuckDB uses the disk
 
     Raises
     ------
@@ -54,8 +56,11 @@ def inspect(source: Own, folder: Path, memory: str = "600MB") -> Inspection:
     """
     layouts = source.ratings(folder)
     assert all(isinstance(layout, TableFile) for layout in layouts)
-    con = ibis.duckdb.connect()
-    con.con.execute(f"SET memory_limit = '{memory}'; SET temp_directory = '{folder}/spill'")
+    with engine(MEMORY_GIB) as con:
+        return _inspected(con, source, folder, layouts)
+
+
+def _inspected(con: Backend, source: Own, folder: Path, layouts: Sequence[Layout]) -> Inspection:
     checked = check_rows(con, folder, layouts, ANY, False, None, source.reading.timestamp_unit, stored=False)
     lines = [line for layout in layouts if isinstance(layout, TableFile) for line in source.understood(layout)]
     lines += checked.understood

@@ -19,6 +19,7 @@ from widedeep.reading import brief
 from widedeep.sources.form import ENCODINGS, MISSING, SEPARATORS, Form, as_plain_text, is_simple
 from widedeep.sources.matrix import MatrixFile
 from widedeep.sources.source import TableFile
+from widedeep.tables.engine import is_about_limits
 
 FILE, LINE, TEXT, REASON = "file", "line", "text", "reason"
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
@@ -138,6 +139,8 @@ def _read_file(con: duckdb.DuckDBPyConnection, path: Path, layout: TableFile, po
         else:
             _load(con, plain, layout, f"own_{position}")
     except duckdb.Error as error:
+        if is_about_limits(error):
+            raise
         raise UserError(f"{path} cannot be read ({brief(error)}). Check the file, or get it again.") from None
     if form.kind == "text":
         reasons = " ".join(f"WHEN '{kind}' THEN '{reason}'" for kind, reason in _REJECTED.items())
