@@ -110,7 +110,7 @@ def test_new_ratings_count_at_once_and_after_a_restart(client: TestClient, model
     with TestClient(create_app(models, tmp_path / "events.sqlite")) as again:
         assert again.get("/users/new/recommendations?n=30").json() == after
     out = tmp_path / "ratings.csv"
-    assert main(["events", "--events", str(tmp_path / "events.sqlite"), "--out", str(out)]) == 0
+    assert main(["events", "export", "--events", str(tmp_path / "events.sqlite"), "--out", str(out)]) == 0
     header, row = out.read_text(encoding="utf-8").splitlines()
     assert (header, row.rpartition(",")[0]) == ("user_id,item_id,rating,timestamp", "new,3,5.0")
 
@@ -162,7 +162,7 @@ def test_too_many_requests_are_told_to_come_back(client: TestClient, monkeypatch
 
 def test_a_damaged_file_of_events_is_named(models: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.sqlite").write_bytes(b"no database " * 100)
-    with pytest.raises(UserError, match=r"bad.sqlite cannot be used as a log of events"):
+    with pytest.raises(UserError, match=r"The log of events cannot be used. .*bad.sqlite: file is not a database"):
         create_app(models, tmp_path / "bad.sqlite")
 
 

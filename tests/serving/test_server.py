@@ -27,7 +27,7 @@ KILLS = int(os.environ.get("WIDEDEEP_KILLS", "1"))
 class Running:
     """`widedeep serve` in processes of its own."""
 
-    def __init__(self, models: Path, events: Path, workers: int = 2) -> None:
+    def __init__(self, models: Path, events: str | Path, workers: int = 2) -> None:
         command = [sys.executable, "-m", "widedeep.cli", "serve", str(models), "--port", "0", "--events", str(events)]
         self.process = subprocess.Popen(
             [*command, "--workers", str(workers)], stdout=subprocess.PIPE, text=True, start_new_session=True

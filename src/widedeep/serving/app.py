@@ -37,18 +37,18 @@ TURN = 0.5  # seconds after which a process looks whether another was told to re
 LOG = logging.getLogger("widedeep.serving")
 
 
-def create_app(folder: Path, events: Path | None = None) -> FastAPI:
+def create_app(folder: Path, events: str | Path | None = None) -> FastAPI:
     """Make the server of a model folder.
 
     Parameters
     ----------
     folder : what stage train wrote
-    events : SQLite file for new ratings; None: they are kept in memory only
+    events : SQLite file for new ratings, or the URL of a PostgreSQL database; None: they are kept in memory only
 
     Raises
     ------
     UserError
-        The model or the file of events cannot be read.
+        The model or the log of events cannot be read.
     """
     return app_of(Served(folder, None if events is None else EventLog(events)))
 
@@ -102,8 +102,8 @@ def app_of(served: Served) -> FastAPI:
 
     @app.exception_handler(OSError)
     async def unwritten(request: Request, error: OSError) -> Response:
-        LOG.error("events could not be written: %s", error)
-        return problem(507, "The events could not be written. None was taken. Send them again later.")
+        LOG.error("the log of events cannot be used: %s", error)
+        return problem(507, "The events could not be written. Send them again later.")
 
     app.add_middleware(Limit)
     app.add_middleware(Guard, seconds=seconds)
@@ -193,14 +193,12 @@ def app_of(served: Served) -> FastAPI:
     @app.post("/reload")
     async def reload() -> dict[str, str]:
         """Read the model folder again. If it is damaged, the present model stays."""
-        await asyncio.to_thread(served.reload)  # not one of the threads that answer
-        return {"version": served.now().version}
+        return {"version": await asyncio.to_thread(served.reload)}  # not one of the threads that answer
 
     @app.post("/rollback")
     def rollback() -> dict[str, str]:
         """Answer by the model before the last reload."""
-        served.rollback()
-        return {"version": served.now().version}
+        return {"version": served.rollback()}
 
     @app.get("/health")
     async def health() -> dict[str, str]:
