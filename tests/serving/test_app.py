@@ -48,6 +48,15 @@ def test_answers_are_those_of_the_recommender(client: TestClient, folder: Path) 
         "item_id"
     ].tolist()
     assert any(item["reason"] for item in found["items"])
+    late = recommender.recommend("2", 5, years=(2000, 2010))["item_id"].tolist()
+    for answer in (
+        client.get("/users/2/recommendations?n=5&years=2000-2010"),
+        client.post("/recommendations", json={"likes": ["3"], "n": 31, "years": "2000-2010"}),
+    ):
+        assert all(2000 <= 1989 + int(item["item_id"]) <= 2010 for item in answer.json()["items"])
+    assert [
+        item["item_id"] for item in client.get("/users/2/recommendations?n=5&years=2000-2010").json()["items"]
+    ] == late
     assert client.get("/users/nobody/recommendations").json()["fallback"] == "recent_popularity"
     assert client.post("/recommendations", json={}).json()["fallback"] == "recent_popularity"
     similar = client.get("/items/3/similar?n=2").json()
@@ -72,6 +81,7 @@ def test_answers_are_those_of_the_recommender(client: TestClient, folder: Path) 
         ("GET", "/users/1/recommendations?n=1000000000", None, 422),
         ("GET", "/users/1/recommendations?horizon=week", None, 422),
         ("GET", "/users/1/recommendations?genre=Opera", None, 422),
+        ("GET", "/users/1/recommendations?years=1999-1990", None, 422),
         ("GET", "/items/x/similar", None, 404),
         ("GET", "/nothing", None, 404),
         ("PUT", "/events", b"{}", 405),

@@ -129,9 +129,10 @@ def test_a_writer_that_stands_still_does_not_stop_the_others(postgres: Server) -
     url = postgres.database()
     EventLog(url).close()
     hanging, log = EventLog(url), EventLog(url)
-    with pytest.raises(OSError, match="terminating connection|closed"), hanging.writing():
+    with hanging.writing():
         assert append(log, EVENT) == 1
-        hanging.append([EVENT])
+        with pytest.raises(OSError, match=r"postgresql://owner@127.0.0.1"):
+            hanging.append([EVENT])
     assert len(log.after(0)) == 1
 
 
