@@ -17,6 +17,7 @@ from widedeep.serving import limits
 from widedeep.serving.app import create_app
 from widedeep.serving.events import EventLog
 from widedeep.serving.recommender import Recommender
+from widedeep.serving.served import Served
 
 RATING = {"user_id": "new", "item_id": "3", "rating": 5}
 KILLS = int(os.environ.get("WIDEDEEP_KILLS", "1"))
@@ -143,6 +144,30 @@ def test_a_reload_takes_the_new_model_and_a_rollback_the_old_one_with_all_events
     assert answer.status_code == 422
     assert "model.safetensors" in answer.json()["detail"]
     assert client.get("/version").json()["version"] == new
+
+
+def test_two_rollbacks_at_once_leave_all_processes_with_the_same_model(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (Served(models, EventLog(tmp_path / "events.sqlite")) for _ in range(2))
+    old = first.now().version
+    about = json.loads((models / "model.json").read_text(encoding="utf-8"))
+    (models / "model.json").write_text(json.dumps({**about, "best_epoch": 7}), encoding="utf-8")
+    new = first.reload()
+    second.follow()
+    assert first.log is not None
+    take_turn = first.log.take_turn
+
+    def late(turn: str) -> int:
+        assert second.rollback() == old
+        return take_turn(turn)
+
+    monkeypatch.setattr(first.log, "take_turn", late)
+    assert first.rollback() == new  # the one before the rollback of the other process
+    second.follow()
+    assert first.now().version == second.now().version == new
+    first.close()
+    second.close()
 
 
 def test_events_that_cannot_be_written_do_not_count(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
