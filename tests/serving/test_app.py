@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,16 @@ def test_two_rollbacks_at_once_leave_all_processes_with_the_same_model(
     assert first.now().version == second.now().version == new
     first.close()
     second.close()
+
+
+def test_events_of_a_machine_whose_clock_is_ahead_count(client: TestClient, tmp_path: Path) -> None:
+    log, ahead = EventLog(tmp_path / "events.sqlite"), int(time.time()) + 3600
+    with log.writing():
+        log.append([("new", "3", 5.0, ahead)])
+    assert client.get("/users/new/recommendations").json()["known"]
+    assert client.post("/events", json={"events": [RATING | {"item_id": "4"}]}).json() == {"added": 1}
+    assert [rated["timestamp"] for rated in client.get("/users/new/ratings").json()] == [ahead, ahead]
+    log.close()
 
 
 def test_events_that_cannot_be_written_do_not_count(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

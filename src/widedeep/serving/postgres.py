@@ -41,7 +41,7 @@ class Postgres:
         self._options = _options(url)
         self.name = _name(self._options)
         self._reading, self._writing = threading.Lock(), threading.Lock()
-        self._tried = -REST
+        self._lost: float | None = None  # when the server was tried in vain; None if it could be reached
         self.open()
         if self.read("SELECT to_regclass('turns')") == [(None,)]:
             with self.writing(), self._named():  # two servers may start at once
@@ -57,6 +57,8 @@ class Postgres:
         self.open()
 
     def read(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        if self._lost is not None and self._reading.locked():
+            raise OSError(f"{self.name}: the server is being tried again")
         with self._reading, self._named():
             return self._by("reader", lambda reader: reader.execute(_marked(sql), values).fetchall())
 
@@ -94,14 +96,15 @@ class Postgres:
         return work(self._connections[role])
 
     def _connect(self) -> Connection:
-        if time.monotonic() < self._tried + REST:
+        if self._lost is not None and time.monotonic() < self._lost + REST:
             raise OSError(f"{self.name}: the server could not be reached a moment ago")
         try:
             connection = psycopg.connect(**self._options, autocommit=True)
             connection.execute(SETTINGS)
         except psycopg.Error:
-            self._tried = time.monotonic()
+            self._lost = time.monotonic()
             raise
+        self._lost = None
         return connection
 
     @contextmanager

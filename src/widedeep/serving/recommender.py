@@ -232,6 +232,7 @@ class Recommender:
         self,
         events: pd.DataFrame | Sequence[Mapping[str, Any]],
         keep: Callable[[list[Event]], None] | None = None,
+        now: float | None = None,
     ) -> int:
         """Take new ratings: what is known of users and items moves on. Return their number.
 
@@ -242,6 +243,7 @@ class Recommender:
         events : user_id, item_id, rating, timestamp (seconds since 1970, UTC)
         keep : called with the events, in these four columns, when all are checked and before they count. If it fails,
             none is taken.
+        now : the present second; None: that of the clock
 
         Raises
         ------
@@ -255,7 +257,7 @@ class Recommender:
                 f"events must be a frame, or a list with a mapping for each event. Got {brief(events)} instead."
             )
         with self._adding:
-            known, new = self._known.with_ratings(rows, self.catalogue, self.clock())
+            known, new = self._known.with_ratings(rows, self.catalogue, self.clock() if now is None else now)
             if keep is not None and new:
                 keep(new)
             self._known = known

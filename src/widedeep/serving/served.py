@@ -1,6 +1,7 @@
 """The model that answers, the one before it, and what other processes did to the log of events."""
 
 import logging
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -163,5 +164,6 @@ class Served:
         names = ("user_id", "item_id", "rating", "timestamp")
         # An item may be gone from the data of this model.
         new = [event for _, event in later if event[1] in known and event[3] >= least]
-        recommender.add([dict(zip(names, event, strict=True)) for event in new])
+        # They were checked when they came, by a clock that may be ahead of the one here.
+        recommender.add([dict(zip(names, event, strict=True)) for event in new], now=math.inf)
         self._known[recommender] = later[-1][0] if later else self._known.get(recommender, 0)
