@@ -165,6 +165,7 @@ def test_a_user_who_may_only_write_can_serve(postgres: Server) -> None:
         ("postgresql://owner:wr0ng@x@127.0.0.1/postgres", "must be like postgresql://user@host"),
         ("postgresql://owner:12/wr0ng@127.0.0.1/postgres", "must be like postgresql://user@host"),
         ("postgresql://owner:wr0ng%@127.0.0.1/postgres", "must be like postgresql://user@host"),
+        ("postgresql://owner:wr0ng", "must be like postgresql://user@host"),
         ("mysql://owner:wr0ng@127.0.0.1/postgres", "begins with postgresql://"),
     ],
 )

@@ -123,7 +123,10 @@ def _options(url: str) -> dict[str, Any]:
     try:
         if host.count("@") > 1 or "@" in rest:
             raise psycopg.ProgrammingError
-        return {**DEFAULTS, **conninfo_to_dict(url)}
+        options = {**DEFAULTS, **conninfo_to_dict(url)}
+        if not all(port.isdecimal() for port in str(options.get("port") or 0).split(",")):
+            raise psycopg.ProgrammingError  # a password without a host is read as a port
+        return options
     except psycopg.ProgrammingError:
         raise UserError(
             "The URL of the log of events must be like postgresql://user@host:5432/database. In a user or password, "
