@@ -19,7 +19,7 @@ import yaml
 from widedeep.cli import main
 from widedeep.errors import exit_on_user_error
 
-pytest_plugins = ["tests.browser", "tests.small_data"]
+pytest_plugins = ["tests.browser", "tests.serving.postgres", "tests.small_data"]
 
 ROOT = Path(__file__).resolve().parents[1]
 

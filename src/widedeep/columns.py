@@ -15,7 +15,8 @@ RATING: Final = "rating"
 TIMESTAMP: Final = "timestamp"
 SPLIT: Final = "split"
 TITLE: Final = "title"
-YEAR: Final = "year"
+YEAR: Final = "year"  # of the items' tables. In features, a field of this name is the index of a range of years.
+ITEM_YEAR: Final = "item_year"  # in features, the year itself
 GENRES: Final = "genres"
 
 TRAIN: Final = "train"

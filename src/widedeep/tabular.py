@@ -37,12 +37,14 @@ class Column:
     below : integers, also those in lists, must lie in [0, below); None: any
     length : length of each list; None: any
     gaps : whether values may be missing
+    younger : whether files of earlier versions lack the column
     """
 
     kind: Literal["integers", "numbers", "text", "lists of integers", "lists of text", "equally long lists of integers"]
     below: int | None = None
     length: int | None = None
     gaps: bool = False
+    younger: bool = False
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
@@ -85,7 +87,7 @@ def read_parquet(
     def read(path: Path) -> pa.Table:
         file = pq.ParquetFile(path, page_checksum_verification=True)
         names = file.schema_arrow.names
-        missing = [name for name in columns if name not in names]
+        missing = [name for name, rule in columns.items() if name not in names and not (rule and rule.younger)]
         if missing:
             refuse(path, f"must have the columns {', '.join(columns)}. Missing: {', '.join(missing)}", mend)
         if len(set(names)) < len(names):

@@ -79,6 +79,7 @@ def test_a_bundle_of_an_earlier_release_answers_as_it_did(first: Path) -> None:
     found = predict({"m": bundle.model}, bundle.context, asked)["m"]
     torch.testing.assert_close(found, torch.tensor(expected["predicted"]), atol=1e-5, rtol=0)
     assert bundle.names.user_ids.to_pylist() == expected["user_ids"]
+    assert bundle.names.years.null_count == len(bundle.names.years)  # the files had none yet
 
 
 def test_knobs_that_are_younger_than_the_files_get_their_defaults(first: Path) -> None:

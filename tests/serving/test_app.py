@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from widedeep.serving import limits
 from widedeep.serving.app import create_app
 from widedeep.serving.events import EventLog
 from widedeep.serving.recommender import Recommender
+from widedeep.serving.served import Served
 
 RATING = {"user_id": "new", "item_id": "3", "rating": 5}
 KILLS = int(os.environ.get("WIDEDEEP_KILLS", "1"))
@@ -48,6 +50,15 @@ def test_answers_are_those_of_the_recommender(client: TestClient, folder: Path) 
         "item_id"
     ].tolist()
     assert any(item["reason"] for item in found["items"])
+    late = recommender.recommend("2", 5, years=(2000, 2010))["item_id"].tolist()
+    for answer in (
+        client.get("/users/2/recommendations?n=5&years=2000-2010"),
+        client.post("/recommendations", json={"likes": ["3"], "n": 31, "years": "2000-2010"}),
+    ):
+        assert all(2000 <= 1989 + int(item["item_id"]) <= 2010 for item in answer.json()["items"])
+    assert [
+        item["item_id"] for item in client.get("/users/2/recommendations?n=5&years=2000-2010").json()["items"]
+    ] == late
     assert client.get("/users/nobody/recommendations").json()["fallback"] == "recent_popularity"
     assert client.post("/recommendations", json={}).json()["fallback"] == "recent_popularity"
     similar = client.get("/items/3/similar?n=2").json()
@@ -72,6 +83,7 @@ def test_answers_are_those_of_the_recommender(client: TestClient, folder: Path) 
         ("GET", "/users/1/recommendations?n=1000000000", None, 422),
         ("GET", "/users/1/recommendations?horizon=week", None, 422),
         ("GET", "/users/1/recommendations?genre=Opera", None, 422),
+        ("GET", "/users/1/recommendations?years=1999-1990", None, 422),
         ("GET", "/items/x/similar", None, 404),
         ("GET", "/nothing", None, 404),
         ("PUT", "/events", b"{}", 405),
@@ -110,7 +122,7 @@ def test_new_ratings_count_at_once_and_after_a_restart(client: TestClient, model
     with TestClient(create_app(models, tmp_path / "events.sqlite")) as again:
         assert again.get("/users/new/recommendations?n=30").json() == after
     out = tmp_path / "ratings.csv"
-    assert main(["events", "--events", str(tmp_path / "events.sqlite"), "--out", str(out)]) == 0
+    assert main(["events", "export", "--events", str(tmp_path / "events.sqlite"), "--out", str(out)]) == 0
     header, row = out.read_text(encoding="utf-8").splitlines()
     assert (header, row.rpartition(",")[0]) == ("user_id,item_id,rating,timestamp", "new,3,5.0")
 
@@ -133,6 +145,40 @@ def test_a_reload_takes_the_new_model_and_a_rollback_the_old_one_with_all_events
     assert answer.status_code == 422
     assert "model.safetensors" in answer.json()["detail"]
     assert client.get("/version").json()["version"] == new
+
+
+def test_two_rollbacks_at_once_leave_all_processes_with_the_same_model(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (Served(models, EventLog(tmp_path / "events.sqlite")) for _ in range(2))
+    old = first.now().version
+    about = json.loads((models / "model.json").read_text(encoding="utf-8"))
+    (models / "model.json").write_text(json.dumps({**about, "best_epoch": 7}), encoding="utf-8")
+    new = first.reload()
+    second.follow()
+    assert first.log is not None
+    take_turn = first.log.take_turn
+
+    def late(turn: str) -> int:
+        assert second.rollback() == old
+        return take_turn(turn)
+
+    monkeypatch.setattr(first.log, "take_turn", late)
+    assert first.rollback() == new  # the one before the rollback of the other process
+    second.follow()
+    assert first.now().version == second.now().version == new
+    first.close()
+    second.close()
+
+
+def test_events_of_a_machine_whose_clock_is_ahead_count(client: TestClient, tmp_path: Path) -> None:
+    log, ahead = EventLog(tmp_path / "events.sqlite"), int(time.time()) + 3600
+    with log.writing():
+        log.append([("new", "3", 5.0, ahead)])
+    assert client.get("/users/new/recommendations").json()["known"]
+    assert client.post("/events", json={"events": [RATING | {"item_id": "4"}]}).json() == {"added": 1}
+    assert [rated["timestamp"] for rated in client.get("/users/new/ratings").json()] == [ahead, ahead]
+    log.close()
 
 
 def test_events_that_cannot_be_written_do_not_count(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +208,7 @@ def test_too_many_requests_are_told_to_come_back(client: TestClient, monkeypatch
 
 def test_a_damaged_file_of_events_is_named(models: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.sqlite").write_bytes(b"no database " * 100)
-    with pytest.raises(UserError, match=r"bad.sqlite cannot be used as a log of events"):
+    with pytest.raises(UserError, match=r"The log of events cannot be used. .*bad.sqlite: file is not a database"):
         create_app(models, tmp_path / "bad.sqlite")
 
 

@@ -187,6 +187,21 @@ def test_filters_and_empty_lists_say_why(asked: Recommender) -> None:
         asked.recommend("1", genres=["Opera"])
 
 
+def test_years_keep_the_items_from_the_first_to_the_last(asked: Recommender) -> None:
+    def ids(years: Any, **filters: Any) -> set[int]:
+        return {int(item) for item in asked.recommend("1", 31, years=years, exclude_seen=False, **filters)["item_id"]}
+
+    # Item i is of the year 1989 + i. Items 1, 8, 15, ... have no year (tests/small_data.py).
+    assert ids((1996, 1999)) == ids("1996-1999") == {7, 9, 10}
+    assert ids(1996) == ids("1996") == {7}
+    assert ids((1996, 1999), candidates=["7", "8", "11"]) == {7}
+    assert asked.recommend("1", years=(1800, 1801)).attrs["reason"] == "No item fits the filters."
+    bare = asked.bundle.names._replace(years=pa.nulls(len(asked.catalogue), pa.int64()))
+    without = Recommender(replace(asked.bundle, names=bare))
+    with pytest.raises(UserError, match=r"No item of this model has a year"):
+        without.recommend("1", years=(1996, 1999))
+
+
 def test_many_users_get_the_lists_that_each_gets_alone(asked: Recommender) -> None:
     together = asked.recommend_many(["1", 3, "2"], 4)
     assert together["user_id"].drop_duplicates().tolist() == ["1", "3", "2"]
@@ -280,6 +295,12 @@ def test_similar_items_share_more_users_than_chance_gives(load: Load) -> None:
         (lambda asked: asked.recommend(ratings=["1"]), "ratings must map items to ratings"),
         (lambda asked: asked.recommend(likes={"1": 5}), "likes must be a list"),
         (lambda asked: asked.recommend("1", candidates=None, genres=object()), "genres must be a list"),
+        (lambda asked: asked.recommend("1", years=(1999, 1996)), r"years must be .* Got \(1999, 1996\)"),
+        (lambda asked: asked.recommend("1", years="1996-"), "years must be a first and a last year"),
+        (lambda asked: asked.recommend("1", years="the nineties"), "years must be a first and a last year"),
+        (lambda asked: asked.recommend("1", years=[1996.5, 1999]), "years must be a first and a last year"),
+        (lambda asked: asked.recommend("1", years=(1, 2, 3)), "years must be a first and a last year"),
+        (lambda asked: asked.recommend("1", years=object()), "years must be a list"),
     ],
 )
 def test_arguments_of_another_kind_are_mistakes_not_tracebacks(

@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,10 @@ KILLS = int(os.environ.get("WIDEDEEP_KILLS", "1"))
 class Running:
     """`widedeep serve` in processes of its own."""
 
-    def __init__(self, models: Path, events: Path, workers: int = 2) -> None:
+    def __init__(self, models: Path, events: str | Path, workers: int = 2, *options: str) -> None:
         command = [sys.executable, "-m", "widedeep.cli", "serve", str(models), "--port", "0", "--events", str(events)]
         self.process = subprocess.Popen(
-            [*command, "--workers", str(workers)], stdout=subprocess.PIPE, text=True, start_new_session=True
+            [*command, "--workers", str(workers), *options], stdout=subprocess.PIPE, text=True, start_new_session=True
         )
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
@@ -51,8 +51,9 @@ class Running:
         return [int(worker) for worker in tasks.read_text(encoding="utf-8").split()]
 
     def kill(self) -> None:
-        """Kill all processes at once."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        """Kill all processes at once, if they live."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def end(self) -> None:
         self.process.send_signal(signal.SIGTERM)

@@ -29,13 +29,16 @@ def recommend(
     genre: Annotated[
         list[str] | None, typer.Option("--genre", metavar="GENRE", help="Only items of this genre. May be repeated.")
     ] = None,
+    years: Annotated[
+        str | None, typer.Option(metavar="YEARS", help="Only items of these years, such as 1990-1999.")
+    ] = None,
     models: Models = MODELS,
     as_json: Json = False,
 ) -> None:
     """Recommend items to a user, or to someone new."""
     from widedeep.serving.recommender import Recommender
 
-    frame = Recommender.load(models).recommend(user, n, likes=like or (), genres=genre or ())
+    frame = Recommender.load(models).recommend(user, n, likes=like or (), genres=genre or (), years=years)
     _show(frame, as_json)
     if frame.attrs["fallback"] and not as_json:
         print("Nothing is known of this user. The list shows what is popular lately.")

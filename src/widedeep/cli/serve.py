@@ -1,11 +1,11 @@
 """Commands that serve a model over HTTP, and hand the ratings that it got to the pipeline."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-LOG = Path("events.sqlite")
+LOG = "events.sqlite"
 LOCAL = "127.0.0.1"
 Served = Annotated[Path, typer.Argument(metavar="FOLDER", help="The model that stage train wrote.")]
 
@@ -18,7 +18,13 @@ def serve(
         str, typer.Option(help="Address to listen on. The default can be reached from here only.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8000,
-    events: Annotated[Path, typer.Option(metavar="FILE", help="SQLite file that keeps new ratings.")] = LOG,
+    events: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE|URL",
+            help="What keeps new ratings: an SQLite file, or postgresql://user@host/database for several machines.",
+        ),
+    ] = LOG,
     workers: Annotated[
         int | None, typer.Option(min=1, max=64, help="Processes that answer. Default: one per core, at most 4.")
     ] = None,
@@ -69,7 +75,8 @@ def serve(
 
 def events(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Write this CSV file.")],
-    log: Annotated[Path, typer.Option("--events", metavar="FILE", help="SQLite file of `widedeep serve`.")] = LOG,
+    action: Annotated[Literal["export"], typer.Argument(help="What to do. There is nothing else yet.")] = "export",
+    log: Annotated[str, typer.Option("--events", metavar="FILE|URL", help="The same as for `widedeep serve`.")] = LOG,
 ) -> None:
     """Write the ratings that the server got as CSV.
 
@@ -80,8 +87,8 @@ def events(
     from widedeep.files import replacing
     from widedeep.serving.events import EventLog
 
-    if not log.exists():
-        raise FileNotFoundError(2, "No such file", str(log))
+    if "://" not in log and not Path(log).exists():
+        raise FileNotFoundError(2, "No such file", log)
     rows = [event for _, event in EventLog(log).after(0)]
     with replacing(out) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -10,7 +10,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from widedeep.columns import GENRES, IMPLICIT, ITEM, ITEM_ID, RATING, SPLIT, TIMESTAMP, TITLE, TRAIN, USER, USER_ID
+from widedeep.columns import (
+    GENRES,
+    IMPLICIT,
+    ITEM,
+    ITEM_ID,
+    ITEM_YEAR,
+    RATING,
+    SPLIT,
+    TIMESTAMP,
+    TITLE,
+    TRAIN,
+    USER,
+    USER_ID,
+    YEAR,
+)
 from widedeep.errors import UserError, nearest
 from widedeep.features import history
 from widedeep.features.encode import encode_entities, index_codes
@@ -120,7 +134,9 @@ def build_features(tables: Tables, params: FeaturizeParams, earlier: Vocabulary 
     return FeatureTables(
         rows=_rows(ratings, before, near, seen, history_columns(kind, recent)),
         users=users.add_column(0, USER_ID, tables.user_ids),
-        items=items.add_column(0, ITEM_ID, tables.item_ids).add_column(1, TITLE, _titles(tables.items)),
+        items=items.add_column(0, ITEM_ID, tables.item_ids)
+        .add_column(1, TITLE, _titles(tables.items))
+        .add_column(2, ITEM_YEAR, _years(tables.items)),
         spec=spec,
     )
 
@@ -224,6 +240,11 @@ def _crosses(fields: list[Field], params: FeaturizeParams) -> tuple[tuple[Cross,
 def _titles(items: pd.DataFrame) -> pa.Array:
     titles = items[TITLE] if TITLE in items else [None] * len(items)
     return pa.array([title if isinstance(title, str) else None for title in titles], pa.string())
+
+
+def _years(items: pd.DataFrame) -> pa.Array:
+    years = items[YEAR].astype("Int64") if YEAR in items else pd.Series([None] * len(items), dtype="Int64")
+    return pa.array(years, pa.int64())
 
 
 def _history_field(name: str) -> Field:

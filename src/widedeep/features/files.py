@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from widedeep.columns import GENRES, ITEM, RATING, SPLIT, TIMESTAMP, TITLE, TRAIN, USER
+from widedeep.columns import GENRES, ITEM, ITEM_YEAR, RATING, SPLIT, TIMESTAMP, TITLE, TRAIN, USER
 from widedeep.features.spec import BY_USER, SUMS, Spec
 from widedeep.files import write_json
 from widedeep.reading import made_by, read_json, refuse
@@ -29,8 +29,8 @@ class FeatureTables:
 
     rows : one row per rating, in the order of the ratings: user and item (int32 codes), rating, timestamp, split and
         `history_columns`. A history column is null if the history of the row is that at the end of training.
-    users, items : one row per code: the id (string), the title (items only), the index (0 if unseen), the encoded
-        columns, and the state at the end of training in columns history_*
+    users, items : one row per code: the id (string), the title and the year (items only), the index (0 if unseen), the
+        encoded columns, and the state at the end of training in columns history_*
     spec : description of the features
     """
 
@@ -94,6 +94,7 @@ def _of_entities(spec: Spec, entity: str) -> dict[str, Column]:
     columns = {f"{entity}_id": Column("text"), **{f"history_{name}": Column("integers") for name in SUMS}}
     if entity == "item":
         columns[TITLE] = Column("text", gaps=True)
+        columns[ITEM_YEAR] = Column("integers", gaps=True, younger=True)
     else:
         widths = {"genre": spec.cardinality(GENRES), "moment": max(spec.recent, default=1)}
         for name in BY_USER:

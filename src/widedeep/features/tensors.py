@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from widedeep.columns import GENRES, ITEM, ITEM_ID, RATING, SPLIT, TIMESTAMP, TITLE, TRAIN, USER, USER_ID
+from widedeep.columns import GENRES, ITEM, ITEM_ID, ITEM_YEAR, RATING, SPLIT, TIMESTAMP, TITLE, TRAIN, USER, USER_ID
 from widedeep.features.assemble import as_of_state, history, history_numbers
 from widedeep.features.context import Context, order_of_ties
 from widedeep.features.entities import Entities
@@ -25,15 +25,17 @@ from widedeep.tabular import release_memory
 
 
 class Names(NamedTuple):
-    """Ids and titles in the order of the codes, as Arrow arrays of strings.
+    """Ids, titles and years in the order of the codes, as Arrow arrays.
 
     user_ids, item_ids : ids as the data set has them
     titles : titles of items; null without a title
+    years : years of items (int64); null without a year, and for all items of a model of an earlier version
     """
 
     user_ids: pa.Array
     item_ids: pa.Array
     titles: pa.Array
+    years: pa.Array
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,8 @@ def tables_of(context: Context, names: Names) -> FeatureTables:
     rows = {USER: log.owner, ITEM: log.other, RATING: log.rating, TIMESTAMP: log.timestamp}
     columns = {f"history_{name}": _lists(getattr(state, name)) for name in BY_USER}
     users = {USER_ID: names.user_ids, **_columns(spec, context.users, state.users, "user"), **columns}
-    items = {ITEM_ID: names.item_ids, TITLE: names.titles, **_columns(spec, context.items, state.items, "item")}
+    columns_of_items = _columns(spec, context.items, state.items, "item")
+    items = {ITEM_ID: names.item_ids, TITLE: names.titles, ITEM_YEAR: names.years, **columns_of_items}
     return FeatureTables(
         pa.table({name: column.numpy() for name, column in rows.items()}), pa.table(users), pa.table(items), spec
     )
@@ -165,7 +168,10 @@ def _context(tables: FeatureTables, interactions: pa.Table) -> tuple[Context, Na
         by_user=Ragged.of(user, item, *columns, n=len(users)),
         by_item=Ragged.of(item, user, *columns, n=len(items)),
     )
-    names = Names(*(column.combine_chunks() for column in (users[USER_ID], items[ITEM_ID], items[TITLE])))
+    years = (
+        items[ITEM_YEAR] if ITEM_YEAR in items.column_names else pa.chunked_array([pa.nulls(len(items), pa.int64())])
+    )
+    names = Names(*(column.combine_chunks() for column in (users[USER_ID], items[ITEM_ID], items[TITLE], years)))
     own = _entities(users, spec, "user"), _entities(items, spec, "item")
     return Context(spec, *own, state, order_of_ties(names.item_ids.to_pylist())), names
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import anyio.to_thread
-import pandas as pd
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
@@ -24,7 +23,7 @@ from widedeep.errors import UserError
 from widedeep.serving.catalogue import UnknownItemError
 from widedeep.serving.events import EventLog
 from widedeep.serving.limits import Guard, Limit, problem
-from widedeep.serving.lists import ItemList, rows_of
+from widedeep.serving.lists import ItemList, records
 from widedeep.serving.recommender import Recommender
 from widedeep.serving.schemas import Events, Item, Number, Pairs, Recommendations, Wish
 from widedeep.serving.scorer import Horizon
@@ -37,18 +36,18 @@ TURN = 0.5  # seconds after which a process looks whether another was told to re
 LOG = logging.getLogger("widedeep.serving")
 
 
-def create_app(folder: Path, events: Path | None = None) -> FastAPI:
+def create_app(folder: Path, events: str | Path | None = None) -> FastAPI:
     """Make the server of a model folder.
 
     Parameters
     ----------
     folder : what stage train wrote
-    events : SQLite file for new ratings; None: they are kept in memory only
+    events : SQLite file for new ratings, or the URL of a PostgreSQL database; None: they are kept in memory only
 
     Raises
     ------
     UserError
-        The model or the file of events cannot be read.
+        The model or the log of events cannot be read.
     """
     return app_of(Served(folder, None if events is None else EventLog(events)))
 
@@ -102,8 +101,8 @@ def app_of(served: Served) -> FastAPI:
 
     @app.exception_handler(OSError)
     async def unwritten(request: Request, error: OSError) -> Response:
-        LOG.error("events could not be written: %s", error)
-        return problem(507, "The events could not be written. None was taken. Send them again later.")
+        LOG.error("the log of events cannot be used: %s", error)
+        return problem(507, "The events could not be written. Send them again later.")
 
     app.add_middleware(Limit)
     app.add_middleware(Guard, seconds=seconds)
@@ -118,17 +117,22 @@ def app_of(served: Served) -> FastAPI:
 
     @app.get("/users/{user_id}/recommendations", response_model=Recommendations)
     async def of_user(
-        user_id: str, n: Number = 10, horizon: Horizon = "period", genre: str | None = None, reasons: bool = False
+        user_id: str,
+        n: Number = 10,
+        horizon: Horizon = "period",
+        genre: str | None = None,
+        years: Annotated[str | None, Query(description="Such as 1990-1999.")] = None,
+        reasons: bool = False,
     ) -> Response:
         """Recommend items to a user. An unknown user gets what is popular lately, marked as a fallback."""
         recommender = await anyio.to_thread.run_sync(served.now) if served.behind() else served.now()
         # What is known is part of the key, so that a late answer cannot replace a newer one.
-        key = (recommender.version, recommender.events, user_id, n, horizon, genre, reasons)
+        key = (recommender.version, recommender.events, user_id, n, horizon, genre, years, reasons)
         content = served.cached(key)
         if content is None:
 
             def make() -> bytes:
-                found = recommender.best(user_id, n, genres=[genre] if genre else [], horizon=horizon)
+                found = recommender.best(user_id, n, genres=[genre] if genre else [], years=years, horizon=horizon)
                 asker = {"user_id": user_id, "horizon": horizon} if reasons else {}
                 return bytes(listed(recommender, found, **asker).body)
 
@@ -150,6 +154,7 @@ def app_of(served: Served) -> FastAPI:
             demographics=wish.demographics,
             candidates=wish.candidates,
             genres=wish.genres,
+            years=wish.years,
             horizon=wish.horizon,
         )
         asker = {"user_id": user_id, "ratings": wish.ratings, "likes": wish.likes, "horizon": wish.horizon}
@@ -193,14 +198,12 @@ def app_of(served: Served) -> FastAPI:
     @app.post("/reload")
     async def reload() -> dict[str, str]:
         """Read the model folder again. If it is damaged, the present model stays."""
-        await asyncio.to_thread(served.reload)  # not one of the threads that answer
-        return {"version": served.now().version}
+        return {"version": await asyncio.to_thread(served.reload)}  # not one of the threads that answer
 
     @app.post("/rollback")
     def rollback() -> dict[str, str]:
         """Answer by the model before the last reload."""
-        served.rollback()
-        return {"version": served.now().version}
+        return {"version": served.rollback()}
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -242,7 +245,3 @@ def app_of(served: Served) -> FastAPI:
         return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers={"Content-Security-Policy": policy})
 
     return app
-
-
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return list(rows_of({name: column.tolist() for name, column in frame.items()}))

@@ -69,6 +69,26 @@ def whole_number(name: str, value: Any, low: int) -> int:
     return number
 
 
+def year_range(years: Any) -> tuple[int, int]:
+    """Return the first and the last year of (1990, 1999), of "1990-1999", or of 1995, which is one year.
+
+    Raises
+    ------
+    UserError
+        It is no such range, or the last year is before the first.
+    """
+    parts = years.split("-") if isinstance(years, str) else several(years, "years")
+    try:
+        ends = [whole_number("years", int(part) if isinstance(part, str) else part, 0) for part in parts]
+        first, last = ends * 2 if len(ends) == 1 else ends
+        if first > last:
+            raise ValueError
+    except (UserError, ValueError):
+        rule = "a first and a last year, such as (1990, 1999) or '1990-1999'"
+        raise UserError(f"years must be {rule}. Got {brief(years)} instead.") from None
+    return first, last
+
+
 def rating_in(name: str, value: Any, low: float, high: float) -> float:
     """Return a rating as a float.
 

@@ -16,6 +16,7 @@ from widedeep.serving.arguments import own_id
 _ARTICLE = re.compile(r"^(.*), (the|a|an|der|die|das|le|la|les|el|il)\b(.*)$")
 _YEAR = re.compile(r"\s*\(\d{4}\)$")
 NEAR = 5  # titles that an error names
+NO_YEAR = -1
 
 
 class UnknownItemError(UserError):
@@ -34,6 +35,7 @@ class Catalogue:
     def __init__(self, context: Context, names: Names) -> None:
         self.ids: list[str] = names.item_ids.to_pylist()
         self.titles: list[str | None] = names.titles.to_pylist()
+        self._years = torch.tensor([NO_YEAR if year is None else year for year in names.years.to_pylist()])
         bags = [field for field in context.spec.of_kind("bag") if field.entity == "item"]
         self.kinds = tuple(bags[0].values or ()) if bags else ()
         self._bag = context.items.bag
@@ -108,6 +110,18 @@ class Catalogue:
                 raise UserError(f"There is no genre {genre!r}. Known genres: {known}.")
         wanted = torch.tensor([places[_plain(genre)] for genre in genres])
         return torch.isin(self._bag, wanted).any(1)
+
+    def of_years(self, first: int, last: int) -> Tensor:
+        """Mark the items from the year `first` to the year `last`: (I,) bool. An item without a year is in no range.
+
+        Raises
+        ------
+        UserError
+            No item has a year.
+        """
+        if not (self._years != NO_YEAR).any():
+            raise UserError("No item of this model has a year: its data have none, or an earlier version trained it.")
+        return (self._years >= first) & (self._years <= last)
 
 
 def _plain(text: str) -> str:

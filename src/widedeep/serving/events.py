@@ -1,109 +1,104 @@
-"""The log of new ratings: an append-only SQLite file. What `append` has written survives a crash.
+"""The log of new ratings, which only grows. What `append` has written survives a crash.
 
-Several processes may use one file. It also passes on what one process was told and all must do: their turns.
+Several processes may use one log, on one machine by an SQLite file, or on several by a PostgreSQL database. The log
+also passes on what one process was told and all must do: their turns.
 """
 
-import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any, Protocol
 
 from widedeep.errors import UserError
+from widedeep.serving.sqlite import SQLite
 
 Event = tuple[str, str, float, int]  # user_id, item_id, rating, timestamp
-PATIENCE = 10.0  # seconds to wait until other processes have written
+TABLES = (
+    "events (number INTEGER PRIMARY KEY, user_id TEXT NOT NULL, item_id TEXT NOT NULL, "
+    "rating DOUBLE PRECISION NOT NULL, timestamp BIGINT NOT NULL)",
+    "turns (number INTEGER PRIMARY KEY, turn TEXT NOT NULL)",
+)
+
+
+class Store(Protocol):
+    """A database that several processes may use. Every trouble with it is an OSError that names it.
+
+    SQL has a question mark in the place of each value.
+    """
+
+    far: bool
+    """Whether another machine may have to be asked, so that even `state` may take a while."""
+
+    def open(self) -> None:
+        """Connect, or forget the connections of the process that was forked."""
+
+    def close(self) -> None: ...
+
+    def read(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Return rows, as they were written last."""
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Keep all others from writing until `write` has written, or the block is left."""
+
+    def write(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Do `sql` for each row inside `writing`, all or none. When this returns, the rows are on the disk."""
+
+    def state(self) -> int:
+        """Return a number that changes whenever an event is written, by this process or another. This is fast."""
 
 
 class EventLog:
-    """Ratings in the order in which they came.
+    """Ratings in the order in which they came. The first has the number 1, and no number is left out.
 
-    SQLite writes ahead (WAL) and waits for the disk (synchronous = FULL). So an event that was acknowledged is there
-    after the process is killed or the machine loses power.
+    Only one process writes at a time. So a reader that knows all events up to a number never misses one before it.
+
+    Raises
+    ------
+    UserError
+        The file or database cannot be used.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path, self._reading, self._writing = path, threading.Lock(), threading.Lock()
-        self.open()
-
-    def open(self) -> None:
-        """Connect to the file. A process that was forked must do so, because a connection belongs to one process.
-
-        Raises
-        ------
-        UserError
-            The file is no SQLite file, or cannot be opened.
-        """
+    def __init__(self, where: str | Path) -> None:
         try:
-            # Without `isolation_level`, a transaction is what lies between BEGIN and COMMIT.
-            self._writer, self._reader = (
-                sqlite3.connect(self.path, PATIENCE, isolation_level=None, check_same_thread=False) for _ in range(2)
-            )
-            self._writer.execute("PRAGMA journal_mode = WAL")
-            self._writer.execute("PRAGMA synchronous = FULL")
-            self._writer.execute(
-                "CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY, user_id TEXT NOT NULL, "
-                "item_id TEXT NOT NULL, rating REAL NOT NULL, timestamp INTEGER NOT NULL)"
-            )
-            self._writer.execute("CREATE TABLE IF NOT EXISTS turns (number INTEGER PRIMARY KEY, turn TEXT NOT NULL)")
-        except sqlite3.Error as error:
-            raise UserError(f"{self.path} cannot be used as a log of events ({error}). Name another file.") from None
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Keep all others from writing until `append` has written, or the block is left.
-
-        Raises
-        ------
-        OSError
-            The file cannot be written.
-        """
-        with self._writing:
-            try:
-                self._writer.execute("BEGIN IMMEDIATE")
-                yield
-            except sqlite3.Error as error:
-                raise OSError(f"{self.path}: {error}") from None
-            finally:
-                if self._writer.in_transaction:
-                    self._writer.rollback()
+            self.store = _store(str(where))
+        except OSError as error:
+            raise UserError(f"The log of events cannot be used. {error}. Name another by --events.") from None
+        self.far = self.store.far
+        self.open, self.close = self.store.open, self.store.close
+        self.writing, self.state = self.store.writing, self.store.state
 
     def append(self, events: Sequence[Event]) -> int:
         """Write events inside `writing`, all or none. Return the number of the last one."""
-        self._writer.executemany("INSERT INTO events (user_id, item_id, rating, timestamp) VALUES (?, ?, ?, ?)", events)
-        number: int = self._writer.execute("SELECT max(number) FROM events").fetchone()[0]
-        self._writer.commit()
-        return number
+        return self._append("INSERT INTO events VALUES (?, ?, ?, ?, ?)", "SELECT max(number) FROM events", events)
 
     def after(self, number: int) -> list[tuple[int, Event]]:
-        """Return the events after the one with this number, with their numbers. The first has the number 1."""
-        with self._reading:
-            found = self._reader.execute(
-                "SELECT number, user_id, item_id, rating, timestamp FROM events WHERE number > ? ORDER BY number",
-                (number,),
-            )
-            return [(row[0], row[1:]) for row in found]
-
-    def state(self) -> int:
-        """Return a number that changes whenever something is written, by this process or another. This is fast."""
-        with self._reading:
-            number: int = self._reader.execute("PRAGMA data_version").fetchone()[0]
-        return number
+        """Return the events after the one with this number, with their numbers."""
+        sql = "SELECT number, user_id, item_id, rating, timestamp FROM events WHERE number > ? ORDER BY number"
+        return [(row[0], (row[1], row[2], row[3], row[4])) for row in self.store.read(sql, number)]
 
     def take_turn(self, turn: str) -> int:
-        """Tell all processes what one of them did. Return the number of the turn."""
+        """Tell all processes what to do. Return the number of the turn."""
         with self.writing():
-            number = self._writer.execute("INSERT INTO turns (turn) VALUES (?)", (turn,)).lastrowid
-            self._writer.commit()
-        assert number is not None
-        return number
+            return self._append("INSERT INTO turns VALUES (?, ?)", "SELECT max(number) FROM turns", [(turn,)])
 
     def turns_after(self, number: int) -> list[tuple[int, str]]:
         """Return the turns after the one with this number, with their numbers. The first has the number 1."""
-        with self._reading:
-            found = self._reader.execute("SELECT number, turn FROM turns WHERE number > ? ORDER BY number", (number,))
-            return found.fetchall()
+        rows = self.store.read("SELECT number, turn FROM turns WHERE number > ? ORDER BY number", number)
+        return [(row[0], row[1]) for row in rows]
 
-    def close(self) -> None:
-        self._writer.close()
-        self._reader.close()
+    def _append(self, insert: str, largest: str, rows: Sequence[tuple[Any, ...]]) -> int:
+        last: int = self.store.read(largest)[0][0] or 0
+        self.store.write(insert, [(number, *row) for number, row in enumerate(rows, last + 1)])
+        return last + len(rows)
+
+
+def _store(where: str) -> Store:
+    if "://" not in where:
+        return SQLite(where, TABLES)
+    if where.partition("://")[0] not in ("postgresql", "postgres"):
+        raise UserError("The log of events must be a file, or a URL that begins with postgresql://.")
+    try:
+        from widedeep.serving.postgres import Postgres
+    except ImportError as error:
+        raise UserError(f"A PostgreSQL log of events needs psycopg ({error}): pip install 'psycopg[binary]'.") from None
+    return Postgres(where, TABLES)

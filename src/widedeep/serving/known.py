@@ -75,7 +75,7 @@ class Known:
                     f"Event {number}: timestamp must not be before the latest known rating, second {self.latest}. Got "
                     f"{second} instead. Add ratings in order of time."
                 )
-            if second > now + AHEAD:
+            if second > max(now + AHEAD, self.latest):
                 raise UserError(f"Event {number}: timestamp must not be in the future. Got {second} instead.")
         if not events:
             return self, events

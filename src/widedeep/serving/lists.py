@@ -46,3 +46,8 @@ def rows_of(columns: Mapping[str, Column]) -> Iterator[dict[str, Any]]:
     values = (column if isinstance(column, list) else column.tolist() for column in columns.values())
     for row in zip(*values, strict=True):
         yield {name: None if value != value else value for name, value in zip(columns, row, strict=True)}
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a mapping for each row of a frame."""
+    return list(rows_of({str(name): column.tolist() for name, column in frame.items()}))

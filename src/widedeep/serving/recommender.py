@@ -19,7 +19,7 @@ from widedeep.features.context import Context
 from widedeep.features.ragged import Ragged
 from widedeep.models.bundle import Bundle
 from widedeep.scoring import PAD, Lists, rank, top_items
-from widedeep.serving.arguments import brief, own_id, several, whole_number
+from widedeep.serving.arguments import brief, own_id, several, whole_number, year_range
 from widedeep.serving.asker import asker_of
 from widedeep.serving.catalogue import Catalogue
 from widedeep.serving.events import Event
@@ -87,6 +87,7 @@ class Recommender:
         exclude_seen: bool = True,
         candidates: Sequence[int | str] | None = None,
         genres: Sequence[str] = (),
+        years: tuple[int, int] | str | None = None,
         at: int | None = None,
         horizon: Horizon = "period",
     ) -> pd.DataFrame:
@@ -101,6 +102,7 @@ class Recommender:
         exclude_seen : leave out what the user has rated
         candidates : recommend among these items only
         genres : recommend items that have at least one of these genres only
+        years : recommend items of these years only: the first and the last, such as (1990, 1999) or "1990-1999"
         at : second of the question; None: the second after the latest known rating
 
         Raises
@@ -117,6 +119,7 @@ class Recommender:
             exclude_seen=exclude_seen,
             candidates=candidates,
             genres=genres,
+            years=years,
             at=at,
             horizon=horizon,
         ).frame()
@@ -133,6 +136,7 @@ class Recommender:
         exclude_seen: bool = True,
         candidates: Sequence[int | str] | None = None,
         genres: Sequence[str] = (),
+        years: tuple[int, int] | str | None = None,
         at: int | None = None,
         horizon: Horizon = "period",
     ) -> ItemList:
@@ -145,7 +149,7 @@ class Recommender:
         nothing = by_history and not len(asker.seen.other) and not demographics
         scores = self.scorer.scores(known, asker, second, horizon, nothing)
         excluded = asker.seen if exclude_seen else Ragged.empty(1)
-        allowed = self._allowed(candidates, genres)
+        allowed = self._allowed(candidates, genres, years)
         if allowed is not None:
             scores = scores.masked_fill(~allowed, -torch.inf)
         lists = top_items(scores, excluded, min(n, len(self.catalogue)), asker.context.tie_order)
@@ -228,6 +232,7 @@ class Recommender:
         self,
         events: pd.DataFrame | Sequence[Mapping[str, Any]],
         keep: Callable[[list[Event]], None] | None = None,
+        now: float | None = None,
     ) -> int:
         """Take new ratings: what is known of users and items moves on. Return their number.
 
@@ -238,6 +243,7 @@ class Recommender:
         events : user_id, item_id, rating, timestamp (seconds since 1970, UTC)
         keep : called with the events, in these four columns, when all are checked and before they count. If it fails,
             none is taken.
+        now : the present second; None: that of the clock
 
         Raises
         ------
@@ -251,7 +257,7 @@ class Recommender:
                 f"events must be a frame, or a list with a mapping for each event. Got {brief(events)} instead."
             )
         with self._adding:
-            known, new = self._known.with_ratings(rows, self.catalogue, self.clock())
+            known, new = self._known.with_ratings(rows, self.catalogue, self.clock() if now is None else now)
             if keep is not None and new:
                 keep(new)
             self._known = known
@@ -313,15 +319,19 @@ class Recommender:
         """Return the ids of all known users."""
         return list(self._known.users)
 
-    def _allowed(self, candidates: Sequence[int | str] | None, genres: Sequence[str]) -> Tensor | None:
+    def _allowed(
+        self, candidates: Sequence[int | str] | None, genres: Sequence[str], years: tuple[int, int] | str | None
+    ) -> Tensor | None:
         """Mark the items that fit the filters: (I,) bool; None: all do."""
-        if candidates is None and not genres:
+        if candidates is None and not genres and years is None:
             return None
         allowed = torch.ones(len(self.catalogue), dtype=torch.bool)
         if candidates is not None:
             codes = self.catalogue.codes(several(candidates, "candidates"))
             allowed = torch.zeros_like(allowed).index_fill(0, codes, True)
-        return allowed & self.catalogue.with_genres(several(genres, "genres")) if genres else allowed
+        if genres:
+            allowed &= self.catalogue.with_genres(several(genres, "genres"))
+        return allowed if years is None else allowed & self.catalogue.of_years(*year_range(years))
 
     def _listed(self, context: Context, user: Tensor, lists: Lists, second: int) -> dict[str, Any]:
         """Return the columns of lists. The predicted ratings are missing (NaN) if the data have no ratings."""

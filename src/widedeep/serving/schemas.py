@@ -39,13 +39,14 @@ class Recommendations(BaseModel):
 
 
 class Wish(Strict):
-    """Someone new, by ratings or likes. Items are given by id or title."""
+    """Someone new, by ratings or likes. Items are given by id or title, and years as in 1990-1999."""
 
     ratings: Annotated[dict[Text, float], Field(max_length=1000)] = {}
     likes: Annotated[list[Text], Field(max_length=1000)] = []
     demographics: Annotated[dict[Text, str | float | None], Field(max_length=50)] = {}
     candidates: Annotated[list[Text], Field(max_length=10_000)] | None = None
     genres: Annotated[list[Text], Field(max_length=50)] = []
+    years: Text | None = None
     n: Annotated[int, Field(ge=1, le=1000)] = 10
     horizon: Horizon = "period"
     reasons: bool = False

@@ -1,9 +1,11 @@
 """The model that answers, the one before it, and what other processes did to the log of events."""
 
 import logging
+import math
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -30,6 +32,7 @@ class Served:
         self._changing, self._adding = threading.Lock(), threading.Lock()
         self._known: WeakKeyDictionary[Recommender, int] = WeakKeyDictionary()  # number of the last event of each
         self._seen: int | None = None  # the state of the log when its events were read last
+        self._reached = True  # whether the log could be read when this was tried last
         self._turn = max((number for number, _ in log.turns_after(0)), default=0) if log is not None else 0
         self._now = self._load()
         self._before: Recommender | None = None
@@ -45,29 +48,41 @@ class Served:
             self.log.close()
 
     def behind(self) -> bool:
-        """Say whether another process may have added events that `now` would take first."""
-        return self.log is not None and self.log.state() != self._seen
+        """Say whether `now` may take a while: another process has added events, or another machine must be asked."""
+        return self.log is not None and (self.log.far or self.log.state() != self._seen)
 
     def now(self) -> Recommender:
-        """Return the recommender that answers. It knows every event that any process has acknowledged."""
-        if self.log is not None and self.behind():
-            with self._adding:
-                seen = self.log.state()
-                self._catch_up(self._now)
-                self._seen = seen
+        """Return the recommender that answers. It knows every event that any process has acknowledged.
+
+        While the log cannot be reached, it answers by what it knows.
+        """
+        try:
+            if self.log is not None and self.log.state() != self._seen:
+                with self._adding:
+                    seen = self.log.state()
+                    self._catch_up(self._now)
+                    self._seen = seen
+            self._reached = True
+        except OSError as error:
+            if self._reached:
+                LOG.error("new events cannot be read, so answers lack them: %s", error)
+            self._reached = False
         return self._now
 
-    def reload(self) -> None:
-        """Read the folder again, and answer by it from now on. If it is damaged, the present model stays."""
-        self._take_turn("reload")
+    def reload(self) -> str:
+        """Read the folder again, and answer by it from now on. If it is damaged, the present model stays.
 
-    def rollback(self) -> None:
-        """Answer by the model before the last reload."""
-        self._take_turn("rollback")
+        Return the version of the model.
+        """
+        return self._take_turn("reload")
+
+    def rollback(self) -> str:
+        """Answer by the model before the last reload. Return its version."""
+        return self._take_turn("rollback")
 
     def follow(self) -> None:
-        """Do what other processes were told."""
-        with self._changing:
+        """Do what other processes were told. While the log cannot be reached, do nothing."""
+        with self._changing, suppress(OSError):
             self._follow()
 
     def add(self, events: list[Event]) -> int:
@@ -99,28 +114,36 @@ class Served:
         second = max(int(time.time()), self._now.last_second)
         return [{**row, "timestamp": second if row["timestamp"] is None else row["timestamp"]} for row in rows]
 
-    def _take_turn(self, turn: str) -> None:
+    def _take_turn(self, turn: str) -> str:
+        """Tell all processes, then do what they were told, in the same order as all others do."""
         with self._changing:
             self._follow()
-            self._do(turn)
-            if self.log is not None:
-                self._turn = self.log.take_turn(turn)
+            self._check(turn)
+            fresh = self._load() if turn == "reload" else None  # a damaged model is told to nobody
+            if self.log is None:
+                self._do(turn, fresh)
+            else:
+                own = self.log.take_turn(turn)
+                self._follow(own, fresh)
+            return self._now.version
 
-    def _follow(self) -> None:
+    def _follow(self, own: int | None = None, fresh: Recommender | None = None) -> None:
+        """Do the turns that are new. `fresh` was loaded for the turn with the number `own`."""
         for number, turn in [] if self.log is None else self.log.turns_after(self._turn):
             try:
-                self._do(turn)
-            except (UserError, OSError) as error:
+                self._do(turn, fresh if number == own else None)
+            except UserError as error:
                 LOG.error("another process did a %s, but here it failed: %s", turn, error)
             self._turn = number
 
-    def _do(self, turn: str) -> None:
-        if turn == "reload":
-            after = self._load()
-        elif self._before is not None:
-            after = self._before
-        else:
+    def _check(self, turn: str) -> None:
+        if turn == "rollback" and self._before is None:
             raise UserError("There is no earlier model. POST /reload has not been called.")
+
+    def _do(self, turn: str, fresh: Recommender | None) -> None:
+        self._check(turn)
+        after = self._before if turn == "rollback" else fresh or self._load()
+        assert after is not None
         with self._adding:
             self._catch_up(after)
             self._now, self._before = after, self._now
@@ -141,5 +164,6 @@ class Served:
         names = ("user_id", "item_id", "rating", "timestamp")
         # An item may be gone from the data of this model.
         new = [event for _, event in later if event[1] in known and event[3] >= least]
-        recommender.add([dict(zip(names, event, strict=True)) for event in new])
+        # They were checked when they came, by a clock that may be ahead of the one here.
+        recommender.add([dict(zip(names, event, strict=True)) for event in new], now=math.inf)
         self._known[recommender] = later[-1][0] if later else self._known.get(recommender, 0)

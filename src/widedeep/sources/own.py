@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from widedeep.columns import GENRES, ITEM, ITEM_ID, RATING, SPLIT, TIMESTAMP, TITLE, USER, USER_ID, YEAR
+from widedeep.columns import GENRES, ITEM, ITEM_ID, ITEM_YEAR, RATING, SPLIT, TIMESTAMP, TITLE, USER, USER_ID, YEAR
 from widedeep.errors import UserError
 from widedeep.params.data import NOTHING_SAID, Reading
 from widedeep.sources.entities import (
@@ -43,7 +43,7 @@ from widedeep.sources.naming import (
 )
 from widedeep.sources.source import GIVEN, GIVEN_FILES, MAX_GIB, Entities, Layout, Source, TableFile
 
-_RESERVED = (USER_ID, ITEM_ID, RATING, TIMESTAMP, USER, ITEM, SPLIT, TITLE, YEAR, GENRES)
+_RESERVED = (USER_ID, ITEM_ID, RATING, TIMESTAMP, USER, ITEM, SPLIT, TITLE, YEAR, ITEM_YEAR, GENRES)
 _MANY = 20  # a category with more different texts than this, and one for more than half of the rows, is left out
 
 
