@@ -27,6 +27,7 @@ ROOMS = (
     "features",
     "models",
     "scoring",
+    "reranking",
     "score_tables",
     "training",
     "evaluation",
@@ -49,6 +50,7 @@ TABLES_ONLY = (
     "widedeep.features",
     "widedeep.models",
     "widedeep.scoring",
+    "widedeep.reranking",
     "widedeep.score_tables",
 )
 BANNED = {"evaluation": TABLES_ONLY, "report": TABLES_ONLY, "serving": ("dvc", "mlflow", "widedeep.training")}

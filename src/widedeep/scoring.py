@@ -37,6 +37,10 @@ class Lists(NamedTuple):
     items: Tensor
     scores: Tensor
 
+    def cut(self, k: int) -> "Lists":
+        """Return the first k places."""
+        return Lists(self.items[:, :k], self.scores[:, :k])
+
 
 @torch.no_grad()
 def predict(models: Mapping[str, Model], context: Context, rows: Queries, clip: bool = True) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ from widedeep.score_tables import COMPARED, UNRATED, score_tables, with_baseline
 
 Judge = Callable[..., Judged]
 CURVES = {"calibration", "ranking_by_k", "rmse_by_user_activity", "rmse_by_item_popularity", "rmse_by_genre",
-          "rmse_by_month", "by_known_ratings"}  # fmt: skip
+          "rmse_by_month", "by_known_ratings", "by_popularity_penalty"}  # fmt: skip
 
 
 def rmse(predicted: Any, rating: Any) -> float:

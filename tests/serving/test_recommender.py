@@ -52,9 +52,10 @@ def asked(load: Load) -> Recommender:
     return Recommender(made(load, objective="joint")[1], clock=lambda: 2000.0)
 
 
-def judged(features: FeatureSet, bundle: Bundle) -> tuple[pd.DataFrame, pd.DataFrame]:
-    params = small_params().evaluate.model_copy(update={"ks": [5], "ranked_users": 100, "ranked_questions": 1000})
-    return score_tables(features, {"ours": bundle.model}, params)
+def judged(features: FeatureSet, bundle: Bundle, penalty: float = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    changes = {"ks": [5], "ranked_users": 100, "ranked_questions": 1000, "popularity_penalty": penalty}
+    params = small_params().evaluate.model_copy(update=changes)
+    return score_tables(features, {"ours": bundle.model}, params)[:2]
 
 
 @pytest.mark.parametrize("way", WAYS)
