@@ -22,7 +22,8 @@ from widedeep.training.fit import Fit, fit
 
 
 class Judged(NamedTuple):
-    """An evaluation, with everything from which it was made: score tables, features, model and learning curves."""
+    """An evaluation, with everything from which it was made: score tables, features, model learning curves, and lists
+    with popularity penalties."""
 
     features: FeatureSet
     model: Model
@@ -31,6 +32,7 @@ class Judged(NamedTuple):
     background: Background
     predictions: pd.DataFrame
     recommendations: pd.DataFrame
+    by_penalty: pd.DataFrame
     evaluation: Evaluation
     curves: pd.DataFrame
     kept: int
@@ -73,6 +75,6 @@ def judge_fixture(
         evaluation = judge(predictions, recommendations, background, params, by_penalty)
         made_of = features, done.model, about, params, background
         curves = pd.DataFrame(done.curves)
-        return Judged(*made_of, predictions, recommendations, evaluation, curves, done.epoch)
+        return Judged(*made_of, predictions, recommendations, by_penalty, evaluation, curves, done.epoch)
 
     return run

@@ -321,7 +321,8 @@ def test_ids_that_are_text_change_no_metric(judge: Judge, ratings: pd.DataFrame,
         return table.assign(**columns)
 
     background = Background.of(named(ratings), named(items), "csv", (0.5, 5.0))
-    found = judge_tables(named(judged.predictions), named(judged.recommendations), background, judged.params)
+    tables = named(judged.predictions), named(judged.recommendations)
+    found = judge_tables(*tables, background, judged.params, named(judged.by_penalty))
     assert found.metrics == judged.evaluation.metrics
     for name, curve in judged.evaluation.curves.items():
         pd.testing.assert_frame_equal(found.curves[name], curve)

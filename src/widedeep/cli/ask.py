@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 Models = Annotated[Path, typer.Option("--models", metavar="FOLDER", help="The model that stage train wrote.")]
 Number = Annotated[int, typer.Option("--n", metavar="N", parser=whole(1), help="Length of the list.")]
+Penalty = Annotated[
+    float,
+    typer.Option("--popularity-penalty", min=0, max=1, metavar="NUMBER", help="0 to 1: move popular items down."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")]
 Likes = Annotated[
     list[str] | None,
@@ -29,13 +33,16 @@ def recommend(
     genre: Annotated[
         list[str] | None, typer.Option("--genre", metavar="GENRE", help="Only items of this genre. May be repeated.")
     ] = None,
+    popularity_penalty: Penalty = 0,
     models: Models = MODELS,
     as_json: Json = False,
 ) -> None:
     """Recommend items to a user, or to someone new."""
     from widedeep.serving.recommender import Recommender
 
-    frame = Recommender.load(models).recommend(user, n, likes=like or (), genres=genre or ())
+    frame = Recommender.load(models).recommend(
+        user, n, likes=like or (), genres=genre or (), popularity_penalty=popularity_penalty
+    )
     _show(frame, as_json)
     if frame.attrs["fallback"] and not as_json:
         print("Nothing is known of this user. The list shows what is popular lately.")
@@ -108,6 +115,7 @@ def batch(
         Path | None, typer.Option(metavar="FILE", help="CSV file with the column user_id. Default: all users.")
     ] = None,
     n: Number = 10,
+    popularity_penalty: Penalty = 0,
     models: Models = MODELS,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the lists in place of a file, as JSON, a line for each user.")
@@ -128,12 +136,12 @@ def batch(
     recommender = Recommender.load(models)
     ids = recommender.users() if users is None else list(_columns(users, (USER_ID,))[USER_ID])
     if out is None:
-        for frame in lists_of(recommender, ids, n):
+        for frame in lists_of(recommender, ids, n, popularity_penalty):
             for user_id, rows in frame.groupby(USER_ID, sort=False):
                 items = _json(rows.drop(columns=USER_ID))
                 print(f'{{"{USER_ID}":{json.dumps(user_id, ensure_ascii=False)},"items":{items}}}')
         return
-    write_lists(recommender, ids, n, out)
+    write_lists(recommender, ids, n, out, popularity_penalty)
     print(f"{out}: lists of {len(ids):,} users")
 
 

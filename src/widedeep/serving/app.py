@@ -26,7 +26,7 @@ from widedeep.serving.events import EventLog
 from widedeep.serving.limits import Guard, Limit, problem
 from widedeep.serving.lists import ItemList, rows_of
 from widedeep.serving.recommender import Recommender
-from widedeep.serving.schemas import Events, Item, Number, Pairs, Recommendations, Wish
+from widedeep.serving.schemas import Events, Item, Number, Pairs, Penalty, Recommendations, Wish
 from widedeep.serving.scorer import Horizon
 from widedeep.serving.served import Served
 
@@ -118,17 +118,23 @@ def app_of(served: Served) -> FastAPI:
 
     @app.get("/users/{user_id}/recommendations", response_model=Recommendations)
     async def of_user(
-        user_id: str, n: Number = 10, horizon: Horizon = "period", genre: str | None = None, reasons: bool = False
+        user_id: str,
+        n: Number = 10,
+        horizon: Horizon = "period",
+        genre: str | None = None,
+        reasons: bool = False,
+        popularity_penalty: Penalty = 0,
     ) -> Response:
         """Recommend items to a user. An unknown user gets what is popular lately, marked as a fallback."""
         recommender = await anyio.to_thread.run_sync(served.now) if served.behind() else served.now()
         # What is known is part of the key, so that a late answer cannot replace a newer one.
-        key = (recommender.version, recommender.events, user_id, n, horizon, genre, reasons)
+        key = (recommender.version, recommender.events, user_id, n, horizon, genre, reasons, popularity_penalty)
         content = served.cached(key)
         if content is None:
 
             def make() -> bytes:
-                found = recommender.best(user_id, n, genres=[genre] if genre else [], horizon=horizon)
+                genres, penalty = [genre] if genre else [], popularity_penalty
+                found = recommender.best(user_id, n, genres=genres, horizon=horizon, popularity_penalty=penalty)
                 asker = {"user_id": user_id, "horizon": horizon} if reasons else {}
                 return bytes(listed(recommender, found, **asker).body)
 
@@ -151,6 +157,7 @@ def app_of(served: Served) -> FastAPI:
             candidates=wish.candidates,
             genres=wish.genres,
             horizon=wish.horizon,
+            popularity_penalty=wish.popularity_penalty,
         )
         asker = {"user_id": user_id, "ratings": wish.ratings, "likes": wish.likes, "horizon": wish.horizon}
         explained = wish.reasons and not (wish.demographics and not wish.ratings and not wish.likes)

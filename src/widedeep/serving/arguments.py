@@ -69,8 +69,8 @@ def whole_number(name: str, value: Any, low: int) -> int:
     return number
 
 
-def rating_in(name: str, value: Any, low: float, high: float) -> float:
-    """Return a rating as a float.
+def number_in(name: str, value: Any, low: float, high: float) -> float:
+    """Return an argument as a float.
 
     Raises
     ------

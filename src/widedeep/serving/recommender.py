@@ -18,8 +18,9 @@ from widedeep.errors import UserError
 from widedeep.features.context import Context
 from widedeep.features.ragged import Ragged
 from widedeep.models.bundle import Bundle
+from widedeep.reranking import depth, penalise_popularity, popularity
 from widedeep.scoring import PAD, Lists, rank, top_items
-from widedeep.serving.arguments import brief, own_id, several, whole_number
+from widedeep.serving.arguments import brief, number_in, own_id, several, whole_number
 from widedeep.serving.asker import asker_of
 from widedeep.serving.catalogue import Catalogue
 from widedeep.serving.events import Event
@@ -89,6 +90,7 @@ class Recommender:
         genres: Sequence[str] = (),
         at: int | None = None,
         horizon: Horizon = "period",
+        popularity_penalty: float = 0,
     ) -> pd.DataFrame:
         """Recommend n items to a user, or to someone new by their ratings, likes or demographics.
 
@@ -102,6 +104,9 @@ class Recommender:
         candidates : recommend among these items only
         genres : recommend items that have at least one of these genres only
         at : second of the question; None: the second after the latest known rating
+        popularity_penalty : in [0, 1]. Above 0, popular items move down (see `widedeep.reranking`), and the scores,
+            which stay those of the model, do not always fall. `evaluate.popularity_penalty` is the same for the lists
+            that are judged.
 
         Raises
         ------
@@ -119,6 +124,7 @@ class Recommender:
             genres=genres,
             at=at,
             horizon=horizon,
+            popularity_penalty=popularity_penalty,
         ).frame()
 
     @torch.inference_mode()
@@ -135,9 +141,11 @@ class Recommender:
         genres: Sequence[str] = (),
         at: int | None = None,
         horizon: Horizon = "period",
+        popularity_penalty: float = 0,
     ) -> ItemList:
         """Recommend as `recommend` does, but do not make a frame, which takes longer than the list itself."""
         n, known = whole_number("n", n, 1), self._known
+        penalty = number_in("popularity_penalty", popularity_penalty, 0, 1)
         second = known.second(at)
         asker = asker_of(known, self.catalogue, second, user_id, ratings, likes, demographics)
         # A model that scores pairs may know a user without ratings by the columns of users.
@@ -148,7 +156,9 @@ class Recommender:
         allowed = self._allowed(candidates, genres)
         if allowed is not None:
             scores = scores.masked_fill(~allowed, -torch.inf)
-        lists = top_items(scores, excluded, min(n, len(self.catalogue)), asker.context.tie_order)
+        n = min(n, len(self.catalogue))
+        lists = top_items(scores, excluded, depth(n, penalty), asker.context.tie_order)
+        lists = penalise_popularity(lists, popularity(asker.context, lists), penalty, n)
         reason = None
         if not (lists.items != PAD).any():
             had = allowed is None or bool(allowed.any())
@@ -157,7 +167,13 @@ class Recommender:
         return ItemList(columns, asker.known, second, FALLBACK if nothing else None, reason)
 
     def recommend_many(
-        self, user_ids: Iterable[int | str], n: int = 10, *, exclude_seen: bool = True, at: int | None = None
+        self,
+        user_ids: Iterable[int | str],
+        n: int = 10,
+        *,
+        exclude_seen: bool = True,
+        at: int | None = None,
+        popularity_penalty: float = 0,
     ) -> pd.DataFrame:
         """Recommend n items to each of several users: a frame as of `recommend`, with user_id first.
 
@@ -166,7 +182,8 @@ class Recommender:
         UserError
             A user is not known.
         """
-        n, known = whole_number("n", n, 1), self._known
+        n, known = min(whole_number("n", n, 1), len(self.catalogue)), self._known
+        penalty = number_in("popularity_penalty", popularity_penalty, 0, 1)
         second = known.second(at)
         ids = [own_id(user_id, "user_id") for user_id in user_ids]
         for user_id in ids:
@@ -178,7 +195,8 @@ class Recommender:
             context = known.at(second)
             user = torch.tensor([known.users[user_id] for user_id in some])
             moment = torch.full_like(user, second)
-            lists = rank({"": self.bundle.model}, context, user, moment, min(n, len(self.catalogue)), exclude_seen)[""]
+            lists = rank({"": self.bundle.model}, context, user, moment, depth(n, penalty), exclude_seen)[""]
+            lists = penalise_popularity(lists, popularity(context, lists), penalty, n)
             frames.append(pd.DataFrame(self._listed(context, user, lists, second)))
             owner = (lists.items != PAD).nonzero()[:, 0].tolist()
             frames[-1].insert(0, USER_ID, [some[place] for place in owner])
