@@ -27,7 +27,6 @@ ROOMS = (
     "features",
     "models",
     "scoring",
-    "reranking",
     "score_tables",
     "training",
     "evaluation",
@@ -50,7 +49,6 @@ TABLES_ONLY = (
     "widedeep.features",
     "widedeep.models",
     "widedeep.scoring",
-    "widedeep.reranking",
     "widedeep.score_tables",
 )
 BANNED = {"evaluation": TABLES_ONLY, "report": TABLES_ONLY, "serving": ("dvc", "mlflow", "widedeep.training")}

@@ -35,14 +35,13 @@ from widedeep.models.ease import MAX_ITEMS
 from widedeep.models.model import Model
 from widedeep.models.registry import ENTRIES, Architecture
 from widedeep.params import EvaluateParams
-from widedeep.reranking import POOL, depth, penalise_popularity, popularity
-from widedeep.scoring import PAD, Lists, knowledges, predict, rank
+from widedeep.scoring import PAD, Lists, knowledges, predict, rank_by_penalty
 from widedeep.tables.files import external
 
 COMPARED = ("bias", "popularity", "global_mean", "recent_popularity", "ease")  # baselines beside every trained model
 UNRATED = ("recent_popularity", "ease")  # baselines of lists. They learn no ratings.
 UNRANKED = ("global_mean",)  # gives all items the same score, so it has no meaningful list
-PENALTIES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)  # the lists of the trained model are compared at these
+PENALTIES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95)  # the lists of the trained model are compared at these
 
 
 def with_baselines(features: FeatureSet, name: str, model: Model) -> dict[str, Model]:
@@ -70,7 +69,7 @@ def score_tables(
     models : by name
     params : section evaluate; read are `ks` (the largest is the length of the lists), `ranked_users`,
         `ranked_questions`, `relevant_rating`, `seed` for the draw of users and of questions, and `popularity_penalty`,
-        with which the lists of the first model are re-ranked
+        with which the first model ranks
 
     Returns
     -------
@@ -111,27 +110,25 @@ def score_tables(
     k, penalty = max(params.ks), params.popularity_penalty
     users = _drawn(torch.unique(test.user), params.ranked_users, params.seed)
     asked_at = _first_second(test, len(features.users))[users]
-    frozen = rank(ranked, features, users, asked_at, max(k, POOL))
-    own, counts = frozen[first], popularity(features, frozen[first])
-    at_each = {at: penalise_popularity(own, counts, at, k) for at in sorted({*PENALTIES, penalty})}
-    shown = {name: lists.cut(k) for name, lists in frozen.items()} | {first: at_each[penalty]}
+    own = dict.fromkeys(ranked, (0.0,)) | {first: (penalty,)}
+    several = own | {first: sorted({*PENALTIES, penalty})}
+    frozen = rank_by_penalty(ranked, features, users, asked_at, k, several)
     recommendations = [
-        _listed(features, name, FROZEN, users, asked_at, lists, ranked[name]) for name, lists in shown.items()
+        _listed(features, name, FROZEN, users, asked_at, lists[own[name][0]], ranked[name])
+        for name, lists in frozen.items()
     ]
     by_penalty = [
-        _listed(features, first, FROZEN, users, asked_at, lists)[[USER_ID, RANK, ITEM_ID]].assign(**{PENALTY: at})
-        for at, lists in at_each.items()
+        _listed(features, first, FROZEN, users, asked_at, lists)[[USER_ID, RANK, ITEM_ID]].assign(**{PENALTY: one})
+        for one, lists in frozen[first].items()
     ]
     implicit = {name: other for name, other in ranked.items() if not other.ranks_with_history}
     asked = _questions(test[test.rating >= params.relevant_from(features.spec.rating_scale)])
     if ONLINE in rows and implicit and len(asked):
         user, second = _drawn(asked, params.ranked_questions, params.seed).T.contiguous()
-        online = rank(implicit, features, user, second, depth(k, penalty), online=True)
-        shown = {name: lists.cut(k) for name, lists in online.items()}
-        if first in online:
-            counts = popularity(features, online[first], before=second)
-            shown[first] = penalise_popularity(online[first], counts, penalty, k)
-        recommendations += [_listed(features, name, ONLINE, user, second, lists) for name, lists in shown.items()]
+        recommendations += [
+            _listed(features, name, ONLINE, user, second, lists[own[name][0]])
+            for name, lists in rank_by_penalty(implicit, features, user, second, k, own, online=True).items()
+        ]
     types = {MODEL: pd.CategoricalDtype(list(models)), KNOWLEDGE: pd.CategoricalDtype([ONLINE, FROZEN])}
     tables = [pd.concat(parts, ignore_index=True).astype(types) for parts in (predictions, recommendations)]
     return tables[0], tables[1], pd.concat(by_penalty, ignore_index=True)

@@ -306,7 +306,7 @@ def test_arguments_of_another_kind_are_mistakes_not_tracebacks(
         ({"user_id": "1", "likes": ["2"]}, "Give either a user_id, or ratings"),
         ({"ratings": {"1": float("nan")}}, r"The rating of '1' must be a number in \[0.5, 5\]"),
         ({"likes": ["1", "Film A0, The"]}, "An item is given more than once"),
-        ({"user_id": "1", "popularity_penalty": 1.5}, r"popularity_penalty must be a number in \[0, 1\]. Got 1.5"),
+        ({"user_id": "1", "popularity_penalty": 1}, r"popularity_penalty must be a number in \[0, 1\). Got 1 instead"),
         ({"demographics": {"shoe": 3}}, "demographics: 'shoe' is no column of the users"),
     ],
 )
@@ -317,19 +317,18 @@ def test_a_mistake_in_the_call_is_one_clear_sentence(
         asked.recommend(**arguments)
 
 
-def test_a_penalty_moves_popular_items_down_among_those_that_fit(asked: Recommender) -> None:
-    count = asked.bundle.context.state.items.count
-
-    def ratings(**arguments: Any) -> list[int]:
-        found = asked.recommend("", 4, exclude_seen=False, **arguments)["item_id"]
-        return [int(count[asked.catalogue.of_id[item]]) for item in found]
-
-    of_few = ratings(popularity_penalty=1)
-    assert of_few == sorted(count.tolist())[:4]
-    assert sum(of_few) < sum(ratings(popularity_penalty=0.3)) < sum(ratings())
-    some = asked.recommend("", 3, candidates=["1", "2", "3"], popularity_penalty=1)["item_id"].tolist()
-    assert sorted(some) == ["1", "2", "3"]
+def test_a_penalty_takes_away_what_anyone_would_be_told(asked: Recommender) -> None:
+    """A share of the score that the item has for an unknown user is subtracted. So the list of the latter stays."""
+    common = asked.recommend("", 31, exclude_seen=False).set_index("item_id")["score"]
+    own = asked.recommend("1", 31).set_index("item_id")["score"]
+    expected = (own - 0.9 * common[own.index]).sort_values(ascending=False)
+    found = asked.recommend("1", 31, popularity_penalty=0.9).set_index("item_id")["score"]
+    assert found.tolist() == pytest.approx(expected.tolist(), abs=1e-5)
+    assert found.index.tolist() != own.index.tolist()
+    assert asked.recommend("", 31, exclude_seen=False, popularity_penalty=0.9)["item_id"].tolist() == list(common.index)
     assert asked.recommend("1", 5, popularity_penalty=0).equals(asked.recommend("1", 5))
+    some = asked.recommend("1", 3, candidates=["1", "2", "3"], exclude_seen=False, popularity_penalty=0.5)
+    assert sorted(some["item_id"]) == ["1", "2", "3"]
 
 
 def test_a_list_longer_than_the_catalogue_is_the_catalogue(asked: Recommender) -> None:
@@ -355,14 +354,14 @@ def test_commands_answer_from_a_folder(load: Load, tmp_path: Path, capsys: pytes
     listed = json.loads(told("recommend", "--user", "1", "--n", "3", "--json"))
     assert [row["item_id"] for row in listed] == recommend_top_n(tmp_path, 1, 3)["item_id"].tolist()
     assert "popular lately" in told("recommend", "--user", "nobody")
-    moved = ["--popularity-penalty", "1", "--json"]
-    expected = Recommender.load(tmp_path).recommend("1", 3, popularity_penalty=1)["item_id"].tolist()
-    assert [row["item_id"] for row in json.loads(told("recommend", "--user", "1", "--n", "3", *moved))] == expected
-    assert expected != [row["item_id"] for row in listed]
-    assert "less than or equal to 1" in told("recommend", "--user", "1", "--popularity-penalty", "2", status=2)
+    moved = ["--popularity-penalty", "0.9", "--json"]
+    expected = Recommender.load(tmp_path).recommend("1", 20, popularity_penalty=0.9)["item_id"].tolist()
+    assert [row["item_id"] for row in json.loads(told("recommend", "--user", "1", "--n", "20", *moved))] == expected
+    assert expected != recommend_top_n(tmp_path, 1, 20)["item_id"].tolist()
+    assert "in [0, 1). Got 2.0" in told("recommend", "--user", "1", "--popularity-penalty", "2", status=2)
     first = json.loads(told("batch", "--n", "3", *moved).splitlines()[0])
     assert [row["item_id"] for row in first["items"]] == (
-        Recommender.load(tmp_path).recommend(first["user_id"], 3, popularity_penalty=1)["item_id"].tolist()
+        Recommender.load(tmp_path).recommend(first["user_id"], 3, popularity_penalty=0.9)["item_id"].tolist()
     )
     assert "Film C2, The" in told("recommend", "--like", "film a0, the", "--n", "31")
     assert len(json.loads(told("similar", "1", "--n", "4", "--json"))) == 4

@@ -15,7 +15,7 @@ Models = Annotated[Path, typer.Option("--models", metavar="FOLDER", help="The mo
 Number = Annotated[int, typer.Option("--n", metavar="N", parser=whole(1), help="Length of the list.")]
 Penalty = Annotated[
     float,
-    typer.Option("--popularity-penalty", min=0, max=1, metavar="NUMBER", help="0 to 1: move popular items down."),
+    typer.Option("--popularity-penalty", metavar="NUMBER", help="Move popular items down. From 0 to below 1."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")]
 Likes = Annotated[

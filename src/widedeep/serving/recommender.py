@@ -18,9 +18,8 @@ from widedeep.errors import UserError
 from widedeep.features.context import Context
 from widedeep.features.ragged import Ragged
 from widedeep.models.bundle import Bundle
-from widedeep.reranking import depth, penalise_popularity, popularity
 from widedeep.scoring import PAD, Lists, rank, top_items
-from widedeep.serving.arguments import brief, number_in, own_id, several, whole_number
+from widedeep.serving.arguments import brief, fraction, own_id, several, whole_number
 from widedeep.serving.asker import asker_of
 from widedeep.serving.catalogue import Catalogue
 from widedeep.serving.events import Event
@@ -104,9 +103,8 @@ class Recommender:
         candidates : recommend among these items only
         genres : recommend items that have at least one of these genres only
         at : second of the question; None: the second after the latest known rating
-        popularity_penalty : in [0, 1]. Above 0, popular items move down (see `widedeep.reranking`), and the scores,
-            which stay those of the model, do not always fall. `evaluate.popularity_penalty` is the same for the lists
-            that are judged.
+        popularity_penalty : in [0, 1). Move popular items down: from each score, subtract this share of the score that
+            the item has for someone of whom nothing is known. It is `evaluate.popularity_penalty` of the judged lists.
 
         Raises
         ------
@@ -145,20 +143,18 @@ class Recommender:
     ) -> ItemList:
         """Recommend as `recommend` does, but do not make a frame, which takes longer than the list itself."""
         n, known = whole_number("n", n, 1), self._known
-        penalty = number_in("popularity_penalty", popularity_penalty, 0, 1)
+        penalty = fraction("popularity_penalty", popularity_penalty)
         second = known.second(at)
         asker = asker_of(known, self.catalogue, second, user_id, ratings, likes, demographics)
         # A model that scores pairs may know a user without ratings by the columns of users.
         by_history = bool(self.bundle.model.half_lives) or not asker.known
         nothing = by_history and not len(asker.seen.other) and not demographics
-        scores = self.scorer.scores(known, asker, second, horizon, nothing)
+        scores = self.scorer.scores(known, asker, second, horizon, nothing, penalty)
         excluded = asker.seen if exclude_seen else Ragged.empty(1)
         allowed = self._allowed(candidates, genres)
         if allowed is not None:
             scores = scores.masked_fill(~allowed, -torch.inf)
-        n = min(n, len(self.catalogue))
-        lists = top_items(scores, excluded, depth(n, penalty), asker.context.tie_order)
-        lists = penalise_popularity(lists, popularity(asker.context, lists), penalty, n)
+        lists = top_items(scores, excluded, min(n, len(self.catalogue)), asker.context.tie_order)
         reason = None
         if not (lists.items != PAD).any():
             had = allowed is None or bool(allowed.any())
@@ -183,7 +179,7 @@ class Recommender:
             A user is not known.
         """
         n, known = min(whole_number("n", n, 1), len(self.catalogue)), self._known
-        penalty = number_in("popularity_penalty", popularity_penalty, 0, 1)
+        penalty = fraction("popularity_penalty", popularity_penalty)
         second = known.second(at)
         ids = [own_id(user_id, "user_id") for user_id in user_ids]
         for user_id in ids:
@@ -195,8 +191,7 @@ class Recommender:
             context = known.at(second)
             user = torch.tensor([known.users[user_id] for user_id in some])
             moment = torch.full_like(user, second)
-            lists = rank({"": self.bundle.model}, context, user, moment, depth(n, penalty), exclude_seen)[""]
-            lists = penalise_popularity(lists, popularity(context, lists), penalty, n)
+            lists = rank({"": self.bundle.model}, context, user, moment, n, exclude_seen, penalty=penalty)[""]
             frames.append(pd.DataFrame(self._listed(context, user, lists, second)))
             owner = (lists.items != PAD).nonzero()[:, 0].tolist()
             frames[-1].insert(0, USER_ID, [some[place] for place in owner])
