@@ -28,10 +28,11 @@ DODGE = 3.2  # distance between the whiskers of two curves at the same position
 
 @dataclass(frozen=True)
 class Line:
-    """A curve through `points` at the positions `x`."""
+    """A curve through `points` at the positions `x`. `labels` are texts above the points, if there are any."""
 
     x: Sequence[float]
     points: Sequence[Point]
+    labels: Sequence[str] = ()
 
 
 def line_chart(
@@ -77,7 +78,10 @@ def line_chart(
     dodged = whiskers and max(len(line.x) for line in lines) <= MANY
     for place, line in enumerate(lines):
         shift = DODGE * (place - (len(lines) - 1) / 2) if dodged else 0
-        parts += _curve(line.points, [x_scale(x) + shift for x in line.x], y_scale, dodged)
+        xs = [x_scale(x) + shift for x in line.x]
+        parts += _curve(line.points, xs, y_scale, dodged)
+        for x, point, label in zip(xs, line.points, line.labels, strict=False):
+            parts.append(draw_text(x, y_scale(point.value) - 8, label, "middle", MUTED))
     return svg(parts, LOW + 38, alt)
 
 
