@@ -175,15 +175,11 @@ def penalty_rows(results: Results, table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def penalty_finding(value: pd.DataFrame) -> str:
-    """Say how coverage and NDCG change from the smallest to the largest penalty: a row per penalty."""
+    """Compare coverage and NDCG with the smallest and with the largest penalty: a row per penalty."""
     first, last = value.iloc[0], value.iloc[-1]
-    words = ("falls", "rises")
-    coverage = words[last["coverage"] >= first["coverage"]]
-    ndcg = words[last["ndcg"] >= first["ndcg"]]
-    return (
-        f"Up to a penalty of {value.index[-1]:g}, coverage {coverage} from {percent(first['coverage'], 2)} to "
-        f"{percent(last['coverage'], 2)}, and NDCG {ndcg} from {number(first['ndcg'])} to {number(last['ndcg'])}"
-    )
+    coverage = f"coverage {percent(last['coverage'], 2)} in place of {percent(first['coverage'], 2)}"
+    ndcg = f"NDCG {number(last['ndcg'])} in place of {number(first['ndcg'])}"
+    return f"With a penalty of {value.index[-1]:g}: {coverage}, {ndcg}"
 
 
 def novelty_finding(own: pd.DataFrame, liked: pd.DataFrame | None) -> str:
