@@ -80,8 +80,8 @@ def score_tables(
         One row per place of a list, best first. With the knowledge `frozen`, each user asks once, at their first test
         rating. With `online`, a user asks at each second in which they rated a test item that is relevant. Models that
         rank with the history of ratings have no online lists. The predicted ratings of online lists are left out.
-    by_penalty : [popularity_penalty, user_id, rank, item_id]
-        The frozen lists of the first model at each of `PENALTIES` and at that of `params`.
+    by_penalty : [popularity_penalty, knowledge, user_id, timestamp, rank, item_id]
+        The lists of the first model at each of `PENALTIES` and at that of `params`.
 
     Raises
     ------
@@ -107,31 +107,36 @@ def score_tables(
         for name in rated
         for knowledge, by_model in predicted.items()
     ]
-    k, penalty = max(params.ks), params.popularity_penalty
+    k = max(params.ks)
     users = _drawn(torch.unique(test.user), params.ranked_users, params.seed)
     asked_at = _first_second(test, len(features.users))[users]
-    own = dict.fromkeys(ranked, (0.0,)) | {first: (penalty,)}
-    several = own | {first: sorted({*PENALTIES, penalty})}
-    frozen = rank_by_penalty(ranked, features, users, asked_at, k, several)
+    own = dict.fromkeys(ranked, 0.0) | {first: params.popularity_penalty}
+    several = {name: (one,) for name, one in own.items()} | {first: sorted({*PENALTIES, own[first]})}
+    found = rank_by_penalty(ranked, features, users, asked_at, k, several)
     recommendations = [
-        _listed(features, name, FROZEN, users, asked_at, lists[own[name][0]], ranked[name])
-        for name, lists in frozen.items()
+        _listed(features, name, FROZEN, users, asked_at, lists[own[name]], ranked[name])
+        for name, lists in found.items()
     ]
     by_penalty = [
-        _listed(features, first, FROZEN, users, asked_at, lists)[[USER_ID, RANK, ITEM_ID]].assign(**{PENALTY: one})
-        for one, lists in frozen[first].items()
+        _listed(features, first, FROZEN, users, asked_at, lists).assign(**{PENALTY: one})
+        for one, lists in found[first].items()
     ]
     implicit = {name: other for name, other in ranked.items() if not other.ranks_with_history}
     asked = _questions(test[test.rating >= params.relevant_from(features.spec.rating_scale)])
     if ONLINE in rows and implicit and len(asked):
         user, second = _drawn(asked, params.ranked_questions, params.seed).T.contiguous()
+        found = rank_by_penalty(implicit, features, user, second, k, several, online=True)
         recommendations += [
-            _listed(features, name, ONLINE, user, second, lists[own[name][0]])
-            for name, lists in rank_by_penalty(implicit, features, user, second, k, own, online=True).items()
+            _listed(features, name, ONLINE, user, second, lists[own[name]]) for name, lists in found.items()
+        ]
+        by_penalty += [
+            _listed(features, first, ONLINE, user, second, lists).assign(**{PENALTY: one})
+            for one, lists in found.get(first, {}).items()
         ]
     types = {MODEL: pd.CategoricalDtype(list(models)), KNOWLEDGE: pd.CategoricalDtype([ONLINE, FROZEN])}
     tables = [pd.concat(parts, ignore_index=True).astype(types) for parts in (predictions, recommendations)]
-    return tables[0], tables[1], pd.concat(by_penalty, ignore_index=True)
+    columns = [PENALTY, KNOWLEDGE, USER_ID, TIMESTAMP, RANK, ITEM_ID]
+    return tables[0], tables[1], pd.concat(by_penalty, ignore_index=True)[columns]
 
 
 def _fitted(name: str, features: FeatureSet) -> Model:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from widedeep.columns import ITEM_ID, MODEL, PENALTY, RATING, TIMESTAMP, USER_ID
+from widedeep.columns import ITEM_ID, KNOWLEDGE, MODEL, PENALTY, RATING, TIMESTAMP, USER_ID
 from widedeep.evaluation import slices
 from widedeep.evaluation.background import Background
 from widedeep.evaluation.bootstrap import Bootstrap
@@ -118,8 +118,11 @@ def penalty_curve(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame [model, metric, popularity_penalty, value, low, high, n]. The model `LIKED` stands for what users liked.
+    DataFrame [model, metric, popularity_penalty, value, low, high, n]. A metric is named as `frozen_ndcg_at_10`. The
+    model `LIKED` stands for what users liked.
     """
-    found = pd.DataFrame(list(rows), columns=[MODEL, METRIC, PENALTY, *ESTIMATE])
+    found = pd.DataFrame(list(rows), columns=[MODEL, KNOWLEDGE, METRIC, K, PENALTY, *ESTIMATE])
     order = found[METRIC].map({name: place for place, name in enumerate(PENALISED)})
-    return found.iloc[np.argsort(order.to_numpy(), kind="stable")].reset_index(drop=True).round(DECIMALS)
+    names = [f"{knowledge}_{metric}_at_{k}" for knowledge, metric, k in found[[KNOWLEDGE, METRIC, K]].to_numpy()]
+    found = found.assign(**{METRIC: names}).iloc[np.lexsort((order, found[KNOWLEDGE]))]
+    return found.drop(columns=[KNOWLEDGE, K]).reset_index(drop=True).round(DECIMALS)

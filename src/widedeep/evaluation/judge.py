@@ -93,8 +93,8 @@ def judge(
     predictions : [model, knowledge, user_id, item_id, rating, timestamp, predicted], the same rows for each model that
         predicts ratings
     recommendations : [model, knowledge, user_id, timestamp, rank, item_id]. Frozen lists need no timestamp.
-    by_penalty : [popularity_penalty, user_id, rank, item_id]. Frozen lists of the first model, re-ranked with several
-        penalties. None: there are none.
+    by_penalty : [popularity_penalty, knowledge, user_id, timestamp, rank, item_id]. The lists of the first model with
+        several penalties. None: there are none.
 
     Raises
     ------
@@ -262,25 +262,34 @@ def _penalised_rows(
     The novelty of the relevant test items stands beside them as that of a model `LIKED`.
     """
     k = list_length(ks)
-    asked, lists = _lists(by_penalty.rename(columns={PENALTY: MODEL}), [USER_ID], k, background, relevant)
-    liked = relevant[relevant[USER_ID].isin(asked[USER_ID])]
-    liked = liked.assign(**{MODEL: LIKED, RANK: liked.groupby(USER_ID).cumcount() + 1})
-    beside = []
-    if len(liked):
-        places = int(liked[RANK].max())
-        owners, chosen = _lists(liked, [USER_ID], places, background, relevant)
-        bits = _of_users(novelty(chosen[LIKED], places), owners)
-        (ratio,) = bootstrap.ratios([METRICS["novelty"].terms(bits[TOTAL].to_numpy(), bits[N].to_numpy(np.float64))])
-        estimate = bootstrap.estimate(ratio, len(bits), len(bits))
-        beside = [row(LIKED, FROZEN, RANKING_TASK, "novelty", k, estimate)]
-    for penalty, of_penalty in lists.items():
-        values = {
-            (metric, k): _of_users(metric.of_lists(of_penalty, k), asked)
-            for metric in of_task(RANKING_TASK)
-            if metric.of_lists and metric.name in PENALISED
-        }
-        for found in (*_ranking_rows(model, FROZEN, of_penalty, values, k, bootstrap), *beside):
-            yield {PENALTY: float(penalty), **found}
+    for knowledge, of_knowledge in by_penalty.groupby(KNOWLEDGE, sort=False):
+        key = LIST if knowledge == ONLINE else [USER_ID]
+        asked, lists = _lists(of_knowledge.rename(columns={PENALTY: MODEL}), key, k, background, relevant)
+        wanted = pd.MultiIndex.from_frame(relevant[key].astype(asked.dtypes)).isin(pd.MultiIndex.from_frame(asked))
+        liked = _liked(relevant[wanted], key, background, bootstrap)
+        for penalty, of_penalty in lists.items():
+            values = {
+                (metric, k): _of_users(metric.of_lists(of_penalty, k), asked)
+                for metric in of_task(RANKING_TASK)
+                if metric.of_lists and metric.name in PENALISED
+            }
+            rows = [*_ranking_rows(model, str(knowledge), of_penalty, values, k, bootstrap)]
+            if liked:
+                rows.append(row(LIKED, str(knowledge), RANKING_TASK, "novelty", k, liked))
+            yield from ({PENALTY: float(penalty), **one} for one in rows)
+
+
+def _liked(liked: pd.DataFrame, key: list[str], background: Background, bootstrap: Bootstrap) -> Estimate | None:
+    """Compute the novelty of test rows, taken as lists with this key. None: there are no rows."""
+    if liked.empty:
+        return None
+    chosen = liked.assign(**{MODEL: LIKED, RANK: liked.groupby(key).cumcount() + 1})
+    places = int(chosen[RANK].max())
+    asked, lists = _lists(chosen, key, places, background, liked)
+    bits = _of_users(novelty(lists[LIKED], places), asked)
+    n = bits[N].to_numpy(np.float64)
+    (ratio,) = bootstrap.ratios([METRICS["novelty"].terms(bits[TOTAL].to_numpy(), n)])
+    return bootstrap.estimate(ratio, int(n.sum()), len(n))
 
 
 def _lists(

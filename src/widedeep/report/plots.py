@@ -51,8 +51,7 @@ def read_plots(folder: Path, models: Collection[str], rated: Collection[str]) ->
             needed = part["model"].nunique() if "metric" in table else len(rated)
             if (part.groupby(group)["model"].size() != needed).any():
                 refuse(path, "lacks a row of a model", mend)
-    for name in ("ranking_by_k", "by_popularity_penalty"):
-        metrics = set(tables[name]["metric"])
-        if not metrics <= set(METRICS):
-            refuse(folder / f"{name}.csv", f"has an unknown metric among {', '.join(sorted(metrics))}", mend)
+    metrics = set(tables["ranking_by_k"]["metric"])
+    if not metrics <= set(METRICS):
+        refuse(folder / "ranking_by_k.csv", f"has an unknown metric among {', '.join(sorted(metrics))}", mend)
     return tables

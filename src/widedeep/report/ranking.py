@@ -6,18 +6,15 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from widedeep.columns import FROZEN, ONLINE, PENALTY
+from widedeep.columns import FROZEN, ONLINE
 from widedeep.evaluation.metrics import HIGHER, METRICS, RANKING_TASK, of_task
-from widedeep.evaluation.results import LIKED
 from widedeep.report.about import About
-from widedeep.report.charts import Axis, Line, Point, Series, line_chart
-from widedeep.report.charts.canvas import GREY, SQUARE
+from widedeep.report.charts import Axis, Line, line_chart
 from widedeep.report.labels import model_label, model_title, with_unit
 from widedeep.report.results import Figure, Results, estimates, overlap, point
-from widedeep.report.text import PERCENT, number, percent
+from widedeep.report.text import PERCENT, number
 
 DRAWN = ("ndcg", "recall", "precision", "hit_rate")  # the other metrics are in the table only
-CHOSEN = Series("what users liked", GREY, SQUARE)
 LISTS = {FROZEN: "top-{} lists", ONLINE: "online lists of {} for the next item"}
 
 
@@ -127,66 +124,3 @@ def by_k_finding(table: pd.DataFrame, metric: str) -> str:
     if (values.nunique(axis=1) > 1).all() and best.nunique() == 1:
         return f"{label}: {model_label(best.iloc[0])} is best at every k"
     return f"{label}: which model is best depends on k"
-
-
-def penalty_figures(results: Results, table: pd.DataFrame, k: int) -> list[Figure]:
-    """Draw what a popularity penalty costs and gives, from reports/plots/by_popularity_penalty.csv.
-
-    The first chart has the NDCG over the coverage, with a point per penalty, beside the baselines. The second has the
-    novelty of the lists beside that of what users liked. A metric that the model lacks has no chart.
-    """
-    own = table[table["model"] == results.model]
-    figures = []
-    if "ndcg" in set(own["metric"]):
-        looks = results.looks
-        value = own.pivot(index=PENALTY, columns="metric", values="value")
-        points = [_dot(looks[results.model], ndcg) for ndcg in value["ndcg"]]
-        lines = [Line(value["coverage"].tolist(), points, [f"{penalty:g}" for penalty in value.index])]
-        for name, found in results.by_model("ranking", FROZEN).items():
-            if name != results.model and f"ndcg_at_{k}" in found:
-                ndcg, coverage = (found[f"{metric}_at_{k}"]["value"] for metric in ("ndcg", "coverage"))
-                lines.append(Line([coverage], [_dot(looks[name], ndcg)]))
-        title = penalty_finding(value)
-        svg = line_chart(lines, Axis("Coverage, share of the catalogue"), Axis(f"NDCG at {k}"), title)
-        figures.append(Figure(title, Markup(svg), looks=[line.points[0].series for line in lines]))
-    novelty = table[table["metric"] == "novelty"]
-    if len(novelty):
-        looks = {results.model: results.looks[results.model], LIKED: CHOSEN}
-        by_model = {str(model): part for model, part in novelty.groupby("model", sort=False)}
-        ticks = [(float(at), f"{at:g}") for at in novelty[PENALTY].unique()]
-        lines = [
-            Line(part[PENALTY].tolist(), [point(looks[model], row) for row in estimates(part, "value")])
-            for model, part in by_model.items()
-        ]
-        title = novelty_finding(by_model[results.model], by_model.get(LIKED))
-        svg = line_chart(lines, Axis("popularity penalty", ticks), Axis("Novelty (bits)"), title)
-        figures.append(Figure(title, Markup(svg), looks=[looks[model] for model in by_model]))
-    return figures
-
-
-def penalty_rows(results: Results, table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Make a row per popularity penalty: the estimates of the model by the label of the metric."""
-    own = table[table["model"] == results.model]
-    labels = own["metric"].map({name: with_unit(metric.label, metric.unit) for name, metric in METRICS.items()})
-    return [
-        {"penalty": penalty, "cells": dict(zip(labels[part.index], estimates(part, "value"), strict=True))}
-        for penalty, part in own.groupby(PENALTY)
-    ]
-
-
-def penalty_finding(value: pd.DataFrame) -> str:
-    """Compare coverage and NDCG with the smallest and with the largest penalty: a row per penalty."""
-    first, last = value.iloc[0], value.iloc[-1]
-    coverage = f"coverage {percent(last['coverage'], 2)} in place of {percent(first['coverage'], 2)}"
-    ndcg = f"NDCG {number(last['ndcg'])} in place of {number(first['ndcg'])}"
-    return f"With a penalty of {value.index[-1]:g}: {coverage}, {ndcg}"
-
-
-def novelty_finding(own: pd.DataFrame, liked: pd.DataFrame | None) -> str:
-    """Compare the popularity of what is listed without a penalty with that of what users liked."""
-    listed = f"The lists have a novelty of {number(own['value'].iloc[0], 1)} bits without a penalty"
-    return listed if liked is None else f"{listed}, what users liked {number(liked['value'].iloc[0], 1)}"
-
-
-def _dot(series: Series, value: float) -> Point:
-    return Point(series, value, value, value)
