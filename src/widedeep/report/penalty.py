@@ -6,10 +6,11 @@ import pandas as pd
 from markupsafe import Markup
 
 from widedeep.columns import PENALTY
+from widedeep.evaluation.metrics import unit_of
 from widedeep.evaluation.results import LIKED
 from widedeep.report.charts import Axis, Line, Point, Series, line_chart
 from widedeep.report.charts.canvas import GREY, SQUARE
-from widedeep.report.labels import axis_label
+from widedeep.report.labels import metric_label, with_unit
 from widedeep.report.results import Figure, Results, estimates, point
 from widedeep.report.text import number, percent
 
@@ -50,10 +51,12 @@ def penalty_figures(results: Results, table: pd.DataFrame, k: int) -> list[Figur
 def penalty_rows(results: Results, table: pd.DataFrame) -> list[dict[str, Any]]:
     """Make a row per metric: the estimates of the model by popularity penalty."""
     own = table[table["model"] == results.model]
-    return [
-        {"metric": axis_label(str(metric)), "cells": dict(zip(part[PENALTY], estimates(part, "value"), strict=True))}
-        for metric, part in own.groupby("metric", sort=False)
-    ]
+    rows = []
+    for metric, part in own.groupby("metric", sort=False):
+        name = f"ranking.{str(metric).replace('_', '.', 1)}"
+        label = with_unit(metric_label(name), unit_of(name))
+        rows.append({"metric": label, "cells": dict(zip(part[PENALTY], estimates(part, "value"), strict=True))})
+    return rows
 
 
 def penalty_finding(coverage: pd.Series, ndcg: pd.Series) -> str:
