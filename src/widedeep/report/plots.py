@@ -51,6 +51,8 @@ def read_plots(folder: Path, models: Collection[str], rated: Collection[str]) ->
             needed = part["model"].nunique() if "metric" in table else len(rated)
             if (part.groupby(group)["model"].size() != needed).any():
                 refuse(path, "lacks a row of a model", mend)
+        if PENALTY in table and table.groupby("metric")[PENALTY].nunique().nunique() > 1:
+            refuse(path, "must have the same penalties for each metric", mend)
     metrics = set(tables["ranking_by_k"]["metric"])
     if not metrics <= set(METRICS):
         refuse(folder / "ranking_by_k.csv", f"has an unknown metric among {', '.join(sorted(metrics))}", mend)
