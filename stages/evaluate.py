@@ -30,10 +30,10 @@ def main() -> None:
     params = load_params(args.params).evaluate
     features = load_features(args.features, TRAIN, VALIDATION, TEST)
     bundle = Bundle.load(args.model)
-    predictions, recommendations = score_tables(
+    predictions, recommendations, by_penalty = score_tables(
         features, with_baselines(features, bundle.architecture.model, bundle.model), params
     )
-    evaluation = judge(predictions, recommendations, Background.load(args.tables), params)
+    evaluation = judge(predictions, recommendations, Background.load(args.tables), params, by_penalty)
     results = evaluation.results, evaluation.model, list_length(params.ks)
     with ExitStack() as outputs:  # renamed together, after all are written
         save(predictions, outputs.enter_context(replacing(args.out / PREDICTIONS)))

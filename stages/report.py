@@ -38,7 +38,8 @@ def main() -> None:
     metrics = read_metrics(args.results / "metrics.json", about.model, list_length(params.evaluate.ks))
     tables = _tables(args.tables, args.data_report)
     relevant = params.evaluate.relevant_from(tables.rating_scale)
-    choices = Choices(list_length(params.evaluate.ks), relevant, params.report.examples, params.report.seed)
+    k, penalty = list_length(params.evaluate.ks), params.evaluate.popularity_penalty
+    choices = Choices(k, relevant, params.report.examples, params.report.seed, penalty)
     others = metrics["baselines"]
     scores = _scores(args.results, tables, about.model, BESIDE in others, metrics["rating"])
     rated = [name for name, tasks in {about.model: metrics, **others}.items() if tasks.get(RATING_TASK)]

@@ -23,7 +23,7 @@ def evaluate(features: FeatureSet, model: Model, about: Architecture, params: Ev
     UserError
         There is no test row.
     """
-    predictions, recommendations = score_tables(features, {about.model: model}, params)
+    predictions, recommendations, _ = score_tables(features, {about.model: model}, params)
     return judge(predictions, recommendations, background(features), params)
 
 

@@ -283,6 +283,7 @@ FILES = [
     *(f"reports/{name}" for name in ("metrics.json", "data.json", "noise.json", "per_user.parquet")),
     *(f"reports/{name}.parquet" for name in ("predictions", "recommendations")),
     *(f"reports/plots/{name}.csv" for name in ("calibration", "ranking_by_k", "learning_curves", "rmse_by_genre")),
+    "reports/plots/by_popularity_penalty.csv",
 ]
 
 

@@ -136,8 +136,9 @@ def test_baselines_that_need_ratings_are_left_out(implicit: Callable[[str], Feat
 
 def test_every_test_item_is_relevant() -> None:
     params = EvaluateParams(
-        ks=(10,), relevant_rating=None, ranked_users=1, ranked_questions=1, bootstrap_replicates=100, seed=0
-    )
+        ks=(10,), relevant_rating=None, ranked_users=1, ranked_questions=1, popularity_penalty=0,
+        bootstrap_replicates=100, seed=0,
+    )  # fmt: skip
     assert params.relevant_from(IMPLICIT) == 1
     with pytest.raises(UserError, match=r"evaluate\.relevant_rating must be null for implicit feedback"):
         params.model_copy(update={"relevant_rating": 4.0}).relevant_from(IMPLICIT)

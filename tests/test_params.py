@@ -127,6 +127,8 @@ def test_null_is_refused_wherever_it_means_nothing(load: Load, repository: dict[
 @pytest.mark.parametrize(
     ("key", "value", "rule"),
     [
+        ("evaluate.popularity_penalty", 1, "must be less than 1. Got 1 instead."),
+        ("evaluate.popularity_penalty", -0.1, "must be greater than or equal to 0. Got -0.1 instead."),
         ("featurize.folds", 1, "must be greater than or equal to 2. Got 1 instead."),
         ("featurize.folds", 2.5, "must be a whole number. Got 2.5 instead."),
         ("featurize.folds", "ten", "must be a number. Got 'ten' instead."),

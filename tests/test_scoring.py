@@ -15,7 +15,7 @@ from widedeep.features.files import FeatureTables
 from widedeep.features.ragged import Ragged
 from widedeep.features.tensors import FeatureSet, feature_set
 from widedeep.models.build import build
-from widedeep.scoring import PAD, Lists, rank, top_items
+from widedeep.scoring import PAD, Lists, penalised, rank, rank_by_penalty, top_items
 
 INF = math.inf
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
@@ -179,3 +179,41 @@ def test_online_lists_see_nothing_of_their_second_or_later(
         assert own.scores.equal(after[name].scores)
         if change != "a change of ratings":  # of which these models see nothing at all
             assert not own.scores.equal(seen[name].scores)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "scores", "order"),
+    [
+        (0.2, [2.6, 1.9, 1.0], [0, 1, 2]),  # 3 - 0.2 * 2, 2 - 0.2 * 0.5, 1 - 0.2 * 0
+        (0.5, [2.0, 1.75, 1.0], [0, 1, 2]),
+        (0.9, [1.2, 1.55, 1.0], [1, 0, 2]),
+    ],
+)
+def test_a_penalty_by_hand(penalty: float, scores: list[float], order: list[int]) -> None:
+    """The model scores three items with 3, 2 and 1, and with 2, 0.5 and 0 for someone of whom nothing is known."""
+    found = penalised(torch.tensor([[3.0, 2.0, 1.0]]), torch.tensor([[2.0, 0.5, 0.0]]), penalty)
+    assert found[0].tolist() == pytest.approx(scores)
+    assert top(found, user_items([]), 3) == [order]
+
+
+@pytest.mark.parametrize("objective", ["joint", "ranking", "rating"])
+def test_without_a_penalty_lists_are_the_same_to_the_last_bit(load: Callable[..., FeatureSet], objective: str) -> None:
+    features = load("temporal")
+    models = {"m": build(features.spec, small_recipe(objective=objective).architecture).eval()}
+    models["m"].fit(features)
+    asked = torch.arange(10), torch.full((10,), 2000)
+    plain = rank(models, features, *asked, 5)["m"]
+    found = rank_by_penalty(models, features, *asked, 5, {"m": (0, 0.5)})["m"]
+    assert found[0].items.equal(plain.items)
+    assert found[0].scores.equal(plain.scores)
+    assert found[0.5].items.equal(rank(models, features, *asked, 5, penalty=0.5)["m"].items)
+    assert not found[0.5].scores.equal(plain.scores)
+
+
+def test_a_penalty_leaves_the_order_of_lists_that_are_the_same_for_everybody(load: Callable[..., FeatureSet]) -> None:
+    features = load("temporal")
+    model = build(features.spec, small_recipe(model="popularity").architecture)
+    model.fit(features)
+    asked = torch.arange(10), torch.full((10,), 2000)
+    found = rank_by_penalty({"m": model}, features, *asked, 5, {"m": (0, 0.9)})["m"]
+    assert found[0.9].items.equal(found[0].items)

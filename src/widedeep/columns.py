@@ -38,6 +38,7 @@ KNOWLEDGE: Final = "knowledge"
 PREDICTED: Final = "predicted"
 RANK: Final = "rank"
 SCORE: Final = "score"
+PENALTY: Final = "popularity_penalty"
 
 # The rows are sorted by (timestamp, user, item); without timestamps by (user, item).
 RATINGS_SCHEMA: Final = pa.schema(

@@ -17,6 +17,7 @@ from widedeep.columns import (
     KNOWLEDGE,
     MODEL,
     ONLINE,
+    PENALTY,
     PREDICTED,
     RANK,
     RATING,
@@ -34,12 +35,13 @@ from widedeep.models.ease import MAX_ITEMS
 from widedeep.models.model import Model
 from widedeep.models.registry import ENTRIES, Architecture
 from widedeep.params import EvaluateParams
-from widedeep.scoring import PAD, Lists, knowledges, predict, rank
+from widedeep.scoring import PAD, Lists, knowledges, predict, rank_by_penalty
 from widedeep.tables.files import external
 
 COMPARED = ("bias", "popularity", "global_mean", "recent_popularity", "ease")  # baselines beside every trained model
 UNRATED = ("recent_popularity", "ease")  # baselines of lists. They learn no ratings.
 UNRANKED = ("global_mean",)  # gives all items the same score, so it has no meaningful list
+PENALTIES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95)  # the lists of the trained model are compared at these
 
 
 def with_baselines(features: FeatureSet, name: str, model: Model) -> dict[str, Model]:
@@ -56,7 +58,7 @@ def with_baselines(features: FeatureSet, name: str, model: Model) -> dict[str, M
 
 def score_tables(
     features: FeatureSet, models: Mapping[str, Model], params: EvaluateParams
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Predict the test ratings and rank the catalogue by several models.
 
     The first model has all tables. Of the others, those in `UNRATED` predict no ratings, and those in `UNRANKED` have
@@ -66,7 +68,8 @@ def score_tables(
     ----------
     models : by name
     params : section evaluate; read are `ks` (the largest is the length of the lists), `ranked_users`,
-        `ranked_questions`, `relevant_rating`, and `seed` for the draw of users and of questions
+        `ranked_questions`, `relevant_rating`, `seed` for the draw of users and of questions, and `popularity_penalty`,
+        with which the first model ranks
 
     Returns
     -------
@@ -77,6 +80,8 @@ def score_tables(
         One row per place of a list, best first. With the knowledge `frozen`, each user asks once, at their first test
         rating. With `online`, a user asks at each second in which they rated a test item that is relevant. Models that
         rank with the history of ratings have no online lists. The predicted ratings of online lists are left out.
+    by_penalty : [popularity_penalty, knowledge, user_id, timestamp, rank, item_id]
+        The lists of the first model at each of `PENALTIES` and at that of `params`.
 
     Raises
     ------
@@ -105,20 +110,33 @@ def score_tables(
     k = max(params.ks)
     users = _drawn(torch.unique(test.user), params.ranked_users, params.seed)
     asked_at = _first_second(test, len(features.users))[users]
+    own = dict.fromkeys(ranked, 0.0) | {first: params.popularity_penalty}
+    several = {name: (one,) for name, one in own.items()} | {first: sorted({*PENALTIES, own[first]})}
+    found = rank_by_penalty(ranked, features, users, asked_at, k, several)
     recommendations = [
-        _listed(features, name, FROZEN, users, asked_at, lists, ranked[name])
-        for name, lists in rank(ranked, features, users, asked_at, k).items()
+        _listed(features, name, FROZEN, users, asked_at, lists[own[name]], ranked[name])
+        for name, lists in found.items()
+    ]
+    by_penalty = [
+        _listed(features, first, FROZEN, users, asked_at, lists).assign(**{PENALTY: one})
+        for one, lists in found[first].items()
     ]
     implicit = {name: other for name, other in ranked.items() if not other.ranks_with_history}
     asked = _questions(test[test.rating >= params.relevant_from(features.spec.rating_scale)])
     if ONLINE in rows and implicit and len(asked):
         user, second = _drawn(asked, params.ranked_questions, params.seed).T.contiguous()
+        found = rank_by_penalty(implicit, features, user, second, k, several, online=True)
         recommendations += [
-            _listed(features, name, ONLINE, user, second, lists)
-            for name, lists in rank(implicit, features, user, second, k, online=True).items()
+            _listed(features, name, ONLINE, user, second, lists[own[name]]) for name, lists in found.items()
+        ]
+        by_penalty += [
+            _listed(features, first, ONLINE, user, second, lists).assign(**{PENALTY: one})
+            for one, lists in found.get(first, {}).items()
         ]
     types = {MODEL: pd.CategoricalDtype(list(models)), KNOWLEDGE: pd.CategoricalDtype([ONLINE, FROZEN])}
-    return tuple(pd.concat(parts, ignore_index=True).astype(types) for parts in (predictions, recommendations))
+    tables = [pd.concat(parts, ignore_index=True).astype(types) for parts in (predictions, recommendations)]
+    columns = [PENALTY, KNOWLEDGE, USER_ID, TIMESTAMP, RANK, ITEM_ID]
+    return tables[0], tables[1], pd.concat(by_penalty, ignore_index=True)[columns]
 
 
 def _fitted(name: str, features: FeatureSet) -> Model:

@@ -4,7 +4,7 @@ Both work on parts of their rows, so that memory does not grow with the number o
 share them. Shapes: N rows, U users, I items of the catalogue, k places in a list.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,8 +14,9 @@ from torch.nn import functional
 from widedeep.columns import FROZEN, ONLINE
 from widedeep.features.assemble import grid, listed
 from widedeep.features.context import Context
+from widedeep.features.entities import encode
 from widedeep.features.inputs import Inputs, Reads
-from widedeep.features.questions import ask_for_lists
+from widedeep.features.questions import Questions, ask_for_lists, by_someone_new
 from widedeep.features.ragged import Ragged
 from widedeep.features.rows import Queries
 from widedeep.models.model import Model
@@ -74,6 +75,7 @@ def rank(
     k: int,
     exclude_seen: bool = True,
     online: bool = False,
+    penalty: float = 0,
 ) -> dict[str, Lists]:
     """Rank the whole catalogue for each user by each model, and keep the k best items.
 
@@ -88,15 +90,36 @@ def rank(
     exclude_seen : whether to leave out items that the user has rated, as far as this is known
     online : whether all interactions before the second of a question are known. If not, models know what the state of
         the context knows. Models that rank with the history of ratings cannot rank online.
+    penalty : popularity penalty in [0, 1), see `penalised`
 
     Raises
     ------
     ValueError
         `k` is below 1, or a score is NaN.
     """
+    penalties = dict.fromkeys(models, (penalty,))
+    ranked = rank_by_penalty(models, context, user, timestamp, k, penalties, exclude_seen, online)
+    return {name: lists[penalty] for name, lists in ranked.items()}
+
+
+@torch.no_grad()
+def rank_by_penalty(
+    models: Mapping[str, Model],
+    context: Context,
+    user: Tensor,
+    timestamp: Tensor,
+    k: int,
+    penalties: Mapping[str, Sequence[float]],
+    exclude_seen: bool = True,
+    online: bool = False,
+) -> dict[str, dict[float, Lists]]:
+    """Rank as `rank` does, but by each model with several popularity penalties. The catalogue is scored once for all.
+
+    penalties : by name of the model
+    """
     catalogue = torch.arange(len(context.items), device=user.device)
     with_history = any(model.ranks_with_history for model in models.values())
-    found: dict[str, list[Lists]] = {name: [] for name in models}
+    found: dict[str, dict[float, list[Lists]]] = {name: {one: [] for one in penalties[name]} for name in models}
     step = max(1, PAIRS // max(1, len(catalogue)))
     for some, asked_at in zip(user.split(step), timestamp.split(step), strict=True):
         seen = Ragged.empty(len(some)).to(user.device)
@@ -104,17 +127,59 @@ def rank(
             seen = seen_items(context, some, asked_at if online else None)
         looks: dict[Reads, Inputs] = {}
         for name, model in models.items():
+            asked = None
             if model.half_lives:
                 asked = ask_for_lists(context, some, asked_at, model.half_lives, online, period=not online)
-                found[name].append(top_items(model.answer(asked).float(), seen, k, context.tie_order))
-                continue
-            if model.reads not in looks:
-                looks[model.reads] = grid(context, some, catalogue, asked_at, model.reads, with_history, online)
-            inputs = looks[model.reads]
-            scores = model(inputs if model.ranks_with_history else inputs._replace(history=None)).ranking
-            every = scores.float().expand(len(some), len(catalogue))
-            found[name].append(top_items(every, seen, k, context.tie_order))
-    return {name: Lists(*(torch.cat(part) for part in zip(*parts, strict=True))) for name, parts in found.items()}
+                scores = model.answer(asked).float()
+            else:
+                if model.reads not in looks:
+                    looks[model.reads] = grid(context, some, catalogue, asked_at, model.reads, with_history, online)
+                inputs = looks[model.reads]
+                scored = model(inputs if model.ranks_with_history else inputs._replace(history=None)).ranking
+                scores = scored.float().expand(len(some), len(catalogue))
+            common = score_of_anyone(model, context, asked_at, asked, online) if any(penalties[name]) else None
+            for penalty, lists in found[name].items():
+                lists.append(top_items(penalised(scores, common, penalty), seen, k, context.tie_order))
+    return {
+        name: {one: Lists(*(torch.cat(part) for part in zip(*parts, strict=True))) for one, parts in lists.items()}
+        for name, lists in found.items()
+    }
+
+
+def penalised(scores: Tensor, common: Tensor | None, penalty: float) -> Tensor:
+    """Subtract a share of what the model would tell anyone, so that popular items move down: scores (U, I) float32.
+
+    score - penalty * common. If scores are logarithms of probabilities, this is log p(item | user) - penalty *
+    log p(item), as in Li et al., "A diversity-promoting objective function for neural conversation models", NAACL 2016.
+    Wei et al., "Model-agnostic counterfactual reasoning for eliminating popularity bias in recommender system", KDD
+    2021, subtract the same kind of score. The unit of the scores does not matter, so a penalty means the same for each
+    model: the share of the popularity that is taken away. Whoever gets the common list keeps its order.
+
+    Parameters
+    ----------
+    common : (U, I) or (1, I) float32, from `score_of_anyone`. It may be None without a penalty.
+    penalty : in [0, 1). 0 gives the scores themselves.
+    """
+    return scores if common is None or not penalty else scores - penalty * common
+
+
+def score_of_anyone(
+    model: Model, context: Context, timestamp: Tensor, asked: Questions | None, online: bool = False
+) -> Tensor:
+    """Score the catalogue for someone of whom nothing is known, at each second (U,): (U, I) float32.
+
+    What such a person would be offered is what the model takes for popular.
+
+    asked : the questions, for a model that answers questions
+    """
+    if asked is not None:
+        return model.answer(by_someone_new(asked)).float()
+    none = timestamp[:0]
+    anyone = context.of_new_user(encode(context.spec, "user", {}), none, none.float(), torch.tensor(0))
+    items, code = torch.arange(len(context.items)), torch.zeros_like(timestamp)
+    inputs = grid(anyone, code, items, timestamp, model.reads, model.ranks_with_history, online)
+    scored: Tensor = model(inputs).ranking
+    return scored.float().expand(len(timestamp), len(items))
 
 
 def seen_items(context: Context, user: Tensor, before: Tensor | None = None) -> Ragged:

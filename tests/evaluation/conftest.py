@@ -22,7 +22,8 @@ from widedeep.training.fit import Fit, fit
 
 
 class Judged(NamedTuple):
-    """An evaluation, with everything from which it was made: score tables, features, model and learning curves."""
+    """An evaluation, with everything from which it was made: score tables, features, model learning curves, and lists
+    with popularity penalties."""
 
     features: FeatureSet
     model: Model
@@ -31,6 +32,7 @@ class Judged(NamedTuple):
     background: Background
     predictions: pd.DataFrame
     recommendations: pd.DataFrame
+    by_penalty: pd.DataFrame
     evaluation: Evaluation
     curves: pd.DataFrame
     kept: int
@@ -51,7 +53,7 @@ def judge_fixture(
         **changes: Any,
     ) -> Judged:
         own: dict[str, Any] = {"ks": (1, 5), "relevant_rating": None, "ranked_users": 100, "ranked_questions": 50}
-        own |= {"bootstrap_replicates": 100, "seed": 0}
+        own |= {"popularity_penalty": 0, "bootstrap_replicates": 100, "seed": 0}
         params = EvaluateParams(**(own | {name: changes.pop(name) for name in own if name in changes}))
         features = load_features(written(featurize(split, **changes), tmp_path), "train", "validation", "test")
         recipe = small_recipe(**{"epochs": 2} | dict(train or {}))
@@ -68,9 +70,11 @@ def judge_fixture(
                 torch.nn.init.zeros_(weights)
         facts = changes.get("ratings", ratings), changes.get("items", items)
         background = Background.of(*facts, "csv", features.spec.rating_scale)
-        tables = score_tables(features, with_baselines(features, about.model, done.model), params)
-        evaluation = judge(*tables, background, params)
+        models = with_baselines(features, about.model, done.model)
+        predictions, recommendations, by_penalty = score_tables(features, models, params)
+        evaluation = judge(predictions, recommendations, background, params, by_penalty)
         made_of = features, done.model, about, params, background
-        return Judged(*made_of, *tables, evaluation, pd.DataFrame(done.curves), done.epoch)
+        curves = pd.DataFrame(done.curves)
+        return Judged(*made_of, predictions, recommendations, by_penalty, evaluation, curves, done.epoch)
 
     return run

@@ -19,8 +19,9 @@ from widedeep.report.judged import judge_files
 from widedeep.score_tables import COMPARED, UNRATED
 
 PARAMS = EvaluateParams(
-    ks=(1, 3, 50), relevant_rating=None, ranked_users=100, ranked_questions=100, bootstrap_replicates=100, seed=0
-)
+    ks=(1, 3, 50), relevant_rating=None, ranked_users=100, ranked_questions=100, popularity_penalty=0,
+    bootstrap_replicates=100, seed=0,
+)  # fmt: skip
 
 
 @pytest.fixture

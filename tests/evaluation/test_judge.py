@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.evaluation.conftest import Judged
-from tests.small_data import BASELINES, NETWORKS
+from tests.small_data import BASELINES, NETWORKS, small_params
 from widedeep.errors import UserError
 from widedeep.evaluation.background import Background
 from widedeep.evaluation.judge import judge as judge_tables
@@ -26,7 +26,7 @@ from widedeep.score_tables import COMPARED, UNRATED, score_tables, with_baseline
 
 Judge = Callable[..., Judged]
 CURVES = {"calibration", "ranking_by_k", "rmse_by_user_activity", "rmse_by_item_popularity", "rmse_by_genre",
-          "rmse_by_month", "by_known_ratings"}  # fmt: skip
+          "rmse_by_month", "by_known_ratings", "by_popularity_penalty"}  # fmt: skip
 
 
 def rmse(predicted: Any, rating: Any) -> float:
@@ -321,7 +321,8 @@ def test_ids_that_are_text_change_no_metric(judge: Judge, ratings: pd.DataFrame,
         return table.assign(**columns)
 
     background = Background.of(named(ratings), named(items), "csv", (0.5, 5.0))
-    found = judge_tables(named(judged.predictions), named(judged.recommendations), background, judged.params)
+    tables = named(judged.predictions), named(judged.recommendations)
+    found = judge_tables(*tables, background, judged.params, named(judged.by_penalty))
     assert found.metrics == judged.evaluation.metrics
     for name, curve in judged.evaluation.curves.items():
         pd.testing.assert_frame_equal(found.curves[name], curve)
@@ -449,3 +450,52 @@ def test_errors_and_ndcg_by_earlier_ratings_are_those_of_a_plain_loop(judge: Jud
     order = table.loc[table["metric"] == "rmse", "group"].unique().tolist()
     assert order == [name for name in groups if name in order]
     assert {"0", "1-2", "3-4", "20+"} <= set(order)
+
+
+def test_lists_with_a_popularity_penalty_by_hand() -> None:
+    """Of 4 users, 4, 2, 1 and 1 rated the items a, b, c and d: 0, 1, 2 and 2 bits. User 1 likes c, user 2 likes b."""
+    train = [(user, "a") for user in range(1, 5)] + [(3, "b"), (4, "b"), (3, "c"), (4, "d")]
+    rows = [(*pair, 5.0, 10, "train") for pair in train] + [(1, "c", 5.0, 20, "test"), (2, "b", 5.0, 20, "test")]
+    ratings = pd.DataFrame(rows, columns=["user_id", "item_id", "rating", "timestamp", "split"])
+    background = Background.of(ratings, pd.DataFrame({"item_id": list("abcd")}), "csv", (0.5, 5.0))
+    predictions = background.test.assign(model="ours", knowledge="frozen", predicted=4.0)
+    lists = {0.0: {1: "ab", 2: "ab"}, 0.5: {1: "bc", 2: "ba"}}
+    by_penalty = pd.DataFrame(
+        [(penalty, "frozen", user, 20, rank, item) for penalty, own in lists.items()
+         for user, items in own.items() for rank, item in enumerate(items, 1)],
+        columns=["popularity_penalty", "knowledge", "user_id", "timestamp", "rank", "item_id"],
+    )  # fmt: skip
+    recommendations = by_penalty[by_penalty["popularity_penalty"] == 0].assign(model="ours")
+    params = small_params().evaluate.model_copy(update={"ks": (2,)})
+    curve = judge_tables(predictions, recommendations, background, params, by_penalty).curves["by_popularity_penalty"]
+    second = 1 / math.log2(3)  # NDCG of a single relevant item at rank 2
+    value = {(row.model, row.metric, row.popularity_penalty): row.value for row in curve.itertuples()}
+    assert value == pytest.approx(
+        {
+            ("ours", "frozen_ndcg_at_2", 0): second / 2,  # 0 and second
+            ("ours", "frozen_ndcg_at_2", 0.5): (second + 1) / 2,
+            ("ours", "frozen_coverage_at_2", 0): 2 / 4,
+            ("ours", "frozen_coverage_at_2", 0.5): 3 / 4,
+            ("ours", "frozen_novelty_at_2", 0): 0.5,  # 0 and 1 bits in both lists
+            ("ours", "frozen_novelty_at_2", 0.5): (1.5 + 0.5) / 2,
+            ("liked", "frozen_novelty_at_2", 0): (2 + 1) / 2,
+            ("liked", "frozen_novelty_at_2", 0.5): (2 + 1) / 2,
+        },
+        abs=1e-6,
+    )
+
+
+def test_the_penalty_of_the_params_is_that_of_the_judged_lists(judge: Judge) -> None:
+    train = {"objective": "joint"}
+    plain, judged = judge(train=train), judge(train=train, popularity_penalty=0.8)
+    own = judged.recommendations["model"] == "wide_deep"
+    assert not judged.recommendations[own].equals(plain.recommendations[own])
+    assert judged.recommendations[~own].equals(plain.recommendations[~own])  # the baselines have no penalty
+    curve = judged.evaluation.curves["by_popularity_penalty"]
+    assert curve.equals(plain.evaluation.curves["by_popularity_penalty"])
+    curve = curve[curve["model"] == "wide_deep"].set_index(["metric", "popularity_penalty"])["value"]
+    for penalty, one in ((0, plain), (0.8, judged)):
+        for knowledge in ("frozen", "online"):
+            for metric in ("ndcg_at_5", "coverage_at_5", "novelty_at_5"):
+                value = one.evaluation.metrics["ranking"][knowledge][metric]["value"]
+                assert curve[f"{knowledge}_{metric}", penalty] == value

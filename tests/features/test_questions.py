@@ -10,7 +10,7 @@ from torch import Tensor
 
 from widedeep.features import questions
 from widedeep.features.context import Context
-from widedeep.features.questions import Questions, ask_for_lists
+from widedeep.features.questions import Questions, ask_for_lists, by_someone_new
 from widedeep.features.ragged import Ragged
 from widedeep.features.tensors import FeatureSet
 from widedeep.params import liked_from
@@ -122,6 +122,22 @@ def test_someone_without_ratings_has_no_neighbours_and_has_seen_nothing(base: Co
     assert found(asked) == []
     assert asked.seen.count.tolist() == [0, 0, 0]
     assert asked.popularity.count_nonzero() == 0
+
+
+@pytest.mark.parametrize("online", [True, False])
+def test_the_questions_of_someone_new_are_those_of_a_user_without_ratings(base: Context, online: bool) -> None:
+    context = context_of(base, drawn(220, 60))
+    context = context.extended(users=context.users)  # as many again, without ratings
+    old, new = torch.arange(USERS), torch.arange(USERS, 2 * USERS)
+    asked, expected = (
+        ask_for_lists(context, user, torch.full((USERS,), 1060), HALF_LIVES, online, period=True) for user in (old, new)
+    )
+    by_new = by_someone_new(asked)
+    assert found(asked)
+    assert found(by_new) == found(expected) == []
+    assert by_new.numbers.equal(expected.numbers)
+    assert by_new.popularity.equal(expected.popularity)
+    assert by_new.seen.count.tolist() == expected.seen.count.tolist()
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -38,7 +38,8 @@ def render() -> Render:
         tables = Tables(ratings, items, "csv", (0.5, 5.0), split, counts)
         test = ratings.loc[ratings["split"] == "test", ["user_id", "item_id", "rating"]]
         scores = Scores(test, changes.get("lists", made_up.lists(ratings)), changes.get("beside"))
-        choices = Choices(max(made_up.KS), 3.875, changes.get("examples", 3), changes.get("seed", 0))
+        choices = Choices(max(made_up.KS), 3.875, changes.get("examples", 3), changes.get("seed", 0),
+                          changes.get("penalty", 0))  # fmt: skip
         plots = made_up.plots(found, model, months=online, genres=changes.get("genres", True))
         return render_report(
             About(model, **({"kept": 1} | (about or {}))), found, plots, curves, scores, tables, choices

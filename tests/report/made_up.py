@@ -94,10 +94,24 @@ def plots(found: Any, model: str = "wide_deep", months: bool = True, genres: boo
                 if "online" in tasks.get(task, ()):
                     value = level + (BASELINES | UNRATED).get(name, 0.0) + place / 50
                     known.append((metric, group, name, 16, 12 - place, value, value - 0.05, value + 0.05))
+    by_penalty = []
+    for knowledge, metrics in found["ranking"].items():
+        for metric, e in metrics.items():
+            if metric in {f"{name}_at_{max(KS)}" for name in ("ndcg", "coverage", "novelty", "diversity")}:
+                for at in (0.0, 0.5):
+                    own = {name: e[name] + at / 10 for name in ("value", "low", "high")}
+                    by_penalty.append(
+                        {"model": model, "metric": f"{knowledge}_{metric}", "popularity_penalty": at} | e | own
+                    )
+                    if metric.startswith("novelty"):
+                        by_penalty.append({**by_penalty[-1], "model": "liked", "value": 5.25, "low": 5.0, "high": 5.5})
     predicted = [1.5, 2.5, 3.5, 4.5]
     return {
         "calibration": pd.DataFrame({"mean_predicted": predicted, "mean_rating": [1.6, 2.4, 3.5, 4.4], "n": 8}),
         "ranking_by_k": pd.DataFrame(by_k, columns=["model", "metric", "k", "value", "low", "high", "n"]),
+        "by_popularity_penalty": pd.DataFrame(
+            by_penalty, columns=["model", "metric", "popularity_penalty", "value", "low", "high", "n"]
+        ),
         "by_known_ratings": pd.DataFrame(
             known, columns=["metric", "group", "model", "n", "users", "value", "low", "high"]
         ),

@@ -59,3 +59,12 @@ def test_sheet_puts_charts_below_each_other_with_titles_and_a_legend() -> None:
     assert tops[1] > tops[0] + 70
     assert svg.count("Wide &amp; Deep</text>") == 1
     assert "bias</text>" in svg
+
+
+def test_points_have_their_labels_where_there_is_room() -> None:
+    series = Series("a", "#000", "circle")
+    points = [Point(series, 1.0, 1.0, 1.0)] * 5
+    chart = line_chart(
+        [Line([0, 0.1, 5, 9.9, 10], points, ["P1", "P2", "P3", "P4", "P5"])], Axis("x"), Axis("y"), "alt"
+    )
+    assert [label for label in ("P1", "P2", "P3", "P4", "P5") if f">{label}<" in chart] == ["P1", "P3", "P5"]

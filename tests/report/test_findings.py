@@ -9,6 +9,7 @@ from tests.report.conftest import text
 from widedeep.report.charts import Point, Series
 from widedeep.report.labels import axis_label, metric_label
 from widedeep.report.learning import learning_finding
+from widedeep.report.penalty import novelty_finding, penalty_finding
 from widedeep.report.ranking import by_k_finding, ranking_finding
 from widedeep.report.rating import headline_finding, rating_finding
 from widedeep.report.results import Results, point
@@ -139,6 +140,17 @@ def test_findings_of_slices_and_of_list_lengths_count() -> None:
     assert by_k_finding(pd.DataFrame(by_k), "ndcg") == "NDCG: Wide & Deep is best at every k"
     by_k[-1]["value"] = 0.3
     assert by_k_finding(pd.DataFrame(by_k), "ndcg") == "NDCG: which model is best depends on k"
+
+
+def test_findings_of_the_popularity_penalty() -> None:
+    coverage, ndcg = pd.Series([0.1427, 0.2, 0.3449], [0, 0.5, 0.95]), pd.Series([0.0856, 0.09, 0.0804], [0, 0.5, 0.95])
+    assert penalty_finding(coverage, ndcg).replace("\N{NO-BREAK SPACE}", " ") == (
+        "With a penalty of 0.95: coverage 34.49 % in place of 14.27 %, NDCG 0.080 in place of 0.086"
+    )
+    listed = "Without a penalty, lists have a novelty of 2.5 bits"
+    assert novelty_finding(pd.Series([2.46, 3]), None) == listed
+    liked = pd.DataFrame({"value": [5.31, 5.31]})
+    assert novelty_finding(pd.Series([2.46, 3]), liked) == f"{listed}, and what users liked has 5.3"
 
 
 @pytest.mark.parametrize(

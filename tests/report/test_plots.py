@@ -51,7 +51,7 @@ def test_every_plot_has_its_rows_of_every_model(show: Callable[..., dict[str, An
     specs = show()
     assert list(specs) == [
         "learning_curves", "calibration", "rmse_by_month", "rmse_by_user_activity", "rmse_by_item_popularity",
-        "rmse_by_genre", "ranking_by_k", "by_known_ratings",
+        "rmse_by_genre", "ranking_by_k", "by_known_ratings", "by_popularity_penalty",
     ]  # fmt: skip
     for name, spec in specs.items():
         rows = spec["data"]["values"]
@@ -66,6 +66,8 @@ def test_every_plot_has_its_rows_of_every_model(show: Callable[..., dict[str, An
     ranked = {"wide_deep", "bias", "popularity", "recent_popularity", "ease"}
     assert {row["model"] for row in ranking["data"]["values"]} == ranked
     assert ranking["spec"]["encoding"]["x"]["field"] == "k"
+    assert specs["by_popularity_penalty"]["spec"]["encoding"]["x"]["field"] == "popularity_penalty"
+    assert {row["model"] for row in specs["by_popularity_penalty"]["data"]["values"]} == {"wide_deep", "liked"}
     assert learning(specs) == {"train_rmse", "validation_rmse"}
 
 

@@ -60,6 +60,16 @@ def test_a_model_without_online_lists_has_no_part_on_the_next_item(render: Rende
     assert "Group Ratings Users Wide & Deep bias popularity global mean 0 16 12" in page
 
 
+def test_page_shows_what_a_popularity_penalty_costs_and_gives(render: Render) -> None:
+    page = text(render())
+    assert "A popularity penalty moves popular items down" in page
+    assert "With a penalty of 0.5: coverage 45.00 % in place of 40.00 %, NDCG 0.200 in place of 0.150" in page
+    assert "Without a penalty, lists have a novelty of 2.5 bits, and what users liked has 5.2" in page
+    assert "frozen coverage at 5 0.400" in page
+    assert "have a popularity penalty of" not in page
+    assert "The lists of Wide & Deep have a popularity penalty of 0.4." in text(render(penalty=0.4))
+
+
 def test_page_is_one_small_file_with_the_same_bytes_every_time(render: Render) -> None:
     page = render()
     assert page == render()

@@ -44,6 +44,12 @@ def test_answers_are_those_of_the_recommender(client: TestClient, folder: Path) 
         assert [item["item_id"] for item in found["items"]] == expected["item_id"].tolist()
         assert [item["score"] for item in found["items"]] == pytest.approx(expected["score"].tolist())
         assert (found["known"], found["fallback"], found["version"]) == (True, None, recommender.version)
+    expected = recommender.recommend("2", 5, popularity_penalty=0.9)
+    found = client.get("/users/2/recommendations?n=5&popularity_penalty=0.9").json()
+    assert [item["score"] for item in found["items"]] == pytest.approx(expected["score"].tolist())
+    found = client.post("/recommendations", json={"likes": ["9"], "n": 4, "popularity_penalty": 0.9}).json()
+    expected = recommender.recommend(likes=["9"], n=4, popularity_penalty=0.9)
+    assert [item["score"] for item in found["items"]] == pytest.approx(expected["score"].tolist())
     wish = {"likes": ["Film 3", "9"], "n": 4, "reasons": True}
     found = client.post("/recommendations", json=wish).json()
     assert [item["item_id"] for item in found["items"]] == recommender.recommend(likes=["Film 3", "9"], n=4)[
@@ -84,6 +90,7 @@ def test_answers_are_those_of_the_recommender(client: TestClient, folder: Path) 
         ("GET", "/users/1/recommendations?horizon=week", None, 422),
         ("GET", "/users/1/recommendations?genre=Opera", None, 422),
         ("GET", "/users/1/recommendations?years=1999-1990", None, 422),
+        ("GET", "/users/1/recommendations?popularity_penalty=1", None, 422),
         ("GET", "/items/x/similar", None, 404),
         ("GET", "/nothing", None, 404),
         ("PUT", "/events", b"{}", 405),

@@ -52,21 +52,26 @@ def asked(load: Load) -> Recommender:
     return Recommender(made(load, objective="joint")[1], clock=lambda: 2000.0)
 
 
-def judged(features: FeatureSet, bundle: Bundle) -> tuple[pd.DataFrame, pd.DataFrame]:
-    params = small_params().evaluate.model_copy(update={"ks": [5], "ranked_users": 100, "ranked_questions": 1000})
-    return score_tables(features, {"ours": bundle.model}, params)
+def judged(features: FeatureSet, bundle: Bundle, penalty: float = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    changes = {"ks": [5], "ranked_users": 100, "ranked_questions": 1000, "popularity_penalty": penalty}
+    params = small_params().evaluate.model_copy(update=changes)
+    return score_tables(features, {"ours": bundle.model}, params)[:2]
 
 
+@pytest.mark.parametrize("penalty", [0, 0.4])
 @pytest.mark.parametrize("way", WAYS)
-def test_lists_and_ratings_are_those_that_were_judged(load: Load, way: str) -> None:
+def test_lists_and_ratings_are_those_that_were_judged(load: Load, way: str, penalty: float) -> None:
     features, bundle = made(load, **WAYS[way])
-    predictions, lists = judged(features, bundle)
+    predictions, lists = judged(features, bundle, penalty)
     recommender = Recommender(bundle)
     frozen = lists[lists["knowledge"] == "frozen"]
     assert frozen["user_id"].nunique() > 5
     for user, expected in frozen.groupby("user_id"):
-        found = recommender.recommend(user, 5, at=int(expected["timestamp"].iloc[0]))
+        at = int(expected["timestamp"].iloc[0])
+        found = recommender.recommend(user, 5, at=at, popularity_penalty=penalty)
         assert found["item_id"].tolist() == expected["item_id"].astype(str).tolist()
+        many = recommender.recommend_many([user], 5, at=at, popularity_penalty=penalty)
+        assert many["item_id"].tolist() == found["item_id"].tolist()
         assert found["score"].tolist() == pytest.approx(expected["score"].tolist(), abs=1e-6)
         assert found["predicted"].tolist() == pytest.approx(expected["predicted"].tolist(), abs=1e-6)
     for row in predictions[predictions["knowledge"] == "frozen"].itertuples():
@@ -74,9 +79,10 @@ def test_lists_and_ratings_are_those_that_were_judged(load: Load, way: str) -> N
         assert found["predicted"].item() == pytest.approx(row.predicted, abs=1e-6)
 
 
-def test_a_replay_of_the_test_ratings_gives_the_online_lists_and_ratings(load: Load) -> None:
+@pytest.mark.parametrize("penalty", [0, 0.4])
+def test_a_replay_of_the_test_ratings_gives_the_online_lists_and_ratings(load: Load, penalty: float) -> None:
     features, bundle = made(load, objective="joint")
-    predictions, lists = judged(features, bundle)
+    predictions, lists = judged(features, bundle, penalty)
     online = lists[lists["knowledge"] == "online"]
     known = predictions[predictions["knowledge"] == "online"]
     recommender = Recommender(bundle)
@@ -93,7 +99,7 @@ def test_a_replay_of_the_test_ratings_gives_the_online_lists_and_ratings(load: L
         second, user = event["timestamp"], str(event["user_id"])
         same = (online["user_id"].astype(str) == user) & (online["timestamp"] == second)
         if same.any():
-            found = recommender.recommend(user, 5, at=second, horizon="next")
+            found = recommender.recommend(user, 5, at=second, horizon="next", popularity_penalty=penalty)
             assert found["item_id"].tolist() == online[same]["item_id"].astype(str).tolist()
             compared += 1
         row = known[(known["user_id"].astype(str) == user) & (known["item_id"].astype(str) == event["item_id"])]
@@ -321,6 +327,7 @@ def test_arguments_of_another_kind_are_mistakes_not_tracebacks(
         ({"user_id": "1", "likes": ["2"]}, "Give either a user_id, or ratings"),
         ({"ratings": {"1": float("nan")}}, r"The rating of '1' must be a number in \[0.5, 5\]"),
         ({"likes": ["1", "Film A0, The"]}, "An item is given more than once"),
+        ({"user_id": "1", "popularity_penalty": 1}, r"popularity_penalty must be a number in \[0, 1\). Got 1 instead"),
         ({"demographics": {"shoe": 3}}, "demographics: 'shoe' is no column of the users"),
     ],
 )
@@ -329,6 +336,20 @@ def test_a_mistake_in_the_call_is_one_clear_sentence(
 ) -> None:
     with pytest.raises(UserError, match=message):
         asked.recommend(**arguments)
+
+
+def test_a_penalty_takes_away_what_anyone_would_be_told(asked: Recommender) -> None:
+    """A share of the score that the item has for an unknown user is subtracted. So the list of the latter stays."""
+    common = asked.recommend("", 31, exclude_seen=False).set_index("item_id")["score"]
+    own = asked.recommend("1", 31).set_index("item_id")["score"]
+    expected = (own - 0.9 * common[own.index]).sort_values(ascending=False)
+    found = asked.recommend("1", 31, popularity_penalty=0.9).set_index("item_id")["score"]
+    assert found.tolist() == pytest.approx(expected.tolist(), abs=1e-5)
+    assert found.index.tolist() != own.index.tolist()
+    assert asked.recommend("", 31, exclude_seen=False, popularity_penalty=0.9)["item_id"].tolist() == list(common.index)
+    assert asked.recommend("1", 5, popularity_penalty=0).equals(asked.recommend("1", 5))
+    some = asked.recommend("1", 3, candidates=["1", "2", "3"], exclude_seen=False, popularity_penalty=0.5)
+    assert sorted(some["item_id"]) == ["1", "2", "3"]
 
 
 def test_a_list_longer_than_the_catalogue_is_the_catalogue(asked: Recommender) -> None:
@@ -354,6 +375,15 @@ def test_commands_answer_from_a_folder(load: Load, tmp_path: Path, capsys: pytes
     listed = json.loads(told("recommend", "--user", "1", "--n", "3", "--json"))
     assert [row["item_id"] for row in listed] == recommend_top_n(tmp_path, 1, 3)["item_id"].tolist()
     assert "popular lately" in told("recommend", "--user", "nobody")
+    moved = ["--popularity-penalty", "0.9", "--json"]
+    expected = Recommender.load(tmp_path).recommend("1", 20, popularity_penalty=0.9)["item_id"].tolist()
+    assert [row["item_id"] for row in json.loads(told("recommend", "--user", "1", "--n", "20", *moved))] == expected
+    assert expected != recommend_top_n(tmp_path, 1, 20)["item_id"].tolist()
+    assert "in [0, 1). Got 2.0" in told("recommend", "--user", "1", "--popularity-penalty", "2", status=2)
+    first = json.loads(told("batch", "--n", "3", *moved).splitlines()[0])
+    assert [row["item_id"] for row in first["items"]] == (
+        Recommender.load(tmp_path).recommend(first["user_id"], 3, popularity_penalty=0.9)["item_id"].tolist()
+    )
     assert "Film C2, The" in told("recommend", "--like", "film a0, the", "--n", "31")
     assert len(json.loads(told("similar", "1", "--n", "4", "--json"))) == 4
     assert "popular lately" in told("explain", "5", "--like", "3")
@@ -390,11 +420,11 @@ def test_a_batch_that_was_stopped_goes_on_and_gives_the_same_file(
     batch.write_lists(asked, asked.users(), 4, whole)
     made, many, last = list[str](), asked.recommend_many, 2
 
-    def stops(ids: list[str], n: int) -> pd.DataFrame:
+    def stops(ids: list[str], n: int, popularity_penalty: float) -> pd.DataFrame:
         if len(made) == last:
             raise KeyboardInterrupt
         made.append(ids[0])
-        return many(ids, n)
+        return many(ids, n, popularity_penalty=popularity_penalty)
 
     monkeypatch.setattr(asked, "recommend_many", stops)
     with pytest.raises(KeyboardInterrupt):

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 Models = Annotated[Path, typer.Option("--models", metavar="FOLDER", help="The model that stage train wrote.")]
 Number = Annotated[int, typer.Option("--n", metavar="N", parser=whole(1), help="Length of the list.")]
+Penalty = Annotated[
+    float,
+    typer.Option("--popularity-penalty", metavar="NUMBER", help="Move popular items down. From 0 to below 1."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")]
 Likes = Annotated[
     list[str] | None,
@@ -32,13 +36,16 @@ def recommend(
     years: Annotated[
         str | None, typer.Option(metavar="YEARS", help="Only items of these years, such as 1990-1999.")
     ] = None,
+    popularity_penalty: Penalty = 0,
     models: Models = MODELS,
     as_json: Json = False,
 ) -> None:
     """Recommend items to a user, or to someone new."""
     from widedeep.serving.recommender import Recommender
 
-    frame = Recommender.load(models).recommend(user, n, likes=like or (), genres=genre or (), years=years)
+    frame = Recommender.load(models).recommend(
+        user, n, likes=like or (), genres=genre or (), years=years, popularity_penalty=popularity_penalty
+    )
     _show(frame, as_json)
     if frame.attrs["fallback"] and not as_json:
         print("Nothing is known of this user. The list shows what is popular lately.")
@@ -111,6 +118,7 @@ def batch(
         Path | None, typer.Option(metavar="FILE", help="CSV file with the column user_id. Default: all users.")
     ] = None,
     n: Number = 10,
+    popularity_penalty: Penalty = 0,
     models: Models = MODELS,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the lists in place of a file, as JSON, a line for each user.")
@@ -131,12 +139,12 @@ def batch(
     recommender = Recommender.load(models)
     ids = recommender.users() if users is None else list(_columns(users, (USER_ID,))[USER_ID])
     if out is None:
-        for frame in lists_of(recommender, ids, n):
+        for frame in lists_of(recommender, ids, n, popularity_penalty):
             for user_id, rows in frame.groupby(USER_ID, sort=False):
                 items = _json(rows.drop(columns=USER_ID))
                 print(f'{{"{USER_ID}":{json.dumps(user_id, ensure_ascii=False)},"items":{items}}}')
         return
-    write_lists(recommender, ids, n, out)
+    write_lists(recommender, ids, n, out, popularity_penalty)
     print(f"{out}: lists of {len(ids):,} users")
 
 

@@ -1,12 +1,13 @@
 """The tables of the plots. Rows stand in the order in which they are drawn. A table may have no rows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from widedeep.columns import ITEM_ID, MODEL, RATING, TIMESTAMP, USER_ID
+from widedeep.columns import ITEM_ID, KNOWLEDGE, MODEL, PENALTY, RATING, TIMESTAMP, USER_ID
 from widedeep.evaluation import slices
 from widedeep.evaluation.background import Background
 from widedeep.evaluation.bootstrap import Bootstrap
@@ -16,6 +17,7 @@ from widedeep.evaluation.rating import calibration
 from widedeep.evaluation.results import DECIMALS, ESTIMATE, METRIC, K
 
 SLICES = ("user_activity", "item_popularity", "genre", "month")
+PENALISED = ("ndcg", "coverage", "novelty", "diversity")  # metrics of by_popularity_penalty.csv, in their order
 KNOWN = (METRIC, "group", MODEL, "n", "users", "value", "low", "high")  # columns of by_known_ratings.csv
 
 
@@ -109,3 +111,18 @@ def ranking_curves(results: pd.DataFrame, knowledge: str) -> pd.DataFrame:
     table = table[[MODEL, METRIC, K, *ESTIMATE]].astype({K: np.int64})
     order = table[METRIC].map({name: place for place, name in enumerate(shown)})
     return table.iloc[np.argsort(order.to_numpy(), kind="stable")].reset_index(drop=True).round(DECIMALS)
+
+
+def penalty_curve(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Make the table of the metrics `PENALISED` by popularity penalty from rows of the long table with their penalty.
+
+    Returns
+    -------
+    DataFrame [model, metric, popularity_penalty, value, low, high, n]. A metric is named as `frozen_ndcg_at_10`. The
+    model `LIKED` stands for what users liked.
+    """
+    found = pd.DataFrame(list(rows), columns=[MODEL, KNOWLEDGE, METRIC, K, PENALTY, *ESTIMATE])
+    order = found[METRIC].map({name: place for place, name in enumerate(PENALISED)})
+    names = [f"{knowledge}_{metric}_at_{k}" for knowledge, metric, k in found[[KNOWLEDGE, METRIC, K]].to_numpy()]
+    found = found.assign(**{METRIC: names}).iloc[np.lexsort((order, found[KNOWLEDGE]))]
+    return found.drop(columns=[KNOWLEDGE, K]).reset_index(drop=True).round(DECIMALS)

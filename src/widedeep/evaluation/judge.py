@@ -11,22 +11,36 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from widedeep.columns import FROZEN, ITEM_ID, KNOWLEDGE, MODEL, ONLINE, PREDICTED, RANK, RATING, TIMESTAMP, USER_ID
+from widedeep.columns import (
+    FROZEN,
+    ITEM_ID,
+    KNOWLEDGE,
+    MODEL,
+    ONLINE,
+    PENALTY,
+    PREDICTED,
+    RANK,
+    RATING,
+    TIMESTAMP,
+    USER_ID,
+)
 from widedeep.evaluation.background import Background
 from widedeep.evaluation.bootstrap import Bootstrap, Estimate
 from widedeep.evaluation.curves import (
     KNOWN,
+    PENALISED,
     empty_rating_curves,
     ndcg_by_known_ratings,
+    penalty_curve,
     ranking_curves,
     rating_curves,
     rmse_by_known_ratings,
 )
 from widedeep.evaluation.files import LIST
-from widedeep.evaluation.metrics import N_LISTS, RANKING_TASK, RATING_TASK, Metric, N, list_length, of_task
-from widedeep.evaluation.ranking import PAD, Lists
+from widedeep.evaluation.metrics import METRICS, N_LISTS, RANKING_TASK, RATING_TASK, Metric, N, list_length, of_task
+from widedeep.evaluation.ranking import PAD, Lists, novelty
 from widedeep.evaluation.rating import per_user_errors, rating_metrics, rmse_difference
-from widedeep.evaluation.results import METRIC, TASK, nested, row, table
+from widedeep.evaluation.results import LIKED, METRIC, TASK, nested, row, table
 from widedeep.files import replacing, write_json
 from widedeep.params import EvaluateParams
 from widedeep.tabular import write_parquet
@@ -64,6 +78,7 @@ def judge(
     recommendations: pd.DataFrame,
     background: Background,
     params: EvaluateParams,
+    by_penalty: pd.DataFrame | None = None,
 ) -> Evaluation:
     """Judge the first model of `predictions`, with the other models beside it.
 
@@ -78,6 +93,8 @@ def judge(
     predictions : [model, knowledge, user_id, item_id, rating, timestamp, predicted], the same rows for each model that
         predicts ratings
     recommendations : [model, knowledge, user_id, timestamp, rank, item_id]. Frozen lists need no timestamp.
+    by_penalty : [popularity_penalty, knowledge, user_id, timestamp, rank, item_id]. The lists of the first model with
+        several penalties. None: there are none.
 
     Raises
     ------
@@ -125,6 +142,10 @@ def judge(
     curves = curves or empty_rating_curves()
     curves["ranking_by_k"] = ranking_curves(results, FROZEN)
     curves["by_known_ratings"] = pd.concat([part for part in by_known if len(part)] or by_known, ignore_index=True)
+    penalised = (
+        () if by_penalty is None else _penalised_rows(model, by_penalty, background, relevant, params.ks, bootstrap)
+    )
+    curves["by_popularity_penalty"] = penalty_curve(penalised)
     missing = {RATING_TASK: NO_RATINGS} if background.implicit else {}
     nothing = "no list was asked for that has a relevant test item to show"
     listed = set(recommendations.loc[recommendations[MODEL] == model, KNOWLEDGE])
@@ -226,6 +247,49 @@ def _ranking_rows(
             value = metric.of_all(lists, k)
             estimate = Estimate(value, value, value, len(lists))
             yield row(model, knowledge, RANKING_TASK, metric.name, k, estimate)
+
+
+def _penalised_rows(
+    model: str,
+    by_penalty: pd.DataFrame,
+    background: Background,
+    relevant: pd.DataFrame,
+    ks: tuple[int, ...],
+    bootstrap: Bootstrap,
+) -> Iterator[dict[str, Any]]:
+    """Yield rows of the long table with their penalty: the ranking metrics at the headline k, at each penalty.
+
+    The novelty of the relevant test items stands beside them as that of a model `LIKED`.
+    """
+    k = list_length(ks)
+    for knowledge, of_knowledge in by_penalty.groupby(KNOWLEDGE, sort=False):
+        key = LIST if knowledge == ONLINE else [USER_ID]
+        asked, lists = _lists(of_knowledge.rename(columns={PENALTY: MODEL}), key, k, background, relevant)
+        wanted = pd.MultiIndex.from_frame(relevant[key].astype(asked.dtypes)).isin(pd.MultiIndex.from_frame(asked))
+        liked = _liked(relevant[wanted], key, background, bootstrap)
+        for penalty, of_penalty in lists.items():
+            values = {
+                (metric, k): _of_users(metric.of_lists(of_penalty, k), asked)
+                for metric in of_task(RANKING_TASK)
+                if metric.of_lists and metric.name in PENALISED
+            }
+            rows = [*_ranking_rows(model, str(knowledge), of_penalty, values, k, bootstrap)]
+            if liked:
+                rows.append(row(LIKED, str(knowledge), RANKING_TASK, "novelty", k, liked))
+            yield from ({PENALTY: float(penalty), **one} for one in rows)
+
+
+def _liked(liked: pd.DataFrame, key: list[str], background: Background, bootstrap: Bootstrap) -> Estimate | None:
+    """Compute the novelty of test rows, taken as lists with this key. None: there are no rows."""
+    if liked.empty:
+        return None
+    chosen = liked.assign(**{MODEL: LIKED, RANK: liked.groupby(key).cumcount() + 1})
+    places = int(chosen[RANK].max())
+    asked, lists = _lists(chosen, key, places, background, liked)
+    bits = _of_users(novelty(lists[LIKED], places), asked)
+    n = bits[N].to_numpy(np.float64)
+    (ratio,) = bootstrap.ratios([METRICS["novelty"].terms(bits[TOTAL].to_numpy(), n)])
+    return bootstrap.estimate(ratio, int(n.sum()), len(n))
 
 
 def _lists(

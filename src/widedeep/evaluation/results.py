@@ -15,6 +15,7 @@ from widedeep.sections import typed
 
 DECIMALS = 6  # further digits differ between processors
 TASK, METRIC, K = "task", "metric", "k"
+LIKED = "liked"  # stands in place of a model: the relevant test items of each user
 ESTIMATE = ("value", "low", "high", "n")
 COLUMNS = (MODEL, KNOWLEDGE, TASK, METRIC, K, *ESTIMATE)
 

@@ -126,6 +126,16 @@ def ask_with_histories(
     return _collect(context, user, seen, timestamp, popularity, torch.zeros_like(user), False, period)
 
 
+def by_someone_new(questions: Questions) -> Questions:
+    """Return the same questions as someone would ask of whom nothing is known."""
+    known = torch.zeros_like(questions.moment)
+    return questions._replace(
+        neighbours=_no_neighbours(known),
+        numbers=_numbers(known, known, questions.numbers[:, 0]),
+        seen=Ragged.empty(len(known)).to(known.device),
+    )
+
+
 def popularity_now(context: Context, half_lives: tuple[float, ...]) -> Tensor:
     """Return `Questions.popularity` after all ratings that the state knows: (1, I, 2 L) float32."""
     return _popularity(context, torch.zeros(1, dtype=torch.int64, device=context.tie_order.device), half_lives, False)

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, PlainValidator, TypeAdapter, ValidationErro
 
 from widedeep.columns import IMPLICIT
 from widedeep.errors import UserError
-from widedeep.sections import Count, Float, Int, NonNegative, Section, Seed, Size, Switch, increasing
+from widedeep.sections import Count, Float, Fraction, Int, NonNegative, Section, Seed, Size, Switch, increasing
 
 
 def _windows(value: Any) -> Any:
@@ -38,6 +38,7 @@ class EvaluateParams(Section):
     relevant_rating: Float | None
     ranked_users: Annotated[Count, Le(10**7)]
     ranked_questions: Annotated[Count, Le(10**7)]
+    popularity_penalty: Fraction
     bootstrap_replicates: Annotated[Int, Ge(100), Le(100_000)]
     seed: Seed
 

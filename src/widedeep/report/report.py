@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from widedeep.columns import FROZEN, ONLINE, SPLIT, SPLITS, TIMESTAMP, USER_ID
-from widedeep.report import learning, ranking, rating, slices
+from widedeep.report import learning, penalty, ranking, rating, slices
 from widedeep.report.about import About
 from widedeep.report.examples import examples
 from widedeep.report.labels import model_title
@@ -58,12 +58,14 @@ class Choices:
     k : length of the lists in the headline
     relevant : a test item is relevant from this rating on
     examples : number of users whose lists are shown, drawn with `seed`
+    penalty : popularity penalty of the lists of the model
     """
 
     k: int
     relevant: float
     examples: int
     seed: int
+    penalty: float = 0
 
 
 def render_report(
@@ -115,6 +117,9 @@ def render_report(
         ranking=ranking.ranking_tables(results, k),
         missing_of_lists=results.missing_of_lists,
         by_k=ranking.by_k_figures(results, plots["ranking_by_k"]),
+        penalty=choices.penalty,
+        by_penalty=penalty.penalty_figures(results, plots["by_popularity_penalty"], k),
+        by_penalty_rows=penalty.penalty_rows(results, plots["by_popularity_penalty"]),
         by_k_rows=ranking.by_k_rows(plots["ranking_by_k"]),
         examples=examples(
             tables.ratings,

@@ -25,7 +25,7 @@ from widedeep.serving.events import EventLog
 from widedeep.serving.limits import Guard, Limit, problem
 from widedeep.serving.lists import ItemList, records
 from widedeep.serving.recommender import Recommender
-from widedeep.serving.schemas import Events, Item, Number, Pairs, Recommendations, Wish
+from widedeep.serving.schemas import Events, Item, Number, Pairs, Penalty, Recommendations, Wish
 from widedeep.serving.scorer import Horizon
 from widedeep.serving.served import Served
 
@@ -123,16 +123,25 @@ def app_of(served: Served) -> FastAPI:
         genre: str | None = None,
         years: Annotated[str | None, Query(description="Such as 1990-1999.")] = None,
         reasons: bool = False,
+        popularity_penalty: Penalty = 0,
     ) -> Response:
         """Recommend items to a user. An unknown user gets what is popular lately, marked as a fallback."""
         recommender = await anyio.to_thread.run_sync(served.now) if served.behind() else served.now()
         # What is known is part of the key, so that a late answer cannot replace a newer one.
-        key = (recommender.version, recommender.events, user_id, n, horizon, genre, years, reasons)
+        asked = (user_id, n, horizon, genre, years, reasons, popularity_penalty)
+        key = (recommender.version, recommender.events, *asked)
         content = served.cached(key)
         if content is None:
 
             def make() -> bytes:
-                found = recommender.best(user_id, n, genres=[genre] if genre else [], years=years, horizon=horizon)
+                found = recommender.best(
+                    user_id,
+                    n,
+                    genres=[genre] if genre else [],
+                    years=years,
+                    horizon=horizon,
+                    popularity_penalty=popularity_penalty,
+                )
                 asker = {"user_id": user_id, "horizon": horizon} if reasons else {}
                 return bytes(listed(recommender, found, **asker).body)
 
@@ -156,6 +165,7 @@ def app_of(served: Served) -> FastAPI:
             genres=wish.genres,
             years=wish.years,
             horizon=wish.horizon,
+            popularity_penalty=wish.popularity_penalty,
         )
         asker = {"user_id": user_id, "ratings": wish.ratings, "likes": wish.likes, "horizon": wish.horizon}
         explained = wish.reasons and not (wish.demographics and not wish.ratings and not wish.likes)

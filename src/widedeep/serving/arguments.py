@@ -89,6 +89,23 @@ def year_range(years: Any) -> tuple[int, int]:
     return first, last
 
 
+def fraction(name: str, value: Any) -> float:
+    """Return an argument as a float.
+
+    Raises
+    ------
+    UserError
+        It is not a number in [0, 1).
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1
+    if not 0 <= number < 1 or isinstance(value, bool):
+        raise UserError(f"{name} must be a number in [0, 1). Got {value!r} instead.")
+    return number
+
+
 def rating_in(name: str, value: Any, low: float, high: float) -> float:
     """Return a rating as a float.
 

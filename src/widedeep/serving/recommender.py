@@ -19,7 +19,7 @@ from widedeep.features.context import Context
 from widedeep.features.ragged import Ragged
 from widedeep.models.bundle import Bundle
 from widedeep.scoring import PAD, Lists, rank, top_items
-from widedeep.serving.arguments import brief, own_id, several, whole_number, year_range
+from widedeep.serving.arguments import brief, fraction, own_id, several, whole_number, year_range
 from widedeep.serving.asker import asker_of
 from widedeep.serving.catalogue import Catalogue
 from widedeep.serving.events import Event
@@ -90,6 +90,7 @@ class Recommender:
         years: tuple[int, int] | str | None = None,
         at: int | None = None,
         horizon: Horizon = "period",
+        popularity_penalty: float = 0,
     ) -> pd.DataFrame:
         """Recommend n items to a user, or to someone new by their ratings, likes or demographics.
 
@@ -104,6 +105,8 @@ class Recommender:
         genres : recommend items that have at least one of these genres only
         years : recommend items of these years only: the first and the last, such as (1990, 1999) or "1990-1999"
         at : second of the question; None: the second after the latest known rating
+        popularity_penalty : in [0, 1). Move popular items down: from each score, subtract this share of the score that
+            the item has for someone of whom nothing is known. It is `evaluate.popularity_penalty` of the judged lists.
 
         Raises
         ------
@@ -122,6 +125,7 @@ class Recommender:
             years=years,
             at=at,
             horizon=horizon,
+            popularity_penalty=popularity_penalty,
         ).frame()
 
     @torch.inference_mode()
@@ -139,15 +143,17 @@ class Recommender:
         years: tuple[int, int] | str | None = None,
         at: int | None = None,
         horizon: Horizon = "period",
+        popularity_penalty: float = 0,
     ) -> ItemList:
         """Recommend as `recommend` does, but do not make a frame, which takes longer than the list itself."""
         n, known = whole_number("n", n, 1), self._known
+        penalty = fraction("popularity_penalty", popularity_penalty)
         second = known.second(at)
         asker = asker_of(known, self.catalogue, second, user_id, ratings, likes, demographics)
         # A model that scores pairs may know a user without ratings by the columns of users.
         by_history = bool(self.bundle.model.half_lives) or not asker.known
         nothing = by_history and not len(asker.seen.other) and not demographics
-        scores = self.scorer.scores(known, asker, second, horizon, nothing)
+        scores = self.scorer.scores(known, asker, second, horizon, nothing, penalty)
         excluded = asker.seen if exclude_seen else Ragged.empty(1)
         allowed = self._allowed(candidates, genres, years)
         if allowed is not None:
@@ -161,7 +167,13 @@ class Recommender:
         return ItemList(columns, asker.known, second, FALLBACK if nothing else None, reason)
 
     def recommend_many(
-        self, user_ids: Iterable[int | str], n: int = 10, *, exclude_seen: bool = True, at: int | None = None
+        self,
+        user_ids: Iterable[int | str],
+        n: int = 10,
+        *,
+        exclude_seen: bool = True,
+        at: int | None = None,
+        popularity_penalty: float = 0,
     ) -> pd.DataFrame:
         """Recommend n items to each of several users: a frame as of `recommend`, with user_id first.
 
@@ -170,7 +182,8 @@ class Recommender:
         UserError
             A user is not known.
         """
-        n, known = whole_number("n", n, 1), self._known
+        n, known = min(whole_number("n", n, 1), len(self.catalogue)), self._known
+        penalty = fraction("popularity_penalty", popularity_penalty)
         second = known.second(at)
         ids = [own_id(user_id, "user_id") for user_id in user_ids]
         for user_id in ids:
@@ -182,7 +195,7 @@ class Recommender:
             context = known.at(second)
             user = torch.tensor([known.users[user_id] for user_id in some])
             moment = torch.full_like(user, second)
-            lists = rank({"": self.bundle.model}, context, user, moment, min(n, len(self.catalogue)), exclude_seen)[""]
+            lists = rank({"": self.bundle.model}, context, user, moment, n, exclude_seen, penalty=penalty)[""]
             frames.append(pd.DataFrame(self._listed(context, user, lists, second)))
             owner = (lists.items != PAD).nonzero()[:, 0].tolist()
             frames[-1].insert(0, USER_ID, [some[place] for place in owner])

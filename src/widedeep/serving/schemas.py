@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from widedeep.serving.scorer import Horizon
 
 Number = Annotated[int, Query(ge=1, le=1000, description="Length of the list.")]
+Penalty = Annotated[float, Query(ge=0, lt=1, description="How far popular items move down.")]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -49,6 +50,7 @@ class Wish(Strict):
     years: Text | None = None
     n: Annotated[int, Field(ge=1, le=1000)] = 10
     horizon: Horizon = "period"
+    popularity_penalty: Annotated[float, Field(ge=0, lt=1)] = 0
     reasons: bool = False
 
 

@@ -11,7 +11,7 @@ from widedeep.features.context import Context
 from widedeep.features.questions import Questions, ask_with_histories, popularity_now
 from widedeep.models.model import Model
 from widedeep.models.next_items import NextItems
-from widedeep.scoring import predict
+from widedeep.scoring import penalised, predict, score_of_anyone
 from widedeep.serving.asker import Asker
 from widedeep.serving.known import Known
 
@@ -49,19 +49,27 @@ class Scorer:
         self._popular: tuple[Context | None, Tensor] = None, torch.empty(0)
 
     @torch.inference_mode()
-    def scores(self, known: Known, asker: Asker, second: int, horizon: Horizon, nothing: bool) -> Tensor:
-        """Score the catalogue: (1, I) float32. `nothing`: the model has nothing to go by."""
-        model = self.model
+    def scores(
+        self, known: Known, asker: Asker, second: int, horizon: Horizon, nothing: bool, penalty: float = 0
+    ) -> Tensor:
+        """Score the catalogue: (1, I) float32.
+
+        nothing : the model has nothing to go by
+        penalty : popularity penalty, see `widedeep.scoring.penalised`
+        """
+        model, asked, moment = self.model, None, torch.tensor([second])
         if model.half_lives:
-            answered: Tensor = model.answer(self.question(known, asker, second, horizon))
-            return answered.float()
-        if nothing:
+            asked = self.question(known, asker, second, horizon)
+            scored: Tensor = model.answer(asked)
+        elif nothing:
             half_life = max(1.0, RECENT * len(known.settled.state.by_item.other))
             return popularity_now(known.settled, (half_life,))[:, :, 0]
-        moment, everything = torch.tensor([second]), torch.arange(len(known.context.items))
-        inputs = grid(asker.context, asker.code, everything, moment, model.reads, model.ranks_with_history)
-        scored: Tensor = model(inputs).ranking
-        return scored.float().expand(1, len(known.context.items))
+        else:
+            everything = torch.arange(len(known.context.items))
+            inputs = grid(asker.context, asker.code, everything, moment, model.reads, model.ranks_with_history)
+            scored = model(inputs).ranking.expand(1, len(everything))
+        common = score_of_anyone(model, known.at(second), moment, asked) if penalty else None
+        return penalised(scored.float(), common, penalty)
 
     @torch.inference_mode()
     def question(self, known: Known, asker: Asker, second: int, horizon: Horizon) -> Questions:

@@ -28,10 +28,12 @@ DODGE = 3.2  # distance between the whiskers of two curves at the same position
 
 @dataclass(frozen=True)
 class Line:
-    """A curve through `points` at the positions `x`."""
+    """A curve through `points` at the positions `x`. `labels` stand above the points, where there is
+    room."""
 
     x: Sequence[float]
     points: Sequence[Point]
+    labels: Sequence[str] = ()
 
 
 def line_chart(
@@ -77,7 +79,9 @@ def line_chart(
     dodged = whiskers and max(len(line.x) for line in lines) <= MANY
     for place, line in enumerate(lines):
         shift = DODGE * (place - (len(lines) - 1) / 2) if dodged else 0
-        parts += _curve(line.points, [x_scale(x) + shift for x in line.x], y_scale, dodged)
+        xs = [x_scale(x) + shift for x in line.x]
+        parts += _curve(line.points, xs, y_scale, dodged)
+        parts += _labels(line, xs, y_scale)
     return svg(parts, LOW + 38, alt)
 
 
@@ -86,6 +90,18 @@ def _scale_of_ticks(xs: Sequence[float], ticks: Sequence[tuple[float, str]], sta
     alone = 1 if min(xs) == max(xs) else 0  # put a single point in the middle
     right = max([12, *(LETTER * len(label) / 2 for at, label in ticks if at == max(xs))])
     return Scale(min(xs) - alone, max(xs) + alone, start, WIDTH - right, list(ticks))
+
+
+def _labels(line: Line, xs: Sequence[float], y_scale: Scale) -> list[str]:
+    """Write the labels of points above them: the first and the last one, and those between that have room."""
+    parts, free, last = [], -1.0, len(line.labels) - 1
+    for place, (x, point, label) in enumerate(zip(xs, line.points, line.labels, strict=False)):
+        half = LETTER * len(label) / 2
+        end = xs[last] - LETTER * len(line.labels[last]) / 2
+        if place in (0, last) or (x - half > free and x + half < end):
+            parts.append(draw_text(x, y_scale(point.value) - 8, label, "middle", MUTED))
+            free = x + half
+    return parts
 
 
 def _curve(points: Sequence[Point], xs: Sequence[float], y_scale: Scale, whiskers: bool) -> list[str]:
