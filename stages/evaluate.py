@@ -14,6 +14,7 @@ from widedeep.evaluation.results import flatten, missing_sentences, select_headl
 from widedeep.features.tensors import load_features
 from widedeep.files import replacing, write_json
 from widedeep.models.bundle import Bundle
+from widedeep.models.ease import MAX_ITEMS
 from widedeep.models.files import WEIGHTS
 from widedeep.params import load_params
 from widedeep.score_tables import score_tables, with_baselines
@@ -30,9 +31,13 @@ def main() -> None:
     params = load_params(args.params).evaluate
     features = load_features(args.features, TRAIN, VALIDATION, TEST)
     bundle = Bundle.load(args.model)
-    predictions, recommendations, by_penalty = score_tables(
-        features, with_baselines(features, bundle.architecture.model, bundle.model), params
-    )
+    models = with_baselines(features, bundle.architecture.model, bundle.model)
+    if len(features.items) > MAX_ITEMS:
+        print(
+            f"EASE is not among the baselines: it needs a weight for each pair of items, and {len(features.items):,} "
+            f"items are more than {MAX_ITEMS:,}."
+        )
+    predictions, recommendations, by_penalty = score_tables(features, models, params)
     evaluation = judge(predictions, recommendations, Background.load(args.tables), params, by_penalty)
     results = evaluation.results, evaluation.model, list_length(params.ks)
     with ExitStack() as outputs:  # renamed together, after all are written

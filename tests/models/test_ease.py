@@ -88,7 +88,7 @@ def test_without_pairs_all_weights_are_zero() -> None:
 
 
 def test_a_catalogue_that_does_not_fit_is_refused_with_what_to_choose_instead() -> None:
-    with pytest.raises(UserError, match=r"30,001 items would take 14 GB .* model wide_deep"):
+    with pytest.raises(UserError, match=r"20,001 items would take 6 GB .* model wide_deep"):
         check_catalogue(ease.MAX_ITEMS + 1, "EASE")
     check_catalogue(ease.MAX_ITEMS, "EASE")
 

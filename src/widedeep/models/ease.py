@@ -10,9 +10,10 @@ The solution is B_ij = -P_ij / P_jj off the diagonal, with P = (X^T X + l2)^-1.
 If none of a user's items has a weight to another item, X_u B is 0. Such a user gets the popular items first.
 """
 
+import numpy as np
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
-from torch.nn import functional
 
 from widedeep.columns import TRAIN
 from widedeep.errors import UserError
@@ -23,8 +24,8 @@ from widedeep.features.tensors import FeatureSet
 from widedeep.models.knobs import EaseConfig
 from widedeep.models.model import Model
 
-MAX_ITEMS = 30_000
-BLOCK = 256  # items per step of the comparison with all others
+MAX_ITEMS = 20_000
+BLOCK = 256  # items per step of the product of X^T and X
 BATCH = 1024  # listed pairs scored per step
 ALL = 2**31  # more interactions than any user has: read all of them
 
@@ -166,15 +167,9 @@ def check_catalogue(items: int, model: str) -> None:
 
 def _common_users(user: Tensor, item: Tensor, n_users: int, n_items: int) -> Tensor:
     """Compute X^T X of distinct pairs: the number of users that any two items share, (I, I) float64."""
-    order = item.argsort(stable=True)
-    user, item = user[order], item[order]
-    count = torch.bincount(item, minlength=n_items)
-    start = count.cumsum(0) - count
-    common = torch.empty(n_items, n_items, dtype=torch.float64, device=user.device)
+    ones = np.ones(len(user), np.float32)  # sums of ones are exact up to 2^24
+    x = csr_array((ones, (user.cpu().numpy(), item.cpu().numpy())), shape=(n_users, n_items))
+    transposed, common = x.T.tocsr(), np.empty((n_items, n_items))
     for first in range(0, n_items, BLOCK):
-        width = min(BLOCK, n_items - first)
-        inside = (item >= first) & (item < first + width)
-        block = torch.zeros(n_users, width, device=user.device)
-        block[user[inside], item[inside] - first] = 1
-        common[:, first : first + width] = functional.embedding_bag(user, block, start, mode="sum")
-    return common
+        common[first : first + BLOCK] = (transposed[first : first + BLOCK] @ x).toarray()
+    return torch.from_numpy(common).to(user.device)
