@@ -13,7 +13,7 @@ from widedeep.evaluation.metrics import list_length
 from widedeep.evaluation.results import flatten, missing_sentences, select_headline
 from widedeep.features.tensors import load_features
 from widedeep.files import replacing, write_json
-from widedeep.models.bundle import Bundle
+from widedeep.models.bundle import load_model
 from widedeep.models.ease import MAX_ITEMS
 from widedeep.models.files import WEIGHTS
 from widedeep.params import load_params
@@ -30,8 +30,8 @@ def main() -> None:
 
     params = load_params(args.params).evaluate
     features = load_features(args.features, TRAIN, VALIDATION, TEST)
-    bundle = Bundle.load(args.model)
-    models = with_baselines(features, bundle.architecture.model, bundle.model)
+    about, model = load_model(args.model)
+    models = with_baselines(features, about.architecture.model, model)
     if len(features.items) > MAX_ITEMS:
         print(
             f"EASE is not among the baselines: it needs a weight for each pair of items, and {len(features.items):,} "

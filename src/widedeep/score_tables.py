@@ -102,8 +102,9 @@ def score_tables(
         RATING: test.rating.numpy(),
         TIMESTAMP: pd.array(test.timestamp.numpy() if test.timestamp.any() else [None] * len(test), dtype="Int64"),
     }
+    types = {MODEL: pd.CategoricalDtype(list(models)), KNOWLEDGE: pd.CategoricalDtype([ONLINE, FROZEN])}
     predictions = [
-        pd.DataFrame({MODEL: name, KNOWLEDGE: knowledge, **of_test, PREDICTED: by_model[name].numpy()})
+        pd.DataFrame({MODEL: name, KNOWLEDGE: knowledge, **of_test, PREDICTED: by_model[name].numpy()}).astype(types)
         for name in rated
         for knowledge, by_model in predicted.items()
     ]
@@ -133,10 +134,12 @@ def score_tables(
             _listed(features, first, ONLINE, user, second, lists).assign(**{PENALTY: one})
             for one, lists in found.get(first, {}).items()
         ]
-    types = {MODEL: pd.CategoricalDtype(list(models)), KNOWLEDGE: pd.CategoricalDtype([ONLINE, FROZEN])}
-    tables = [pd.concat(parts, ignore_index=True).astype(types) for parts in (predictions, recommendations)]
     columns = [PENALTY, KNOWLEDGE, USER_ID, TIMESTAMP, RANK, ITEM_ID]
-    return tables[0], tables[1], pd.concat(by_penalty, ignore_index=True)[columns]
+    return (
+        pd.concat(predictions, ignore_index=True),
+        pd.concat(recommendations, ignore_index=True).astype(types),
+        pd.concat(by_penalty, ignore_index=True)[columns],
+    )
 
 
 def _fitted(name: str, features: FeatureSet) -> Model:

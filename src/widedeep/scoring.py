@@ -20,6 +20,7 @@ from widedeep.features.questions import Questions, ask_for_lists, by_someone_new
 from widedeep.features.ragged import Ragged
 from widedeep.features.rows import Queries
 from widedeep.models.model import Model
+from widedeep.progress import progress
 
 ROWS = 2**15  # rows scored at once, each with the interactions of its user
 PAIRS = 2**16  # pairs of a grid scored at once
@@ -56,7 +57,7 @@ def predict(models: Mapping[str, Model], context: Context, rows: Queries, clip: 
     by name of the model, (N,) float32 in rating points
     """
     predicted: dict[str, list[Tensor]] = {name: [rows.timestamp.new_zeros(0).float()] for name in models}
-    for part in rows.parts(ROWS):
+    for part in progress(rows.parts(ROWS), len(rows), "predicted", "ratings"):
         looks: dict[Reads, Inputs] = {}
         for name, model in models.items():
             if model.reads not in looks:
@@ -118,10 +119,11 @@ def rank_by_penalty(
     penalties : by name of the model
     """
     catalogue = torch.arange(len(context.items), device=user.device)
-    with_history = any(model.ranks_with_history for model in models.values())
+    with_history = {model.reads for model in models.values() if model.ranks_with_history}
     found: dict[str, dict[float, list[Lists]]] = {name: {one: [] for one in penalties[name]} for name in models}
     step = max(1, PAIRS // max(1, len(catalogue)))
-    for some, asked_at in zip(user.split(step), timestamp.split(step), strict=True):
+    for place in progress(torch.arange(len(user), device=user.device).split(step), len(user), "made", "lists"):
+        some, asked_at = user[place], timestamp[place]
         seen = Ragged.empty(len(some)).to(user.device)
         if exclude_seen:
             seen = seen_items(context, some, asked_at if online else None)
@@ -133,7 +135,8 @@ def rank_by_penalty(
                 scores = model.answer(asked).float()
             else:
                 if model.reads not in looks:
-                    looks[model.reads] = grid(context, some, catalogue, asked_at, model.reads, with_history, online)
+                    history = model.reads in with_history
+                    looks[model.reads] = grid(context, some, catalogue, asked_at, model.reads, history, online)
                 inputs = looks[model.reads]
                 scored = model(inputs if model.ranks_with_history else inputs._replace(history=None)).ranking
                 scores = scored.float().expand(len(some), len(catalogue))

@@ -141,6 +141,8 @@ class Ragged:
         half_lives, clock, least : as in `decayed`
         """
         owner, seen, now = torch.broadcast_tensors(owner, seen, now)
+        if least == -math.inf and set(half_lives) == {math.inf}:
+            return seen.double()[..., None].expand(*seen.shape, len(half_lives))
         if not len(self.other):
             return torch.zeros(*seen.shape, len(half_lives), dtype=torch.float64, device=seen.device)
         entry = (self.start[owner] + seen - 1).clamp(min=0)

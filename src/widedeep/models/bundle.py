@@ -14,15 +14,16 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from widedeep.features.context import Context
-from widedeep.features.files import NAMES, FeatureTables
+from widedeep.features.files import NAMES, FeatureTables, load_spec
 from widedeep.features.tensors import Names, context_of, tables_of
 from widedeep.features.vocabulary import IDS, Vocabulary
 from widedeep.files import sha256, write_json
 from widedeep.models.build import build
-from widedeep.models.files import ABOUT, FORMAT, WEIGHTS, read_about
+from widedeep.models.files import ABOUT, FORMAT, WEIGHTS, About, read_about
 from widedeep.models.model import Model
 from widedeep.models.registry import Architecture
 from widedeep.reading import MODEL_AGAIN, read_file, refuse
+from widedeep.tabular import release_memory
 
 
 @dataclass(frozen=True)
@@ -85,18 +86,12 @@ class Bundle:
             There is no model, it has another format, or a file is missing or damaged.
         """
         folder = Path(folder)
-        about = read_about(folder)
-        weights = _read_weights(folder / WEIGHTS, about.weights_sha256)
-        architecture = about.architecture
+        about, model = load_model(folder)
         context, names = context_of(FeatureTables.load(folder, MODEL_AGAIN, splits=False))
-        try:
-            model = build(context.spec, architecture)
-            model.load_state_dict(weights)
-        except (RuntimeError, MemoryError):  # torch lists each tensor on a line of its own
-            refuse(folder / WEIGHTS, f"does not fit the other files of the model {architecture.model}", MODEL_AGAIN)
+        release_memory()
         return cls(
-            model.eval(),
-            architecture,
+            model,
+            about.architecture,
             context,
             names,
             Vocabulary.load(folder),
@@ -104,6 +99,24 @@ class Bundle:
             about.best_epoch,
             about.validation,
         )
+
+
+def load_model(folder: Path) -> tuple[About, Model]:
+    """Read the model of a bundle without what it knows of users and items.
+
+    Raises
+    ------
+    UserError
+        There is no model, it has another format, or a file is missing or damaged.
+    """
+    about = read_about(folder)
+    weights = _read_weights(folder / WEIGHTS, about.weights_sha256)
+    try:
+        model = build(load_spec(folder, MODEL_AGAIN), about.architecture)
+        model.load_state_dict(weights)
+    except (RuntimeError, MemoryError):  # torch lists each tensor on a line of its own
+        refuse(folder / WEIGHTS, f"does not fit the other files of the model {about.architecture.model}", MODEL_AGAIN)
+    return about, model.eval()
 
 
 def _read_weights(path: Path, sha256: str | None) -> dict[str, Tensor]:
