@@ -19,4 +19,6 @@
 .. include:: reproducibility.md
 
 .. include:: performance.md
+
+.. include:: scaling.md
 """

@@ -2,6 +2,7 @@
 
 import argparse
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from widedeep.columns import TEST, TRAIN, VALIDATION
@@ -37,7 +38,10 @@ def main() -> None:
             f"EASE is not among the baselines: it needs a weight for each pair of items, and {len(features.items):,} "
             f"items are more than {MAX_ITEMS:,}."
         )
+    features = replace(features, splits={TEST: features.splits[TEST]})  # the others take memory and are not needed now
     predictions, recommendations, by_penalty = score_tables(features, models, params)
+    dataset = features.spec.dataset
+    del features, models, model
     evaluation = judge(predictions, recommendations, Background.load(args.tables), params, by_penalty)
     results = evaluation.results, evaluation.model, list_length(params.ks)
     with ExitStack() as outputs:  # renamed together, after all are written
@@ -47,7 +51,7 @@ def main() -> None:
         write_json(outputs.enter_context(replacing(args.out / "headline.json")), select_headline(*results))
     for sentence in missing_sentences(evaluation.missing):
         print(sentence)
-    log_metrics(features.spec.dataset, args.model / WEIGHTS, flatten(*results))
+    log_metrics(dataset, args.model / WEIGHTS, flatten(*results))
 
 
 if __name__ == "__main__":

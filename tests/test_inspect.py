@@ -38,7 +38,7 @@ def test_what_is_understood_is_printed(work: Path, capsys: pytest.CaptureFixture
         "duplicates: 25 ratings of a pair that is rated again; the latest counts",
         "rating: 1.5 to 9.5; 1.5 (11.7%), 2.5 (11.7%), 3.5 (11.7%), 4.5 (11.7%), 5.5 (11.7%), 6.5 (11.7%), "
         "7.5 (10.0%), 8.5 (10.0%), 9.5 (10.0%)",
-        "times: 2020-01-01 to 2020-01-28 UTC, 28 different ones",
+        "times: 2020-01-01 to 2020-01-28 UTC",
         "split: temporal, as there are times",
         "items: no file",
         "users: no file",

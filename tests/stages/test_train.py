@@ -108,9 +108,12 @@ def test_unfinished_checkpoints_of_killed_trainings_do_not_stay(
 
 
 @pytest.mark.slow
-def test_several_processes_train_one_model(train: Callable[..., tuple[Path, str]]) -> None:
+def test_several_processes_train_one_model(train: Callable[..., tuple[Path, str]], trained: tuple[Path, str]) -> None:
     folder, printed = train(devices=2)
     assert "MEMBER: 2/2" in printed
     assert printed.count("epoch  1") == 1
     assert {path.name for path in (folder / "models").iterdir()} == MODEL
-    assert len(pd.read_csv(folder / "curves.csv")) == 2
+    curves, alone = (pd.read_csv(path / "curves.csv") for path in (folder, trained[0]))
+    assert len(curves) == 2
+    for name in ("train_rmse", "validation_rmse"):  # seeds move them by as much
+        assert abs(curves[name].iloc[-1] - alone[name].iloc[-1]) < 0.05

@@ -8,6 +8,8 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
 from ibis.backends.duckdb import Backend
 
 from widedeep.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
@@ -80,9 +82,9 @@ def _inspected(con: Backend, source: Own, folder: Path, layouts: Sequence[Layout
         lines.append(about_scale)
         warnings += warning
     lines += [feedback] if feedback else []
-    timed = TIMESTAMP in layouts[0].fields and found["moments"] > 1
+    timed = TIMESTAMP in layouts[0].fields and found["first"] < found["last"]
     lines += _times(found)
-    if TIMESTAMP in layouts[0].fields and found["moments"] == 1:
+    if TIMESTAMP in layouts[0].fields and found["first"] == found["last"]:
         warnings.append("All ratings have the same time, so they cannot be split by time.")
     for name in (USER_ID, ITEM_ID):
         if found[f"{name}_rounded"]:
@@ -97,14 +99,11 @@ def _inspected(con: Backend, source: Own, folder: Path, layouts: Sequence[Layout
 
 
 def _count(good: ir.Table) -> dict[str, Any]:
-    pair = good[USER_ID].concat("\x1f", good[ITEM_ID]).hash()
-    return dict(
+    found = dict(
         good.aggregate(
             rows=good.count(),
             users=good[USER_ID].nunique(),
             items=good[ITEM_ID].nunique(),
-            pairs=pair.nunique(),
-            moments=good[TIMESTAMP].nunique(),
             first=good[TIMESTAMP].min(),
             last=good[TIMESTAMP].max(),
             lowest=good[RATING].min(),
@@ -117,6 +116,11 @@ def _count(good: ir.Table) -> dict[str, Any]:
         .execute()
         .iloc[0]
     )
+    # A table of all pairs would take more memory and time than sorting a number for each.
+    pair = good.select(pair=good[USER_ID].concat("\x1f", good[ITEM_ID]).hash())
+    numbers = np.concatenate([batch["pair"].to_numpy() for batch in pair.to_pyarrow_batches()] or [np.empty(0)])
+    numbers.sort()
+    return found | {"pairs": int((numbers[1:] != numbers[:-1]).sum()) + min(len(numbers), 1)}
 
 
 def _sizes(good: ir.Table, found: Mapping[str, Any]) -> list[str]:
@@ -165,10 +169,10 @@ def _short(value: float) -> float:
 
 
 def _times(found: Mapping[str, Any]) -> list[str]:
-    if not found["moments"]:
+    if pd.isna(found["first"]):
         return []
     days = [datetime.fromtimestamp(int(found[name]), UTC).date().isoformat() for name in ("first", "last")]
-    return [f"times: {days[0]} to {days[1]} UTC, {found['moments']:,} different ones"]
+    return [f"times: {days[0]} to {days[1]} UTC"]
 
 
 def _entities(source: Own, folder: Path, good: ir.Table) -> list[str]:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,7 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from torch import Tensor
 
 from widedeep.files import remove, replacing
+from widedeep.progress import LINE_EVERY
 from widedeep.training.module import VALIDATION_LOSS, TrainingModule
 from widedeep.training.tasks import (
     TRAIN_RANKING_LOSS,
@@ -135,3 +137,20 @@ def usable(checkpoint: Path, say: bool) -> bool:
     if problem and say:
         print(f"{checkpoint} is damaged ({problem}). It was removed, and training starts anew.", file=sys.stderr)
     return not problem
+
+
+class Steps(pl.Callback):
+    """Prints now and then how many steps of a long epoch are done, where there is no progress bar."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.start = self.shown = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now, done = time.monotonic(), batch_idx + 1
+        if trainer.is_global_zero and now - self.shown >= LINE_EVERY:
+            steps, rate = trainer.num_training_batches, done / (now - self.start)
+            line = f"epoch {trainer.current_epoch:2d}: {done:,} of {steps:,} steps, {rate:,.1f} per second"
+            print(line, file=sys.stderr, flush=True)
+            self.shown = now

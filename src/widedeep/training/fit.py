@@ -28,7 +28,7 @@ from widedeep.models.model import Model
 from widedeep.models.popularity import least_squares
 from widedeep.params import Recipe
 from widedeep.scoring import predict
-from widedeep.training.callbacks import CURVES, BestWeights, Checkpoints, Curves, Row, usable
+from widedeep.training.callbacks import CURVES, BestWeights, Checkpoints, Curves, Row, Steps, usable
 from widedeep.training.data import TrainingData
 from widedeep.training.module import VALIDATION_LOSS, TrainingModule
 from widedeep.training.tasks import VALIDATION_METRICS
@@ -116,8 +116,7 @@ def fit(
     callbacks: list[Callback] = [best, curves, resume]
     if data.validated:
         callbacks.append(EarlyStopping(VALIDATION_LOSS, patience=params.patience, check_finite=True))
-    if sys.stderr.isatty():
-        callbacks.append(TQDMProgressBar())
+    callbacks.append(TQDMProgressBar() if sys.stderr.isatty() else Steps())
     try:
         trainer = pl.Trainer(
             accelerator=params.accelerator,

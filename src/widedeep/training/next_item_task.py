@@ -14,7 +14,7 @@ from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
 from widedeep.params import liked_from
 from widedeep.training.list_task import UNLIKELY, ListTask
-from widedeep.training.tasks import VALIDATION_NDCG, Log, first_second, measure_lists
+from widedeep.training.tasks import VALIDATION_NDCG, Log, first_second, measure_lists, users_of
 
 NEXT, WHOLE = "next", "period"  # what the lists in validation are for
 WINDOWS = 80  # of the training rows, for questions
@@ -115,7 +115,7 @@ class NextItemTask(ListTask):
         if not len(rows):
             return {}
         step = -(-len(rows) // VALIDATED)
-        return {NEXT: rows[::step], WHOLE: rows.user.unique()}
+        return {NEXT: rows[::step], WHOLE: users_of(rows)}
 
     def validate(self, features: FeatureSet, model: Model, name: str, batch: Rows | Tensor) -> None:
         if not self.learning:

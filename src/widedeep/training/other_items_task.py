@@ -14,7 +14,7 @@ from widedeep.features.tensors import FeatureSet
 from widedeep.models.model import Model
 from widedeep.params import liked_from
 from widedeep.training.list_task import UNLIKELY, ListTask
-from widedeep.training.tasks import VALIDATION_NDCG, Log, first_second, measure_lists
+from widedeep.training.tasks import VALIDATION_NDCG, Log, first_second, measure_lists, users_of
 
 LISTS = "lists"
 HIDDEN = 0.1, 0.9  # smallest and largest share of a user's items that a step hides
@@ -77,7 +77,7 @@ class OtherItemsTask(ListTask):
         return torch.stack(losses).sum() + L2 * torch.stack(penalties).sum()
 
     def validation(self, features: FeatureSet) -> Mapping[str, Rows | Tensor]:
-        users = self.relevant(features).user.unique()
+        users = users_of(self.relevant(features))
         return {LISTS: users} if len(users) else {}
 
     def validate(self, features: FeatureSet, model: Model, name: str, users: Tensor) -> None:

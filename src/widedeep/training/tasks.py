@@ -29,6 +29,7 @@ VALIDATION_RMSE = "validation_rmse"  # over all validation rows, under each know
 VALIDATION_NDCG = "validation_ndcg_at_10"
 VALIDATION_METRICS = (VALIDATION_RMSE, VALIDATION_NDCG)
 PLACES = 10  # length of the lists in validation
+MOST_USERS = 2000  # who get a list in validation
 
 RATING, RANKING = "rating", "ranking"
 
@@ -218,7 +219,7 @@ class RankingTask(Task):
         log(TRAIN_RANKING_LOSS, self.train_loss, on_step=False, on_epoch=True)
 
     def validation(self, features: FeatureSet) -> Mapping[str, Rows | Tensor]:
-        users = self.positive(features.splits[VALIDATION]).user.unique()
+        users = users_of(self.positive(features.splits[VALIDATION]))
         return {RANKING: users} if len(users) else {}
 
     def validate(self, features: FeatureSet, model: Model, name: str, users: Tensor) -> None:
@@ -231,6 +232,12 @@ class RankingTask(Task):
         log(VALIDATION_NDCG, self.validation_ndcg, prog_bar=True)
         gain: Tensor = self.validation_ndcg.compute()
         return -gain
+
+
+def users_of(rows: Rows) -> Tensor:
+    """Return the codes of the users of the rows: all, or every n-th, so that at most `MOST_USERS` get a list."""
+    users: Tensor = rows.user.unique()
+    return users[:: max(1, -(-len(users) // MOST_USERS))]
 
 
 def measure_lists(
