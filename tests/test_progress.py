@@ -30,7 +30,7 @@ def test_a_bar_on_a_terminal_shows_the_rate(
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setattr("widedeep.progress.BAR_AFTER", 0)
-    list(progress([range(500)], 500, "made", "lists"))
+    list(progress([range(500), range(500)], 1000, "made", "lists"))
     bar = capsys.readouterr().err
     assert "made" in bar
     assert "lists/s" in bar

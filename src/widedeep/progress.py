@@ -25,18 +25,19 @@ def progress(parts: Iterable[P], total: int, what: str, unit: str) -> Iterator[P
     parts : parts of `total` elements
     what, unit : words for the user: "predicted", "ratings"
     """
-    terminal = sys.stderr.isatty()
     done, start = 0, time.monotonic()
-    shown = start
-    with tqdm(
-        total=total, desc=what, unit=f" {unit}", unit_scale=True, delay=BAR_AFTER, leave=False, disable=not terminal
-    ) as bar:
-        for part in parts:
-            yield part
-            done += len(part)
+    shown, bar = start, None
+    for part in parts:
+        yield part
+        done += len(part)
+        now = time.monotonic()
+        if bar is not None:
             bar.update(len(part))
-            now = time.monotonic()
-            if not terminal and now - shown >= LINE_EVERY:
-                rate = done / (now - start)
-                print(f"{what} {done:,} of {total:,} {unit}, {rate:,.0f} per second", file=sys.stderr, flush=True)
-                shown = now
+        elif sys.stderr.isatty() and now - start >= BAR_AFTER:
+            bar = tqdm(total=total, initial=done, desc=what, unit=f" {unit}", unit_scale=True, leave=False)
+        elif now - shown >= LINE_EVERY:
+            rate = done / (now - start)
+            print(f"{what} {done:,} of {total:,} {unit}, {rate:,.0f} per second", file=sys.stderr, flush=True)
+            shown = now
+    if bar is not None:
+        bar.close()
