@@ -15,6 +15,7 @@ ROOMS = (
     "errors",
     "columns",
     "files",
+    "progress",
     "reading",
     "yaml",
     "tabular",

@@ -9,7 +9,6 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 import numpy as np
-import pandas as pd
 from ibis.backends.duckdb import Backend
 
 from widedeep.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
@@ -21,7 +20,7 @@ from widedeep.tables.engine import engine
 from widedeep.tables.feedback import implicit
 from widedeep.tables.ratings import ANY, Checked, check_rows
 
-MEMORY_GIB = 0.5  # limit of DuckDB's memory
+MEMORY_GIB = 0.45  # limit of DuckDB's memory
 SHOWN = 12  # at most this many different ratings are listed with their counts
 _LIKE_TIMES = 10**8  # a lowest rating from here on is taken for a time, in a warning
 _ROUNDED = r"^[0-9.]+[eE]\+?[0-9]+$"  # a large id that a spreadsheet has rounded: 1.58E+18
@@ -102,20 +101,21 @@ def _count(good: ir.Table) -> dict[str, Any]:
     found = dict(
         good.aggregate(
             rows=good.count(),
-            users=good[USER_ID].nunique(),
-            items=good[ITEM_ID].nunique(),
             first=good[TIMESTAMP].min(),
             last=good[TIMESTAMP].max(),
             lowest=good[RATING].min(),
             highest=good[RATING].max(),
-            user_id_rounded=good[USER_ID].re_search(_ROUNDED).sum(),
-            item_id_rounded=good[ITEM_ID].re_search(_ROUNDED).sum(),
-            user_id_whole=good[USER_ID].re_search("^-?[0-9]+$").all(),
-            item_id_whole=good[ITEM_ID].re_search("^-?[0-9]+$").all(),
         )
-        .execute()
-        .iloc[0]
+        .to_pyarrow()
+        .to_pylist()[0]
     )
+    for name in (USER_ID, ITEM_ID):
+        ids = good.select(name).distinct()[name]
+        about = {"n": ids.count(), "rounded": ids.re_search(_ROUNDED).sum(), "whole": ids.re_search("^-?[0-9]+$").all()}
+        found |= {
+            f"{name}_{key}": value
+            for key, value in ids.as_table().aggregate(**about).to_pyarrow().to_pylist()[0].items()
+        }
     # A table of all pairs would take more memory and time than sorting a number for each.
     pair = good.select(pair=good[USER_ID].concat("\x1f", good[ITEM_ID]).hash())
     numbers = np.concatenate([batch["pair"].to_numpy() for batch in pair.to_pyarrow_batches()] or [np.empty(0)])
@@ -126,11 +126,11 @@ def _count(good: ir.Table) -> dict[str, Any]:
 def _sizes(good: ir.Table, found: Mapping[str, Any]) -> list[str]:
     if not found["rows"]:
         return ["ratings: none that is good"]
-    density = found["pairs"] / (found["users"] * found["items"])
+    density = found["pairs"] / (found["user_id_n"] * found["item_id_n"])
     kinds = {name: "integers" if found[f"{name}_whole"] else "text" for name in (USER_ID, ITEM_ID)}
     return [
         f"ids: users are {kinds[USER_ID]}, items are {kinds[ITEM_ID]}",
-        f"size: {found['rows']:,} ratings of {found['items']:,} items by {found['users']:,} users; "
+        f"size: {found['rows']:,} ratings of {found['item_id_n']:,} items by {found['user_id_n']:,} users; "
         f"{density:.2%} of all pairs are rated",
         f"duplicates: {found['rows'] - found['pairs']:,} ratings of a pair that is rated again; the latest counts",
     ]
@@ -169,7 +169,7 @@ def _short(value: float) -> float:
 
 
 def _times(found: Mapping[str, Any]) -> list[str]:
-    if pd.isna(found["first"]):
+    if found["first"] is None:
         return []
     days = [datetime.fromtimestamp(int(found[name]), UTC).date().isoformat() for name in ("first", "last")]
     return [f"times: {days[0]} to {days[1]} UTC"]

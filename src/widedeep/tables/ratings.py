@@ -83,6 +83,8 @@ class Checked:
 
     @property
     def good(self) -> ir.Table:
+        if not self.counts.bad_rows:
+            return self.rows  # a view need not look for reasons again
         return self.rows.filter(self.rows[REASON].isnull())
 
     @property
