@@ -343,6 +343,9 @@ def test_warnings(revision: Callable[..., Revision]) -> None:
     assert unpaired.endswith("of workspace is neither in the DVC cache nor in a remote, so no interval is paired")
     assert other == "noise was measured with other values of train.rate: `make noise` measures it again"
     assert compare(old, old, noise, BOOTSTRAP).notes == ()
+    limits = {"memory_gib": 8, "threads": 1, "spill_folder": "/big"}  # these change no result
+    limited = revision(metrics(), params={"train": {"rate": 1}, "preprocess": limits})
+    assert not [note for note in compare(limited, limited, noise, BOOTSTRAP).notes if "noise" in note]
 
 
 @pytest.mark.parametrize("measured_on", ["b", None])

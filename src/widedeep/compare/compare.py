@@ -12,7 +12,7 @@ from typing import Any
 
 from widedeep.columns import USER_ID
 from widedeep.compare.intervals import check, independent, paired
-from widedeep.compare.noise import SECTIONS, TEST_HASH, Noise
+from widedeep.compare.noise import NO_EFFECT, SECTIONS, TEST_HASH, Noise
 from widedeep.evaluation.bootstrap import BETTER, NO_EVIDENCE, WORSE, Bootstrap, Estimate, verdict
 from widedeep.evaluation.metrics import LOWER, NEITHER, N, metric_of, place_of
 from widedeep.evaluation.results import DECIMALS
@@ -253,5 +253,5 @@ def _usable(noise: Noise | None, old: Revision, new: Revision) -> tuple[Noise | 
     if noise.test_sha256 is None or noise.test_sha256 not in (new.data.get(TEST_HASH), old.data.get(TEST_HASH)):
         return None, f"noise was measured on other test rows ({TEST_HASH}), so no verdict uses it: {again}"
     other = changes(noise.params, {name: _value(new.params, name) for name in (*SECTIONS, *noise.params)})
-    names = ", ".join(name for name in other if name != "train.seed")
+    names = ", ".join(name for name in other if name not in NO_EFFECT)
     return noise, f"noise was measured with other values of {names}: {again}" if names else ""

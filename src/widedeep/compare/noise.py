@@ -12,6 +12,7 @@ from widedeep.reading import brief, read_json, refuse
 
 TEST_HASH = "test_sha256"  # key of the hash of the test rows, here and in reports/data.json
 SECTIONS = ("download", "preprocess", "featurize", "train")  # sections of params.yaml that shape a trained model
+NO_EFFECT = ("train.seed", "preprocess.memory_gib", "preprocess.threads", "preprocess.spill_folder")  # on the noise
 
 
 @dataclass(frozen=True)
