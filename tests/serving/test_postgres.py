@@ -1,6 +1,5 @@
 """The log of events in a real PostgreSQL: order, several writers, kills, lost connections, mistakes in the URL."""
 
-import http.client
 import subprocess
 import sys
 import threading
@@ -75,16 +74,11 @@ def test_a_reader_never_skips_an_event_of_writers_at_once(where: str) -> None:
 
 
 def test_no_acknowledged_event_is_lost_when_a_server_is_killed(postgres: Server, folder: Path, tmp_path: Path) -> None:
-    url, sure = postgres.database(), 0
+    url = postgres.database()
     other = Running(folder, url, workers=1)
     running = Running(folder, url)
     threading.Timer(0.7, running.kill).start()
-    try:
-        while True:
-            running.post("/events", {"events": [RATING | {"user_id": f"u{sure}"}]})
-            sure += 1
-    except (OSError, http.client.HTTPException):
-        running.process.wait()
+    sure = running.post_until_killed(0)
     assert sure > 0
     try:  # the server of another machine knows all of them, and goes on
         assert all(other.get(f"/users/u{number}/recommendations?n=1")["known"] for number in range(sure))

@@ -59,6 +59,15 @@ class Running:
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(20) == 0
 
+    def post_until_killed(self, number: int) -> int:
+        """Send an event of user u<number>, and of those after it. Return the number of the first that fails."""
+        with suppress(OSError, http.client.HTTPException):
+            while True:
+                self.post("/events", {"events": [RATING | {"user_id": f"u{number}"}]})
+                number += 1
+        self.process.wait()
+        return number
+
     def post(self, path: str, body: Any) -> Any:
         request = urllib.request.Request(
             self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
@@ -73,12 +82,7 @@ def test_no_acknowledged_event_is_lost_when_the_server_is_killed(folder: Path, t
     for kill in range(KILLS):
         running = Running(folder, events)
         threading.Timer(0.3 + 0.05 * kill, running.kill).start()
-        try:
-            while True:
-                running.post("/events", {"events": [RATING | {"user_id": f"u{sure}"}]})
-                sure += 1
-        except (OSError, http.client.HTTPException):
-            running.process.wait()
+        sure = running.post_until_killed(sure)
         kept = [event[0] for _, event in EventLog(events).after(0)]
         # The last one may have been written, but not acknowledged.
         assert kept[:sure] == [f"u{number}" for number in range(sure)]

@@ -89,35 +89,21 @@ def year_range(years: Any) -> tuple[int, int]:
     return first, last
 
 
-def fraction(name: str, value: Any) -> float:
+def number_in(name: str, value: Any, low: float, high: float, below: bool = False) -> float:
     """Return an argument as a float.
 
-    Raises
-    ------
-    UserError
-        It is not a number in [0, 1).
-    """
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = -1
-    if not 0 <= number < 1 or isinstance(value, bool):
-        raise UserError(f"{name} must be a number in [0, 1). Got {value!r} instead.")
-    return number
-
-
-def rating_in(name: str, value: Any, low: float, high: float) -> float:
-    """Return a rating as a float.
+    below : whether `high` itself is not allowed
 
     Raises
     ------
     UserError
-        It is not a number in [low, high].
+        It is not a number in [low, high], or with `below` in [low, high).
     """
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = float("nan")
-    if not low <= number <= high or isinstance(value, bool):
-        raise UserError(f"{name} must be a number in [{low:g}, {high:g}]. Got {value!r} instead.")
+    if not low <= number <= high or (below and number == high) or isinstance(value, bool):
+        end = ")" if below else "]"
+        raise UserError(f"{name} must be a number in [{low:g}, {high:g}{end}. Got {value!r} instead.")
     return number

@@ -12,7 +12,7 @@ from widedeep.features.context import Context
 from widedeep.features.entities import encode
 from widedeep.features.ragged import Ragged
 from widedeep.scoring import seen_items
-from widedeep.serving.arguments import brief, own_id, rating_in, several
+from widedeep.serving.arguments import brief, number_in, own_id, several
 from widedeep.serving.catalogue import Catalogue
 from widedeep.serving.known import Known
 
@@ -66,7 +66,7 @@ def asker_of(
         )
     rated = {**(ratings or {}), **dict.fromkeys(several(likes, "likes"), high)}
     for item, rating in rated.items():
-        rating_in(f"The rating of {item!r}", rating, low, high)
+        number_in(f"The rating of {item!r}", rating, low, high)
     items = catalogue.codes(list(rated))
     if len(items) != len(items.unique()):
         raise UserError("An item is given more than once. Give each item once.")

@@ -12,7 +12,7 @@ from widedeep.errors import UserError
 from widedeep.features.context import Context
 from widedeep.features.entities import Entities, encode
 from widedeep.features.state import latest
-from widedeep.serving.arguments import own_id, rating_in, whole_number
+from widedeep.serving.arguments import number_in, own_id, whole_number
 from widedeep.serving.catalogue import Catalogue, UnknownItemError
 from widedeep.serving.events import Event
 
@@ -97,5 +97,5 @@ def _event(number: int, row: Mapping[str, Any], catalogue: Catalogue, scale: tup
     user_id, item_id = (own_id(row[name], f"Event {number}: {name}") for name in (USER_ID, ITEM_ID))
     if item_id not in catalogue.of_id:
         raise UnknownItemError(f"Event {number}: no item has the id {item_id!r}.")
-    rating = rating_in(f"Event {number}: rating", row[RATING], *scale)
+    rating = number_in(f"Event {number}: rating", row[RATING], *scale)
     return user_id, item_id, rating, whole_number(f"Event {number}: timestamp", row[TIMESTAMP], 0)

@@ -19,7 +19,7 @@ from widedeep.features.context import Context
 from widedeep.features.ragged import Ragged
 from widedeep.models.bundle import Bundle
 from widedeep.scoring import PAD, Lists, rank, top_items
-from widedeep.serving.arguments import brief, fraction, own_id, several, whole_number, year_range
+from widedeep.serving.arguments import brief, number_in, own_id, several, whole_number, year_range
 from widedeep.serving.asker import asker_of
 from widedeep.serving.catalogue import Catalogue
 from widedeep.serving.events import Event
@@ -147,7 +147,7 @@ class Recommender:
     ) -> ItemList:
         """Recommend as `recommend` does, but do not make a frame, which takes longer than the list itself."""
         n, known = whole_number("n", n, 1), self._known
-        penalty = fraction("popularity_penalty", popularity_penalty)
+        penalty = number_in("popularity_penalty", popularity_penalty, 0, 1, below=True)
         second = known.second(at)
         asker = asker_of(known, self.catalogue, second, user_id, ratings, likes, demographics)
         # A model that scores pairs may know a user without ratings by the columns of users.
@@ -183,7 +183,7 @@ class Recommender:
             A user is not known.
         """
         n, known = min(whole_number("n", n, 1), len(self.catalogue)), self._known
-        penalty = fraction("popularity_penalty", popularity_penalty)
+        penalty = number_in("popularity_penalty", popularity_penalty, 0, 1, below=True)
         second = known.second(at)
         ids = [own_id(user_id, "user_id") for user_id in user_ids]
         for user_id in ids:
