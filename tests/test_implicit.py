@@ -20,6 +20,7 @@ from widedeep.features.tensors import FeatureSet, feature_set
 from widedeep.models.build import build
 from widedeep.params import EvaluateParams, FeaturizeParams
 from widedeep.score_tables import with_baselines
+from widedeep.serving.recommender import Recommender
 from widedeep.training.fit import fit
 
 STAGES = ("download", "preprocess", "featurize", "train", "evaluate", "report", "drift")
@@ -75,6 +76,13 @@ def test_a_file_without_ratings_goes_from_inspect_to_the_report(
     (tmp_path / "pairs.csv").write_text("user_id,item_id\nu1,i2\n")
     assert main(["predict", str(tmp_path / "pairs.csv")]) == 2
     assert "error: This model predicts no ratings: its data have none" in capsys.readouterr().err
+
+    recommender, second = Recommender.load("models"), 1_600_000_000 + 3600 * 1200
+    new = {"user_id": "u1", "item_id": "i2", "timestamp": second}
+    assert recommender.add([new, {**new, "rating": 12}]) == 2
+    assert recommender.history("u1", 3)[["item_id", "rating"]].values.tolist()[:2] == [["i2", 1.0], ["i2", 1.0]]
+    with pytest.raises(UserError, match=r"Event 1: rating must be a number in \[0, 1e\+09\]. Got -1 instead"):
+        recommender.add([{**new, "rating": -1}])
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from widedeep.serving.catalogue import Catalogue, UnknownItemError
 from widedeep.serving.events import Event
 
 AHEAD = 60  # seconds that the clock of a sender may be ahead
+LARGEST = 1e9  # strength of an event of implicit feedback
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class Known:
         now : seconds since 1970
         """
         users, spec = dict(self.users), self.context.spec
-        events = [_event(number, row, catalogue, spec.rating_scale) for number, row in enumerate(rows, 1)]
+        scale = None if spec.implicit else spec.rating_scale
+        events = [_event(number, row, catalogue, scale) for number, row in enumerate(rows, 1)]
         for number, (*_, second) in enumerate(events, 1):
             if second < self.latest:
                 raise UserError(
@@ -87,15 +89,19 @@ class Known:
             person = encode(spec, "user", {})
             many = Entities(*(getattr(person, part).expand(new, -1) for part in ("categories", "numbers", "bag")))
             context = context.extended(users=many)
-        return Known(context.add(user, item, torch.tensor(rating), torch.tensor(at)), users), events
+        counted = torch.ones(len(rating)) if spec.implicit else torch.tensor(rating)
+        return Known(context.add(user, item, counted, torch.tensor(at)), users), events
 
 
-def _event(number: int, row: Mapping[str, Any], catalogue: Catalogue, scale: tuple[float, float]) -> Event:
-    for column in (USER_ID, ITEM_ID, RATING, TIMESTAMP):
-        if column not in row or row[column] is None:
+def _event(number: int, row: Mapping[str, Any], catalogue: Catalogue, scale: tuple[float, float] | None) -> Event:
+    """Check an event. Without a scale (implicit feedback) the rating is a strength, and 1 if it is left out."""
+    needed = (USER_ID, ITEM_ID, TIMESTAMP) if scale is None else (USER_ID, ITEM_ID, RATING, TIMESTAMP)
+    for column in needed:
+        if row.get(column) is None:
             raise UserError(f"Event {number} has no {column}.")
     user_id, item_id = (own_id(row[name], f"Event {number}: {name}") for name in (USER_ID, ITEM_ID))
     if item_id not in catalogue.of_id:
         raise UnknownItemError(f"Event {number}: no item has the id {item_id!r}.")
-    rating = number_in(f"Event {number}: rating", row[RATING], *scale)
+    given = row.get(RATING)
+    rating = number_in(f"Event {number}: rating", 1 if given is None else given, *(scale or (0, LARGEST)))
     return user_id, item_id, rating, whole_number(f"Event {number}: timestamp", row[TIMESTAMP], 0)

@@ -253,7 +253,8 @@ class Recommender:
 
         Parameters
         ----------
-        events : user_id, item_id, rating, timestamp (seconds since 1970, UTC)
+        events : user_id, item_id, rating, timestamp (seconds since 1970, UTC). If the data have no ratings, `rating` is
+            a strength, such as a count, that is kept but not counted; left out, it is 1.
         keep : called with the events, in these four columns, when all are checked and before they count. If it fails,
             none is taken.
         now : the present second; None: that of the clock

@@ -62,7 +62,7 @@ class Pairs(Strict):
 class Event(Strict):
     user_id: Text
     item_id: Text
-    rating: float
+    rating: Annotated[float | None, Field(description="May be left out if the data have no ratings.")] = None
     timestamp: Annotated[int, Field(ge=0, le=2**40)] | None = None
 
 
