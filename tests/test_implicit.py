@@ -1,6 +1,7 @@
 """Implicit feedback: the pipeline learns and judges lists only, and says so."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +37,8 @@ def clicks() -> str:
     return "\n".join(["user,item,timestamp", *rows, ""])
 
 
-def test_a_file_without_ratings_goes_from_inspect_to_the_report(
+@pytest.mark.slow
+def test_a_file_without_ratings_goes_from_inspect_to_a_warm_start(
     inspected: Callable[[Path], tuple[Project, str]],
     run_stage: Callable[[Project, str], str],
     tmp_path: Path,
@@ -77,12 +79,24 @@ def test_a_file_without_ratings_goes_from_inspect_to_the_report(
     assert main(["predict", str(tmp_path / "pairs.csv")]) == 2
     assert "error: This model predicts no ratings: its data have none" in capsys.readouterr().err
 
+    capsys.readouterr()
+    assert main(["evaluate", "reports/predictions.parquet", "reports/recommendations.parquet"]) == 0
+    assert f"No metrics of ratings on own: {REASON}." in capsys.readouterr().out
+
     recommender, second = Recommender.load("models"), 1_600_000_000 + 3600 * 1200
     new = {"user_id": "u1", "item_id": "i2", "timestamp": second}
     assert recommender.add([new, {**new, "rating": 12}]) == 2
     assert recommender.history("u1", 3)[["item_id", "rating"]].values.tolist()[:2] == [["i2", 1.0], ["i2", 1.0]]
     with pytest.raises(UserError, match=r"Event 1: rating must be a number in \[0, 1e\+09\]. Got -1 instead"):
         recommender.add([{**new, "rating": -1}])
+
+    shutil.copytree("models", tmp_path / "earlier")
+    later = [f"u{n % 50},i{n % 31},{second + n}" for n in range(400)]
+    (tmp_path / "clicks.csv").write_text(clicks() + "\n".join([*later, ""]))
+    project.set({"train.warm_start_from": str(tmp_path / "earlier")})
+    for stage in STAGES[:5]:
+        assert "error" not in run_stage(project, stage)
+    assert Recommender.load("models").knows("u49")
 
 
 @pytest.fixture(scope="module")
