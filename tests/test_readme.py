@@ -42,6 +42,20 @@ OF_DVC = [words for words in COMMANDS if words[0] == "dvc"]
 # As the arguments of python.
 OF_OURS = [["-m", "widedeep.cli", *words[1:]] for words in COMMANDS if words[0] == "widedeep"]
 OF_OURS += [words[1:] for words in COMMANDS if words[0] == "python"]
+
+
+def shown_options(commands: list[list[str]]) -> dict[tuple[str, ...], set[str]]:
+    """The options that the pages give to each command."""
+    found: dict[tuple[str, ...], set[str]] = {}
+    for words in commands:
+        of_python = 2 if words[0] == "-m" else 1
+        plain = itertools.takewhile(re.compile("[a-z]+").fullmatch, words[of_python : of_python + 2])
+        command = (*words[:of_python], *(plain if words[0] == "dvc" or "widedeep.cli" in words else ()))
+        options = {word for word in words[of_python:] if word.startswith("-")}
+        found.setdefault(command, set()).update(options)
+    return found
+
+
 EXAMPLES = {
     f"{path.name}-{place}": code for path, text in PAGES.items() for place, code in enumerate(blocks(text, "python"))
 }
@@ -71,20 +85,16 @@ def test_make_targets_exist_and_have_a_sentence(unrun_project: Project) -> None:
     assert all(len(line.split()) > 3 for line in help_lines)
 
 
-@pytest.mark.parametrize("words", OF_DVC, ids=" ".join)
-def test_dvc_command_exists_with_its_options(session_project: Project, words: list[str]) -> None:
-    subcommands = [word for word in words[1:3] if re.fullmatch("[a-z]+", word)]
-    options = {word for word in words if word.startswith("-")}
-    described = session_project.run("dvc", *subcommands, "--help")
-    assert options <= set(re.findall(r"(?<!\S)--?[A-Za-z][a-z-]*", described))
+@pytest.mark.parametrize("command", shown_options(OF_DVC), ids=" ".join)
+def test_dvc_command_exists_with_its_options(session_project: Project, command: tuple[str, ...]) -> None:
+    described = session_project.run(*command, "--help")
+    assert shown_options(OF_DVC)[command] <= set(re.findall(r"(?<!\S)--?[A-Za-z][a-z-]*", described))
 
 
-@pytest.mark.parametrize("words", OF_OURS, ids=" ".join)
-def test_command_of_ours_exists_with_its_options(unrun_project: Project, words: list[str]) -> None:
-    command = words[: 3 if words[1] == "widedeep.cli" else 2]
+@pytest.mark.parametrize("command", shown_options(OF_OURS), ids=" ".join)
+def test_command_of_ours_exists_with_its_options(unrun_project: Project, command: tuple[str, ...]) -> None:
     described = unrun_project.run("python", *command, "--help")
-    options = {word for word in words[2:] if word.startswith("-")}
-    assert options <= set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", described))
+    assert shown_options(OF_OURS)[command] <= set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", described))
 
 
 @pytest.mark.parametrize("words", [words for words in OF_DVC if " ".join(words[1:]).startswith(CHEAP)], ids=" ".join)
