@@ -25,7 +25,7 @@ from widedeep.sources.entities import (
     split_title,
     user_entities,
 )
-from widedeep.sources.form import MISSING, Form, find_form, rows
+from widedeep.sources.form import MISSING, Form
 from widedeep.sources.matrix import MatrixFile, find_matrix
 from widedeep.sources.naming import (
     ITEM_ID_NAMES,
@@ -41,6 +41,8 @@ from widedeep.sources.naming import (
     rating_columns,
     roles,
 )
+from widedeep.sources.rows import rows
+from widedeep.sources.sniff import find_form
 from widedeep.sources.source import GIVEN, GIVEN_FILES, MAX_GIB, Entities, Layout, Source, TableFile
 
 _RESERVED = (USER_ID, ITEM_ID, RATING, TIMESTAMP, USER, ITEM, SPLIT, TITLE, YEAR, ITEM_YEAR, GENRES)

@@ -16,8 +16,9 @@ import ibis.expr.types as ir
 from widedeep.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
 from widedeep.errors import UserError
 from widedeep.reading import brief
-from widedeep.sources.form import ENCODINGS, MISSING, SEPARATORS, Form, as_plain_text, is_simple
+from widedeep.sources.form import ENCODINGS, MISSING, SEPARATORS, Form
 from widedeep.sources.matrix import MatrixFile
+from widedeep.sources.rows import as_plain_text, is_simple
 from widedeep.sources.source import TableFile
 from widedeep.tables.engine import is_about_limits
 

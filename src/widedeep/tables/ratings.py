@@ -11,7 +11,7 @@ import ibis.expr.types as ir
 
 from widedeep.columns import ITEM, ITEM_ID, RATING, TIMESTAMP, USER, USER_ID
 from widedeep.errors import UserError
-from widedeep.sources.form import find_rows
+from widedeep.sources.rows import find_rows
 from widedeep.sources.source import Layout, RatingsFile, TableFile
 from widedeep.tables.lines import integers, read_lines
 from widedeep.tables.own import (
