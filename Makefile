@@ -76,13 +76,16 @@ models: install
 bench: install
 	.venv/bin/python -m benchmarks $(ARGS)
 
+# Two workers take a file of tests at a time, in the order of tests/conftest.py.
+FILE_BY_FILE := -n 2 --dist loadfile --no-loadscope-reorder
+
 ## Run all tests, two at a time
 test: install
-	.venv/bin/python -m pytest -n 2 --dist loadgroup
+	.venv/bin/python -m pytest $(FILE_BY_FILE)
 
 ## Run the tests that neither run the pipeline nor take long
 test-quick: install
-	.venv/bin/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	.venv/bin/python -m pytest $(FILE_BY_FILE) -m "not slow"
 
 ## Check style, format and types
 lint: install

@@ -16,20 +16,23 @@ from widedeep.evaluation.metrics import RATING_TASK, list_length
 from widedeep.evaluation.results import read_metrics
 from widedeep.files import replacing
 from widedeep.params import load_params
+from widedeep.reading import made_by
 from widedeep.report.about import About, read_counts
 from widedeep.report.card import render_card
 from widedeep.report.learning import read_curves
 from widedeep.report.plots import read_plots
 from widedeep.report.report import BESIDE, Choices, Scores, Tables, render_report
 from widedeep.report.summary import render_summary
+from widedeep.report.windows import WINDOW_COLUMNS
 from widedeep.sources import SOURCES
 from widedeep.tables.files import load_about, load_named
+from widedeep.tabular import read_csv
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--params", required=True)
-    for name in ("tables", "data-report", "model", "results", "curves", "out"):
+    for name in ("tables", "data-report", "model", "results", "curves", "drift", "out"):
         parser.add_argument(f"--{name}", required=True, type=Path)
     args = parser.parse_args()
 
@@ -44,7 +47,8 @@ def main() -> None:
     scores = _scores(args.results, tables, about.model, BESIDE in others, metrics["rating"])
     rated = [name for name, tasks in {about.model: metrics, **others}.items() if tasks.get(RATING_TASK)]
     plots = read_plots(args.results / "plots", [about.model, *others], rated)
-    page = render_report(about, metrics, plots, read_curves(args.curves, about.kept), scores, tables, choices)
+    curves, windows = read_curves(args.curves, about.kept), read_csv(args.drift, *WINDOW_COLUMNS, made_by("drift"))
+    page = render_report(about, metrics, plots, curves, scores, tables, choices, windows)
     summary = render_summary(about.model, metrics, tables.dataset, choices.k)
     terms = SOURCES.get(tables.dataset, SOURCES["csv"]).terms
     card = render_card(about, metrics, plots, tables, terms, choices.k)

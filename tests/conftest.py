@@ -40,15 +40,16 @@ OUTPUTS = ("data/raw", "data/interim", "data/features", "models", "reports")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that use the run of the pipeline, real data or a browser: they are slow.
 
-    One worker runs all tests of the pipeline. So `make test`, which has two workers, runs the pipeline of
-    `session_project` once.
+    The files that use the run of the pipeline come first. They take longest, so at the end no worker waits for another.
     """
+    long = set()
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if any(name in fixtures for name in ("session_project", "shared_data", "browse")):
             item.add_marker(pytest.mark.slow)
         if "session_project" in fixtures:
-            item.add_marker(pytest.mark.xdist_group("pipeline"))
+            long.add(item.path)
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from widedeep.score_tables import with_baselines
 from widedeep.serving.recommender import Recommender
 from widedeep.training.fit import fit
 
-STAGES = ("download", "preprocess", "featurize", "train", "evaluate", "report", "drift")
+STAGES = ("download", "preprocess", "featurize", "train", "evaluate", "drift", "report")
 KNOWLEDGES = {"frozen", "online"}
 REASON = "the data have no ratings (implicit feedback)"
 

@@ -25,6 +25,7 @@ import yaml
 from tests.conftest import FAST, ROOT, Project
 from widedeep import files
 
+pytestmark = pytest.mark.slow
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 KILLS = int(os.environ.get("WIDEDEEP_KILLS", "0"))
 

@@ -162,7 +162,7 @@ def failing(session_project: Project, tmp_path_factory: pytest.TempPathFactory) 
     return project
 
 
-@pytest.mark.parametrize("stage", ["download", "preprocess", "featurize", "train", "evaluate", "report", "drift"])
+@pytest.mark.parametrize("stage", ["download", "preprocess", "featurize", "train", "evaluate", "drift", "report"])
 def test_earlier_outputs_of_a_failed_stage_come_back_by_the_command_in_its_message(
     failing: Project, session_project: Project, stage: str
 ) -> None:

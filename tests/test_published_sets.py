@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import Project
 
-STAGES = ("download", "preprocess", "featurize", "train", "evaluate", "report", "drift")
+STAGES = ("download", "preprocess", "featurize", "train", "evaluate", "drift", "report")
 USERS, ITEMS = 30, 25
 PAIRS = [(u, i) for u in range(1, USERS + 1) for i in range(1, ITEMS + 1) if (u * i) % 3]
 random.Random(0).shuffle(PAIRS)

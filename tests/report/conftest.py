@@ -42,7 +42,8 @@ def render() -> Render:
                           changes.get("penalty", 0))  # fmt: skip
         plots = made_up.plots(found, model, months=online, genres=changes.get("genres", True))
         return render_report(
-            About(model, **({"kept": 1} | (about or {}))), found, plots, curves, scores, tables, choices
+            About(model, **({"kept": 1} | (about or {}))), found, plots, curves, scores, tables, choices,
+            changes.get("windows"),
         )  # fmt: skip
 
     return run

@@ -162,3 +162,23 @@ def lists(rated: pd.DataFrame, length: int = 20) -> pd.DataFrame:
             for rank, item in enumerate(listed, 1)
         ]
     return pd.DataFrame(rows)
+
+
+def windows(months: int = 4, train: int = 2) -> pd.DataFrame:
+    """Make the drift of two features: `genres` moves as by chance, `year` by 0.1 per month after training."""
+    rows = [
+        {
+            "feature": feature,
+            "entity": "item",
+            "window": f"2001-{month + 1:02d}",
+            "start": f"2001-{month + 1:02d}-01T00:00:00",
+            "split": "train" if month < train else "test",
+            "n": 100,
+            "psi": 0.02 if feature == "genres" else 0.02 + 0.1 * max(0, month - train + 1),
+            "psi_by_chance": 0.02,
+            "js": 0.05,
+        }
+        for feature in ("genres", "year")
+        for month in range(months)
+    ]
+    return pd.DataFrame(rows)

@@ -101,6 +101,14 @@ def test_page_of_a_system_that_is_not_ours_shows_its_name(render: Render) -> Non
     assert re.search("Title 20 2010 – –", page)  # neither predicted nor rated
 
 
+def test_page_shows_how_far_the_data_moved(render: Render) -> None:
+    page = text(render(windows=made_up.windows()))
+    assert "Did the data move?" in page
+    assert "year moved most: PSI 0.22 in 2001-04" in page
+    assert "year 2001-04 100 0.220 0.020 0.050" in page
+    assert "Did the data move?" not in text(render())
+
+
 def test_page_says_how_own_files_were_understood(render: Render) -> None:
     lines = ["mine.csv: columns user = 'who'", "timestamp: milliseconds since 1970 <now>"]
     page = text(render(counts=made_up.COUNTS | {"understood": lines}))

@@ -82,7 +82,6 @@ def name_server(addresses: tuple[str, ...]) -> Iterator[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("postgres")
 def test_the_proxy_shares_requests_and_a_replica_may_go(postgres: Server, folder: Path, tmp_path: Path) -> None:
     if (nginx := shutil.which("nginx") or shutil.which("/usr/sbin/nginx")) is None:
         pytest.skip("needs nginx (Debian: apt-get install nginx-light)")

@@ -17,7 +17,7 @@ from widedeep.errors import UserError
 from widedeep.serving.app import create_app
 from widedeep.serving.events import Event, EventLog
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("postgres")]
+pytestmark = pytest.mark.slow
 EVENT: Event = ("ü'\"?%s", "3", 4.5, 2**33)
 
 

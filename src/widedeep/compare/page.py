@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -14,14 +13,12 @@ from widedeep.compare.history import Commit, changed_text, headline_metrics
 from widedeep.compare.pictures import history_figures
 from widedeep.compare.table import called, legend
 from widedeep.evaluation.bootstrap import BETTER, NO_EVIDENCE, WORSE
-from widedeep.report.charts import SHADES
 from widedeep.report.labels import axis_label, metric_label
 from widedeep.report.page import render_page
 from widedeep.report.policies import POLICIES, policy_figures, policy_table
 from widedeep.report.text import capitalize, number, signed
-from widedeep.report.windows import PSI_BOUNDS, heat_map_figure, moved
+from widedeep.report.windows import moves_of
 
-MOST = 10  # features in the table of those that moved most
 SIGNS = {BETTER: "▲", WORSE: "▼", CHANGED: "◆", NO_EVIDENCE: "○", NOT_COMPARABLE: "–"}
 
 
@@ -54,7 +51,6 @@ def render_compare_page(
     commits = over_time.commits
     metrics = headline_metrics(commits) if commits else []
     broken = [f"Broken gate: {one.metric}, {one.why}." for one in outcomes if one.broken]
-    heat_map = None if over_time.windows is None else heat_map_figure(over_time.windows)
     return render_page(
         "compare.html.j2",
         dataset=comparison.new.params.get("download", {}).get("dataset", "the data"),
@@ -71,9 +67,7 @@ def render_compare_page(
         commits=[_commit(commit, metrics) for commit in commits],
         history=history_figures(commits, metrics),
         history_notes=over_time.history_notes,
-        heat_map=heat_map,
-        moved=[] if over_time.windows is None else moved(over_time.windows).head(MOST).to_dict("records"),
-        shades=list(zip(SHADES, _ranges(PSI_BOUNDS), strict=True)),
+        moved=None if over_time.windows is None else moves_of(over_time.windows),
         numbers={name: value for name, value in (over_time.numbers or {}).items() if isinstance(value, int | float)},
         policies=[] if over_time.policies is None else _policies(over_time.policies),
     )
@@ -114,12 +108,6 @@ def _number(value: float | None) -> str:
 def _commit(commit: Commit, metrics: Sequence[str]) -> dict[str, Any]:
     cells = [commit.estimates.get(metric) for metric in metrics]
     return vars(commit) | {"cells": cells, "changed": changed_text(commit)}
-
-
-def _ranges(bounds: Sequence[float]) -> list[str]:
-    texts = [f"{bound:g}" for bound in bounds]
-    inner = [f"{low} to {high}" for low, high in pairwise(texts)]
-    return [f"PSI below {texts[0]}", *inner, f"{texts[-1]} or more"]
 
 
 def _policies(results: pd.DataFrame) -> list[dict[str, Any]]:

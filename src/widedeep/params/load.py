@@ -26,8 +26,8 @@ class Params(Section):
     train: TrainParams
     models: Annotated[dict[str, SerializeAsAny[ModelConfig]], PlainValidator(check_configs)]
     evaluate: EvaluateParams
-    report: ReportParams
     drift: DriftParams
+    report: ReportParams
     compare: CompareParams
 
     @model_validator(mode="after")

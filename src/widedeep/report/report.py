@@ -13,6 +13,7 @@ from widedeep.report.examples import examples
 from widedeep.report.labels import model_title
 from widedeep.report.page import render_page
 from widedeep.report.results import FEW, Results
+from widedeep.report.windows import moves_of
 
 KNOWLEDGE = {
     ONLINE: "The model knows everything that happened before a rating, including earlier test ratings. Its weights "
@@ -76,6 +77,7 @@ def render_report(
     scores: Scores,
     tables: Tables,
     choices: Choices,
+    windows: pd.DataFrame | None = None,
 ) -> str:
     """Render the whole page as text.
 
@@ -84,6 +86,7 @@ def render_report(
     metrics : as in reports/metrics.json
     plots : the tables of reports/plots that `evaluate` writes, by name
     curves : the learning curves, a row per epoch. None for a system that was trained elsewhere.
+    windows : as in reports/plots/drift.csv. None: the page does not show how the data move.
     """
     results, k = Results(about.model, metrics), choices.k
     figures = [] if curves is None else learning.learning_figures(curves, about.kept)
@@ -133,6 +136,7 @@ def render_report(
         ),
         beside=model_title(BESIDE),
         seed=choices.seed,
+        moved=None if windows is None else moves_of(windows),
         data=tables.counts,
         sizes=tables.ratings[SPLIT].value_counts().to_dict(),
         periods=periods(tables.ratings),

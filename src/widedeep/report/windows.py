@@ -1,18 +1,44 @@
-"""The heat map that shows how far each feature moved in each window of time."""
+"""How far each feature moved in each window of time: a heat map, and the features that moved most."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
-from widedeep.report.charts import Axis, heat_map
+from widedeep.report.charts import SHADES, Axis, heat_map
 from widedeep.report.results import Figure
 from widedeep.report.text import number
 
+MOST = 10  # features in the table of those that moved most
 PSI_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0)
 # The columns of reports/plots/drift.csv that are read: text, and numbers.
 WINDOW_COLUMNS = (("feature", "window", "start", "split"), ("n", "psi", "psi_by_chance", "js"))
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What a page shows of the windows.
+
+    most : rows of the features that moved most
+    shades : each colour of the heat map, and what it stands for
+    """
+
+    heat_map: Figure
+    most: Sequence[dict[str, Any]]
+    shades: Sequence[tuple[str, str]]
+
+
+def moves_of(windows: pd.DataFrame) -> Moves:
+    """Collect what a page shows of the windows, which are as `heat_map_figure` takes them."""
+    texts = [f"{bound:g}" for bound in PSI_BOUNDS]
+    inner = [f"{low} to {high}" for low, high in pairwise(texts)]
+    ranges = [f"PSI below {texts[0]}", *inner, f"{texts[-1]} or more"]
+    most = moved(windows).head(MOST).to_dict("records")
+    return Moves(heat_map_figure(windows), most, list(zip(SHADES, ranges, strict=True)))
 
 
 def heat_map_figure(windows: pd.DataFrame) -> Figure:
