@@ -12,20 +12,23 @@ from widedeep.revisions import read_lock
 
 MODELS = Path(MODEL)
 CARD = Path("reports/model_card.md")
+REPORT = Path("reports/report.html")
 
 
 def export(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, or an earlier export to replace.")],
 ) -> None:
-    """Pack the model, its metrics and its card into one folder.
+    """Pack the model, its metrics, its card and its report into one folder.
 
     The folder needs neither this repository nor its data: `widedeep serve OUT` answers by it on any machine that has
     the package. The card becomes README.md.
     """
+    from widedeep.serving import papers
     from widedeep.serving.export import export
 
-    _check_one_run()
-    names = export(MODELS, {"metrics.json": PATHS.metrics, "README.md": CARD}, out)
+    check_one_run()
+    beside = {"metrics.json": PATHS.metrics, papers.CARD: CARD, papers.REPORT: REPORT}
+    names = export(MODELS, beside, out)
     print(f"{out}: {len(names)} files. Answer by it: widedeep serve {out}")
 
 
@@ -46,19 +49,19 @@ def register(
     print(f"{name}, version {number}. Load it: mlflow.pyfunc.load_model('models:/{name}/{number}')")
 
 
-def _check_one_run() -> None:
-    """Refuse metrics or a card that are not those of the model, as far as dvc.lock knows the files."""
+def check_one_run() -> None:
+    """Refuse metrics, a card or a report that are not those of the model, as far as dvc.lock knows the files."""
     from widedeep.files import dvc_md5
 
-    for path in (MODELS, PATHS.metrics, CARD, PATHS.lock):
+    for path in (MODELS, PATHS.metrics, CARD, REPORT, PATHS.lock):
         if not path.exists():
             raise UserError(f"{path} is missing. `dvc repro` makes it.")
     md5 = {MODEL: dvc_md5(MODELS)}
-    md5 |= {path.as_posix(): hashlib.md5(path.read_bytes()).hexdigest() for path in (PATHS.metrics, CARD)}
+    md5 |= {path.as_posix(): hashlib.md5(path.read_bytes()).hexdigest() for path in (PATHS.metrics, CARD, REPORT)}
     for name, stage in read_lock(PATHS.lock).stages.items():
         for entry in (*stage.deps, *stage.outs):
             if entry.md5 != md5.get(entry.path, entry.md5):
                 raise UserError(
-                    f"{entry.path} is not that of the last run of stage {name}, so model, metrics and card may not be "
-                    "of one run. Run `dvc repro`."
+                    f"{entry.path} is not that of the last run of stage {name}, so model, metrics, card and report "
+                    "may not be of one run. Run `dvc repro`."
                 )

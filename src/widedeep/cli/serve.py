@@ -1,9 +1,12 @@
 """Commands that serve a model over HTTP, and hand the ratings that it got to the pipeline."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from widedeep.serving.papers import Papers
 
 LOG = "events.sqlite"
 LOCAL = "127.0.0.1"
@@ -31,6 +34,7 @@ def serve(
 ) -> None:
     """Answer over HTTP, and show a page at /.
 
+    The page shows the model card and the report as well, if they are of the same run as the model, or in an export.
     If WIDEDEEP_API_KEY is set, requests need this key in the header X-API-Key.
     """
     import os
@@ -59,6 +63,7 @@ def serve(
         from widedeep.serving.workers import run_workers
 
         served = Served(models, EventLog(events))
+        papers = _papers(models, served.now().version)
         served.close()
         server.listen(2048)  # so that nobody who reads the next line is turned away
         print(f"http://{host}:{server.getsockname()[1]}", flush=True)
@@ -66,11 +71,29 @@ def serve(
         def answer() -> None:
             served.open()
             config = uvicorn.Config(
-                app_of(served), log_level="warning", access_log=False, loop="uvloop", http="httptools"
+                app_of(served, papers), log_level="warning", access_log=False, loop="uvloop", http="httptools"
             )
             uvicorn.Server(config).run([server])
 
         run_workers(number, answer)
+
+
+def _papers(models: Path, version: str) -> "Papers | None":
+    """Find the model card and the report that belong to the model of this repository."""
+    import sys
+
+    from widedeep.cli.release import CARD, MODELS, REPORT, check_one_run
+    from widedeep.errors import UserError
+    from widedeep.serving.papers import Papers
+
+    if models.resolve() != MODELS.resolve():
+        return None
+    try:
+        check_one_run()
+    except UserError as error:
+        print(f"The page shows no model card: {error}", file=sys.stderr)
+        return None
+    return Papers(CARD, REPORT, version)
 
 
 def events(

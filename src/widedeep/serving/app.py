@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from widedeep.serving.catalogue import UnknownItemError
 from widedeep.serving.events import EventLog
 from widedeep.serving.limits import Guard, Limit, problem
 from widedeep.serving.lists import ItemList, records
+from widedeep.serving.papers import Papers, card_as_html, papers_of_export
 from widedeep.serving.recommender import Recommender
 from widedeep.serving.schemas import Events, Item, Number, Pairs, Penalty, Recommendations, Wish
 from widedeep.serving.scorer import Horizon
@@ -33,26 +35,30 @@ PAGE = Path(__file__).with_name("page.html")
 SECONDS = (0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02, 0.025, 0.05, 0.1, 0.25, 1)
 METRICS = "PROMETHEUS_MULTIPROC_DIR"  # the folder in which several processes count together
 TURN = 0.5  # seconds after which a process looks whether another was told to reload
+NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"description": "There is none", "content": {"application/problem+json": {}}}
+}
 LOG = logging.getLogger("widedeep.serving")
 
 
-def create_app(folder: Path, events: str | Path | None = None) -> FastAPI:
+def create_app(folder: Path, events: str | Path | None = None, papers: Papers | None = None) -> FastAPI:
     """Make the server of a model folder.
 
     Parameters
     ----------
     folder : what stage train wrote
     events : SQLite file for new ratings, or the URL of a PostgreSQL database; None: they are kept in memory only
+    papers : the model card and the report; None: those in the folder, if it is an export
 
     Raises
     ------
     UserError
         The model or the log of events cannot be read.
     """
-    return app_of(Served(folder, None if events is None else EventLog(events)))
+    return app_of(Served(folder, None if events is None else EventLog(events)), papers)
 
 
-def app_of(served: Served) -> FastAPI:
+def app_of(served: Served, papers: Papers | None = None) -> FastAPI:
     """Make the server of a model that is loaded."""
     registry = CollectorRegistry()
     seconds = Histogram(
@@ -177,6 +183,11 @@ def app_of(served: Served) -> FastAPI:
         recommender = served.now()
         return records(recommender.history(user_id, n)) if recommender.knows(user_id) else []
 
+    @app.get("/users")
+    def users(search: Annotated[str, Query(max_length=200)] = "", n: Number = 10) -> list[str]:
+        """Return ids of known users that start with a text."""
+        return list(islice((name for name in served.now().users() if name.startswith(search)), n))
+
     @app.get("/items/{item_id}/similar", response_model=list[Item])
     def similar(item_id: str, n: Number = 10) -> Any:
         """Return the items that the same users rated."""
@@ -248,6 +259,22 @@ def app_of(served: Served) -> FastAPI:
             counted = CollectorRegistry()
             MultiProcessCollector(counted)
         return Response(generate_latest(counted), media_type="text/plain; version=0.0.4")
+
+    def about_the_model() -> Papers:
+        found = papers_of_export(served.folder) or papers
+        if found is None or found.version != served.now().version:
+            raise HTTPException(404, "There is no model card and no report of this model here.")
+        return found
+
+    @app.get("/card", response_class=HTMLResponse, responses=NOT_FOUND)
+    def card() -> str:
+        """Return the model card, as a part of a page."""
+        return card_as_html(about_the_model().card.read_text(encoding="utf-8"))
+
+    @app.get("/report", response_class=HTMLResponse, responses=NOT_FOUND)
+    def report() -> str:
+        """Return the report, as a page."""
+        return about_the_model().report.read_text(encoding="utf-8")
 
     @app.get("/", include_in_schema=False)
     async def page() -> HTMLResponse:
