@@ -28,6 +28,13 @@ def serve(
             help="What keeps new ratings: an SQLite file, or postgresql://user@host/database for several machines.",
         ),
     ] = LOG,
+    traces: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Send a trace of each request to this OpenTelemetry collector, such as http://localhost:4318/v1/traces.",
+        ),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, max=64, help="Processes that answer. Default: one per core, at most 4.")
     ] = None,
@@ -62,6 +69,17 @@ def serve(
         from widedeep.serving.served import Served
         from widedeep.serving.workers import run_workers
 
+        if traces:
+            if not traces.startswith(("http://", "https://")):
+                raise UserError(f"--traces must be a URL that begins with http:// or https://. Got {traces!r} instead.")
+            try:
+                from widedeep.serving.traces import Traces
+            except ImportError as error:
+                raise UserError(
+                    f"--traces needs a package that is not installed ({error}): "
+                    "pip install -c constraints.txt '.[traces]'"
+                ) from None
+
         served = Served(models, EventLog(events))
         papers = _papers(models, served.now().version)
         served.close()
@@ -70,9 +88,10 @@ def serve(
 
         def answer() -> None:
             served.open()
-            config = uvicorn.Config(
-                app_of(served, papers), log_level="warning", access_log=False, loop="uvloop", http="httptools"
-            )
+            app = app_of(served, papers)
+            if traces:
+                app.add_middleware(Traces, collector=traces, version=served.now().version)
+            config = uvicorn.Config(app, log_level="warning", access_log=False, loop="uvloop", http="httptools")
             uvicorn.Server(config).run([server])
 
         run_workers(number, answer)
