@@ -18,10 +18,10 @@ REPORT = Path("reports/report.html")
 def export(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, or an earlier export to replace.")],
 ) -> None:
-    """Pack the model, its metrics, its card and its report into one folder.
+    """Pack the model and what is said of it into one folder.
 
     The folder needs neither this repository nor its data: `widedeep serve OUT` answers by it on any machine that has
-    the package. The card becomes README.md.
+    the package. Metrics and report lie in it, and the card becomes README.md.
     """
     from widedeep.serving import papers
     from widedeep.serving.export import export
