@@ -12,6 +12,7 @@ from widedeep.commits import WORKSPACE, fetch, resolve
 from widedeep.errors import UserError
 from widedeep.revisions import Paths, load
 
+pytestmark = pytest.mark.slow
 PATHS = Paths(
     metrics=Path("metrics.json"),
     params=Path("params.yaml"),

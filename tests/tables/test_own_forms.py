@@ -23,6 +23,7 @@ from widedeep.errors import UserError
 from widedeep.sources.own import OWN
 from widedeep.tables.ratings import check_rows
 
+pytestmark = pytest.mark.slow
 FILES = int(os.environ.get("WIDEDEEP_FILES", "150"))
 NAMES = {
     "user": ("user_id", "userId", "USER", "User-ID", "reviewerID"),

@@ -111,6 +111,7 @@ def test_every_network_learns_every_objective(features: FeatureSet, tmp_path: Pa
     assert curves[-1][loss] < curves[0][loss]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [{}, {"negatives": 4, "batch_size": 64}, {"negatives": 1, "batch_size": 64}])
 @pytest.mark.parametrize("name", ["dot", "wide_deep"])
 def test_ranking_finds_tastes_that_popularity_does_not(
@@ -222,6 +223,7 @@ def test_same_seed_gives_the_same_weights_and_another_seed_others(
     assert not same_weights(first, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", sorted(WAYS.keys() - {"sampled softmax", "softmax"}))
 def test_killed_run_goes_on_and_ends_with_the_same_weights(
     of_way: Callable[[str], FeatureSet], tmp_path: Path, way: str
